@@ -1,0 +1,2 @@
+/* Replaced by the first real source of this folder. */
+typedef int placeholder;
