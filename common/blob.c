@@ -48,7 +48,8 @@ blob *blob_ref(blob *b)
 void blob_unref(blob *b)
 {
     if (!b) return;
-    /* Release: our reads of the bytes happen before the free; acquire: the freeing thread sees them. */
+    /* Release: our reads of the bytes happen before the free; acquire: the freeing thread sees
+     * them. */
     if (atomic_fetch_sub_explicit(&b->count, 1, memory_order_acq_rel) != 1) return;
     if (b->release) b->release(b->owner);
     free(b);

@@ -40,8 +40,8 @@ void log_event(log_level level, const char *event, const char *format, ...)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    fprintf(stderr, "%s.%03ldZ %s %s%s%s\n", stamp, now.tv_nsec / 1000000, level_names[level], event,
-            *text ? " " : "", text);
+    fprintf(stderr, "%s.%03ldZ %s %s%s%s\n", stamp, now.tv_nsec / 1000000, level_names[level],
+            event, *text ? " " : "", text);
 }
 
 void log_user_error(const char *format, ...)
