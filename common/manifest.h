@@ -1,0 +1,70 @@
+/* manifest.h - what `prepare` made, as far as the plan needs it: every role holds one.
+ *
+ * Nodes are items, renumbered so that a partition owns a contiguous range per type: the nodes of type t
+ * in partition p are node_base[t * partitions + p] .. node_base[t * partitions + p + 1] - 1, and the
+ * nodes of type t node_base[t * partitions] .. node_base[(t + 1) * partitions] - 1.  Within a range they
+ * are ordered by hash(seed, stable key), so that a prefix is a random sample.  Users likewise:
+ * user_base[p] .. user_base[p + 1] - 1.  Immutable after load: any thread. */
+#pragma once
+
+#include "common/config.h"
+#include "common/err.h"
+
+#include <stdint.h>
+
+typedef struct manifest_attribute {
+    char *key;
+    string_list values; /* value i has index i + 1; 0 is unknown */
+} manifest_attribute;
+
+typedef struct manifest_relation {
+    uint32_t source, destination;    /* types */
+    uint64_t edges;
+    uint64_t *partition_edges;       /* [partitions], of the destination's partition */
+    uint64_t *partition_pair_weight; /* [partitions], sums of the edges' pair weights */
+} manifest_relation;
+
+typedef struct manifest {
+    uint64_t prepare_hash;  /* names the store */
+    uint64_t content_hash;  /* of everything stored; enters plan_hash */
+    uint64_t foundation_id; /* items, text, graph, numbering */
+    uint32_t partitions;
+    string_list types;
+    uint32_t items, users;
+    uint32_t *node_base; /* [types * partitions + 1] */
+    uint32_t *user_base; /* [partitions + 1] */
+    manifest_relation *relation;
+    uint32_t relations;
+    char *encoder, *encoder_note;
+    uint32_t text_dim;    /* columns of a text vector */
+    uint32_t text_blocks; /* reserved, 1 */
+    storage_kind storage;
+    manifest_attribute *item_attribute, *user_attribute;
+    uint32_t item_attributes, user_attributes;
+    uint32_t user_vector_dim;
+    int64_t as_of;           /* newest interaction; 0: no times */
+    order_kind order;
+    uint64_t *positives;     /* [partitions]: positives of an epoch under two_tower.positives_per_user
+                              * and targets; filled by manifest_count_positives */
+    uint32_t *valid_users;   /* [partitions]: users with a validation positive, first of their range */
+    uint64_t *type_positives; /* [types]: train positives of each type: q's denominator */
+    char *data_json;         /* report.json's "data" object, as text */
+} manifest;
+
+/* The manifest of the store in `folder`; *out owned: manifest_free.  ERR_NOT_FOUND, ERR_CORRUPT. */
+MUST_USE err_code manifest_load(const char *folder, manifest **out);
+/* The same from its JSON text (what a worker receives), and back (owned). */
+MUST_USE err_code manifest_parse(const char *text, manifest **out);
+char *manifest_print(const manifest *m);
+void manifest_free(manifest *m);
+
+uint32_t manifest_type_of(const manifest *m, uint32_t node);
+uint32_t manifest_partition_of(const manifest *m, uint32_t node);
+uint32_t manifest_user_partition(const manifest *m, uint32_t user);
+static inline uint32_t manifest_type_begin(const manifest *m, uint32_t type)
+{
+    return m->node_base[type * m->partitions];
+}
+
+/* plan_hash: P keys, content of the store, plan version. */
+uint64_t manifest_plan_hash(const manifest *m, const config *c);
