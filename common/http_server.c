@@ -1,0 +1,224 @@
+#include "common/http_server.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PAGES_MAX = 8, POST_BYTES_MAX = 4096 };
+
+typedef struct page {
+    char *path, *content_type, *text;
+} page;
+
+struct http_server {
+    struct MHD_Daemon *daemon;
+    bool loopback;
+    char *token;
+    http_post *on_post;
+    void *user;
+    pthread_mutex_t lock; /* guards: pages, pages_n */
+    page pages[PAGES_MAX];
+    size_t pages_n;
+};
+
+/* What a POST has sent so far. */
+typedef struct upload {
+    size_t bytes;
+    char text[POST_BYTES_MAX + 1];
+} upload;
+
+static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type,
+                              const char *text)
+{
+    struct MHD_Response *r = MHD_create_response_from_buffer(
+        strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+    if (!r) return MHD_NO;
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    enum MHD_Result queued = MHD_queue_response(c, status, r);
+    MHD_destroy_response(r);
+    return queued;
+}
+
+/* Compares in constant time, so that timing tells nothing about the token. */
+static bool has_token(const http_server *s, struct MHD_Connection *c)
+{
+    const char *given =
+        MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (!s->token || !given || strncmp(given, "Bearer ", 7) != 0) return false;
+    given += 7;
+    size_t n = strlen(s->token);
+    if (strlen(given) != n) return false;
+    unsigned difference = 0;
+    for (size_t i = 0; i < n; i++) difference |= (unsigned char)given[i] ^ (unsigned char)s->token[i];
+    return difference == 0;
+}
+
+static bool is_open_path(const char *path)
+{
+    return strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0 ||
+           strcmp(path, "/metrics") == 0;
+}
+
+static enum MHD_Result on_get(http_server *s, struct MHD_Connection *c, const char *path)
+{
+    if (!s->loopback && !is_open_path(path) && !has_token(s, c))
+        return answer(c, MHD_HTTP_UNAUTHORIZED, "text/plain", "a bearer token is needed\n");
+    enum MHD_Result result = MHD_NO;
+    bool found = false;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->pages_n && !found; i++) {
+        if (strcmp(s->pages[i].path, path) != 0) continue;
+        found = true;
+        result = answer(c, MHD_HTTP_OK, s->pages[i].content_type, s->pages[i].text);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return found ? result : answer(c, MHD_HTTP_NOT_FOUND, "text/plain", "no such page\n");
+}
+
+/* A POST is answered only after its body was consumed: an earlier answer resets the connection. */
+static enum MHD_Result on_upload(http_server *s, struct MHD_Connection *c, const char *path,
+                                 const char *data, size_t *bytes, void **state)
+{
+    upload *u = *state;
+    if (!u) {
+        *state = xcalloc(1, sizeof *u);
+        return MHD_YES;
+    }
+    if (*bytes) {
+        size_t room = POST_BYTES_MAX - u->bytes, take = *bytes < room ? *bytes : room;
+        memcpy(u->text + u->bytes, data, take);
+        u->bytes += take;
+        *bytes = 0;
+        return MHD_YES;
+    }
+    if (!has_token(s, c))
+        return answer(c, MHD_HTTP_UNAUTHORIZED, "text/plain", "a bearer token is needed\n");
+    if (!s->on_post) return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", "nothing to post here\n");
+    char *text = NULL;
+    unsigned status = s->on_post(s->user, path, u->text, &text);
+    enum MHD_Result result = answer(c, status, "text/plain", text ? text : "ok\n");
+    free(text);
+    return result;
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *path,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *bytes, void **state)
+{
+    (void)version;
+    http_server *s = user;
+    if (strcmp(method, "POST") == 0) return on_upload(s, c, path, data, bytes, state);
+    if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) return on_get(s, c, path);
+    return answer(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", "GET or POST\n");
+}
+
+static void on_completed(void *user, struct MHD_Connection *c, void **state,
+                         enum MHD_RequestTerminationCode why)
+{
+    (void)user, (void)c, (void)why;
+    free(*state);
+    *state = NULL;
+}
+
+static err_code parse_bind(const char *text, struct sockaddr_in *out)
+{
+    char host[64];
+    const char *colon = strrchr(text, ':');
+    char *end;
+    if (!colon || (size_t)(colon - text) >= sizeof host) goto bad;
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = 0;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    *out = (struct sockaddr_in){.sin_family = AF_INET};
+    if (colon[1] == 0 || *end || port > 65535) goto bad;
+    if (inet_pton(AF_INET, host, &out->sin_addr) != 1) goto bad;
+    out->sin_port = htons((uint16_t)port);
+    return ERR_OK;
+bad:
+    log_user_error("http.bind: \"%s\" is not address:port", text);
+    return ERR_INVALID;
+}
+
+static void server_free(http_server *s)
+{
+    for (size_t i = 0; i < s->pages_n; i++) {
+        free(s->pages[i].path);
+        free(s->pages[i].content_type);
+        free(s->pages[i].text);
+    }
+    pthread_mutex_destroy(&s->lock);
+    free(s->token);
+    free(s);
+}
+
+err_code http_start(const http_options *o, http_server **out, char url[64])
+{
+    struct sockaddr_in address;
+    err_code rc = parse_bind(o->bind, &address);
+    if (rc != ERR_OK) return rc;
+    bool loopback = (ntohl(address.sin_addr.s_addr) >> 24) == 127;
+    if (!loopback && !o->token) {
+        log_user_error("http.bind: %s is not loopback: http.token_file is needed", o->bind);
+        return ERR_INVALID;
+    }
+    http_server *s = xcalloc(1, sizeof *s);
+    s->loopback = loopback;
+    s->token = o->token ? xstrdup(o->token) : NULL;
+    s->on_post = o->on_post;
+    s->user = o->user;
+    pthread_mutex_init(&s->lock, NULL);
+    s->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD, ntohs(address.sin_port), NULL, NULL, on_request, s,
+        MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_LIMIT, 64u,
+        MHD_OPTION_CONNECTION_TIMEOUT, 5u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+    if (!s->daemon) {
+        log_user_error("http.bind: cannot listen on %s: %s", o->bind, strerror(errno));
+        server_free(s);
+        return ERR_IO;
+    }
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    char host[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
+    snprintf(url, 64, "http://%s:%u", host, info ? (unsigned)info->port : 0u);
+    *out = s;
+    return ERR_OK;
+}
+
+void http_publish(http_server *s, const char *path, const char *content_type, const char *text)
+{
+    char *copy = xstrdup(text);
+    pthread_mutex_lock(&s->lock);
+    size_t i = 0;
+    while (i < s->pages_n && strcmp(s->pages[i].path, path) != 0) i++;
+    if (i == s->pages_n && i < PAGES_MAX) {
+        s->pages[s->pages_n++] =
+            (page){.path = xstrdup(path), .content_type = xstrdup(content_type)};
+    }
+    if (i < s->pages_n) {
+        free(s->pages[i].text);
+        s->pages[i].text = copy;
+        copy = NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    free(copy);
+}
+
+void http_stop(http_server *s)
+{
+    if (!s) return;
+    MHD_stop_daemon(s->daemon);
+    server_free(s);
+}
