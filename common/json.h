@@ -16,9 +16,9 @@
 enum { JSON_DEPTH_MAX = 32 };
 
 typedef enum json_style {
-    JSON_COMPACT, /* {"a":1,"b":[2,3]} */
-    JSON_SPACED,  /* {"a": 1, "b": [2, 3]} on one line */
-    JSON_PRETTY,  /* a line per value, indent 2 */
+    JSON_STYLE_COMPACT, /* {"a":1,"b":[2,3]} */
+    JSON_STYLE_SPACED,  /* {"a": 1, "b": [2, 3]} on one line */
+    JSON_STYLE_PRETTY,  /* a line per value, indent 2 */
 } json_style;
 
 typedef struct json_writer {
@@ -46,8 +46,8 @@ void json_array_end(json_writer *w);
 
 void json_key(json_writer *w, const char *key);
 /* Invalid UTF-8 becomes U+FFFD.  NULL: null. */
-void json_string(json_writer *w, const char *s);
-void json_string_n(json_writer *w, const char *s, size_t bytes);
+void json_str(json_writer *w, const char *s);
+void json_str_n(json_writer *w, const char *s, size_t bytes);
 void json_u64(json_writer *w, uint64_t v);
 void json_i64(json_writer *w, int64_t v);
 void json_metric(json_writer *w, double v);   /* %.6f, never -0.000000 */
@@ -56,7 +56,7 @@ void json_number17(json_writer *w, double v); /* %.17g: comes back to the same d
 void json_shortest(json_writer *w, double v, bool is_float); /* fewest digits that come back */
 void json_hex64(json_writer *w, uint64_t v);                 /* "16 hex digits" */
 void json_bool(json_writer *w, bool v);
-void json_null(json_writer *w);
+void json_nil(json_writer *w);
 /* `text` is a complete JSON value and is written as it is. */
 void json_raw(json_writer *w, const char *text);
 
