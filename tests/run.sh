@@ -1,0 +1,34 @@
+#!/bin/bash
+# Runs every test: dev and asan whole, tsan the unit and integration tests, release the bits test.
+# Installs what it needs.  Ends with "N passed, N failed, N skipped" over all presets.
+set -u
+cd "$(dirname "$0")/.."
+deploy/install-packages.sh --tests || exit 1
+if command -v npm >/dev/null 2>&1; then
+    deploy/get-encoder.sh || echo "the encoder's weights could not be had: its tests skip"
+fi
+passed=0 failed=0 skipped=0
+for preset in ${*:-dev asan tsan release}; do
+    echo "== $preset"
+    log=$(mktemp)
+    if ! cmake --preset "$preset" >"$log" 2>&1 || ! cmake --build --preset "$preset" >"$log" 2>&1; then
+        tail -n 40 "$log"
+        echo "$preset: the build failed"
+        failed=$((failed + 1))
+        rm -f "$log"
+        continue
+    fi
+    ctest --preset "$preset" -j2 2>&1 | tee "$log" | grep -vE '^ *(Start|Test) +#?[0-9]+.*Passed|^$'
+    p=$(grep -cE '[0-9]+ Test +#[0-9]+:.* Passed' "$log")
+    s=$(grep -cE '[0-9]+ Test +#[0-9]+:.*\*\*\*Skipped' "$log")
+    f=$(grep -cE '[0-9]+ Test +#[0-9]+:.*\*\*\*' "$log")
+    rm -f "$log"
+    f=$((f - s))
+    if [ "$p" = 0 ]; then
+        echo "$preset: no test ran"
+        f=$((f + 1))
+    fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
