@@ -1,0 +1,57 @@
+/* two_tower.h - the two-tower model on a chunk: inputs from histories and items, towers, loss, and
+ * the gradients of everything trainable.
+ *
+ * v is z, or the text vector where z is not used.
+ * User input  = [pooled v | pooled item_id | 0.3 log1p(count) per type | attributes | dense
+ * vector]. Item input  = [v | text (where v is z and use_text) | type | attributes | item_id].
+ * Pooled v: mean over the history (pool all), per type of the store in their order (per_type), or
+ * both (all first).  Pooled item_id: mean over the history items whose id is not dropped. Skip
+ * input  = [mean v over the whole history | pooled item_id] and [v | item_id]. An empty mean is
+ * zeros. Threads: a two_tower belongs to one thread. */
+#pragma once
+
+#include "common/model_spec.h"
+
+/* A chunk.  Unique items come first as plain arrays; rows 0 .. targets-1 are those that occur as
+ * item rows, histories may use any.  All borrowed until the call returns. */
+typedef struct two_tower_batch {
+    uint32_t unique, targets;
+    const uint32_t *node; /* [unique] node numbers: which items are the same, id drop */
+    const uint32_t *type; /* [unique] */
+    const float *z;       /* [unique, z_dim]; NULL unless v is z */
+    const uint16_t *text; /* f16 [v is z ? targets : unique, text_dim]; NULL where not used */
+    const float *id;      /* [unique, item_id]; NULL without ids */
+    const uint32_t
+        *item_attribute; /* [targets, item attributes] value index, 0 = unknown; NULL: none */
+    uint32_t users;
+    const uint64_t *history_indptr; /* [users + 1] */
+    const uint32_t *history;        /* unique rows */
+    const uint32_t *user_attribute; /* [users, user attributes]; NULL: none */
+    const float *user_dense;        /* [users, user_dense_dim]; NULL: none */
+    /* Training: item row i < users is the positive of user i, the others are uniform negatives. */
+    uint32_t items;
+    const uint32_t *item; /* [items] unique rows, < targets */
+    const float *log_q;   /* [items]; NULL: none */
+    const float *weight;  /* [users]; NULL: all 1 */
+    uint64_t id_drop_key; /* rng key of USE_ID_DROP; an item is dropped in the whole chunk */
+    bool drop_ids;        /* false: inference, nothing is dropped */
+} two_tower_batch;
+
+typedef struct two_tower two_tower;
+
+/* owned: two_tower_free.  `s` of stage two_tower or two_tower_no_z; copies what it needs. */
+two_tower *two_tower_new(const config *c, const model_facts *f, const model_spec *s);
+void two_tower_free(two_tower *m); /* accepts NULL */
+
+/* Inference.  *out [users | targets, output_dim], borrowed until the next call on m.  Rows of a
+ * batch of the same size have the same bits whatever the other rows hold.  ERR_NO_MEMORY. */
+MUST_USE err_code two_tower_users(two_tower *m, const float *params, const two_tower_batch *b,
+                                  const float **out);
+MUST_USE err_code two_tower_items(two_tower *m, const float *params, const two_tower_batch *b,
+                                  const float **out);
+
+/* Sums over the users of the chunk: *loss (weighted cross-entropy), *weight (sum of weights).
+ * grads [spec values] accumulated; did [unique, item_id] gradient of the id rows, overwritten (NULL
+ * without ids; dropped rows get 0).  ERR_NO_MEMORY. */
+MUST_USE err_code two_tower_train(two_tower *m, const float *params, const two_tower_batch *b,
+                                  float *grads, float *did, double *loss, double *weight);
