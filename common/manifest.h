@@ -1,10 +1,10 @@
 /* manifest.h - what `prepare` made, as far as the plan needs it: every role holds one.
  *
- * Nodes are items, renumbered so that a partition owns a contiguous range per type: the nodes of type t
- * in partition p are node_base[t * partitions + p] .. node_base[t * partitions + p + 1] - 1, and the
- * nodes of type t node_base[t * partitions] .. node_base[(t + 1) * partitions] - 1.  Within a range they
- * are ordered by hash(seed, stable key), so that a prefix is a random sample.  Users likewise:
- * user_base[p] .. user_base[p + 1] - 1.  Immutable after load: any thread. */
+ * Nodes are items, renumbered so that a partition owns a contiguous range per type: the nodes of
+ * type t in partition p are node_base[t * partitions + p] .. node_base[t * partitions + p + 1] - 1,
+ * and the nodes of type t node_base[t * partitions] .. node_base[(t + 1) * partitions] - 1.  Within
+ * a range they are ordered by hash(seed, stable key), so that a prefix is a random sample.  Users
+ * likewise: user_base[p] .. user_base[p + 1] - 1.  Immutable after load: any thread. */
 #pragma once
 
 #include "common/config.h"
@@ -18,7 +18,7 @@ typedef struct manifest_attribute {
 } manifest_attribute;
 
 typedef struct manifest_relation {
-    uint32_t source, destination;    /* types */
+    uint32_t source, destination; /* types */
     uint64_t edges;
     uint64_t *partition_edges;       /* [partitions], of the destination's partition */
     uint64_t *partition_pair_weight; /* [partitions], sums of the edges' pair weights */
@@ -42,13 +42,14 @@ typedef struct manifest {
     manifest_attribute *item_attribute, *user_attribute;
     uint32_t item_attributes, user_attributes;
     uint32_t user_vector_dim;
-    int64_t as_of;           /* newest interaction; 0: no times */
+    int64_t as_of; /* newest interaction; 0: no times */
     order_kind order;
-    uint64_t *positives;     /* [partitions]: positives of an epoch under two_tower.positives_per_user
-                              * and targets; filled by manifest_count_positives */
-    uint32_t *valid_users;   /* [partitions]: users with a validation positive, first of their range */
+    uint64_t *positives; /* [partitions]: positives of an epoch under two_tower.positives_per_user
+                          * and targets; 0 until filled by manifest_count_positives */
+    uint32_t
+        *valid_users; /* [partitions]: users with a validation positive, first of their range */
     uint64_t *type_positives; /* [types]: train positives of each type: q's denominator */
-    char *data_json;         /* report.json's "data" object, as text */
+    char *data_json;          /* report.json's "data" object, as text */
 } manifest;
 
 /* The manifest of the store in `folder`; *out owned: manifest_free.  ERR_NOT_FOUND, ERR_CORRUPT. */
@@ -56,7 +57,14 @@ MUST_USE err_code manifest_load(const char *folder, manifest **out);
 /* The same from its JSON text (what a worker receives), and back (owned). */
 MUST_USE err_code manifest_parse(const char *text, manifest **out);
 char *manifest_print(const manifest *m);
-void manifest_free(manifest *m);
+void manifest_free(manifest *m); /* accepts NULL */
+/* Writes <folder>/manifest.json (fsynced).  ERR_IO. */
+MUST_USE err_code manifest_write(const manifest *m, const char *folder);
+
+/* Fills positives[] for two_tower.positives_per_user and two_tower.targets from <folder>/positives,
+ * a small file (a count per user and type): it needs no partition.  ERR_NOT_FOUND, ERR_IO,
+ * ERR_CORRUPT; ERR_INVALID: a target is no type of the catalogue (printed). */
+MUST_USE err_code manifest_count_positives(const char *folder, const config *c, manifest *m);
 
 uint32_t manifest_type_of(const manifest *m, uint32_t node);
 uint32_t manifest_partition_of(const manifest *m, uint32_t node);
