@@ -1,7 +1,7 @@
 /* string_pool.h - distinct strings numbered 0, 1, 2, ... in order of first appearance, back to back
  * in one block, with a hash index over them.
  *
- * 12 bytes a string besides its text.  Threads: one owner; find and get from any thread once
+ * About 20 bytes a string besides its text.  Threads: one owner; find and get from any thread once
  * nothing is added any more. */
 #pragma once
 

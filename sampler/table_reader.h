@@ -27,6 +27,8 @@ typedef struct table_column {
     uint32_t *fields; /* [fields_n] field numbers from 0 */
     size_t fields_n;  /* 0: a constant, or not mapped */
     char *constant;   /* NULL: none */
+    char *joined;     /* scratch of table_reader_value */
+    size_t joined_cap;
 } table_column;
 
 /* Opens `path` and reads the header.  ERR_NOT_FOUND: no such file.  ERR_INVALID: no or a malformed
@@ -62,8 +64,8 @@ const char *table_reader_field(const table_reader *r, size_t field,
                                size_t *len); /* NUL-terminated */
 /* The value of a mapped column: a field, fields joined by ". " (empty ones left out), or the
  * constant;
- * "" when it is not mapped.  Borrowed until the next value of the same reader or the next row. */
-const char *table_reader_value(table_reader *r, const table_column *c, size_t *len);
+ * "" when it is not mapped.  Borrowed until the next value of the same column or the next row. */
+const char *table_reader_value(const table_reader *r, table_column *c, size_t *len);
 uint64_t table_reader_line(const table_reader *r); /* where it starts */
 uint64_t table_reader_row(const table_reader *r); /* from 0, bad rows and blank lines not counted */
 
