@@ -1,0 +1,176 @@
+/* core.h - what every protocol core is made of: events in, actions out.
+ *
+ * A core has no clock, socket, disk, lock or thread.  Its step function takes one event (with the
+ * time it happened) and appends actions to a list; the shell carries them out in order.  Three
+ * shells: simulated time (tests/sim), in-process, zmq.
+ *
+ *     uint64_t worker_loop_step(worker_loop *w, const core_event *e, core_actions *out);
+ *
+ * returns the absolute time in us at which it wants a TIMER event (0: at once; UINT64_MAX: never).
+ * Every step gives a new value: an earlier one no longer counts.  A TIMER that comes early or twice
+ * is harmless. Threads: one owner per core. */
+#pragma once
+
+#include "common/blob.h"
+#include "common/err.h"
+#include "common/wire.h"
+
+#include <stdint.h>
+
+typedef struct core_peer {
+    uint32_t role, index; /* wire_role */
+    uint64_t incarnation; /* 0: whoever lives there */
+} core_peer;
+
+/* Rules that a test can switch off, to see that it would notice.  NULL in production. */
+typedef struct core_mutations {
+    uint32_t off; /* CORE_RULE_* */
+} core_mutations;
+
+typedef enum core_event_type {
+    CORE_START,
+    CORE_TIMER,
+    CORE_MESSAGE,
+    CORE_RESULT,
+    CORE_STOP
+} core_event_type;
+
+typedef struct core_event {
+    core_event_type type;
+    uint64_t now_us; /* monotonic, never 0 */
+    union {
+        struct {
+            uint64_t route; /* the shell's way back to the sender: copied into the answer */
+            const wire_header *header; /* checked by wire_decode or wire_check; borrowed */
+            blob *body;                /* borrowed: the core takes its own reference; NULL: empty */
+        } message;
+        struct {
+            uint64_t token; /* of the action this is the result of */
+            err_code status;
+            const void *detail; /* what the action's kind says; borrowed */
+        } result;
+        int signal; /* STOP: SIGTERM, SIGINT, or 0 */
+    };
+} core_event;
+
+typedef enum core_action_type {
+    CORE_SEND,    /* a request or an answer */
+    CORE_PEER,    /* where a peer is: connect, or reconnect if the incarnation or address is new */
+    CORE_COMPUTE, /* work for the shell's threads; its RESULT comes later, any order */
+    CORE_PERSIST, /* make bytes durable, then RESULT; everything before it in the list is durable
+                     too */
+    CORE_METRIC,  /* one metric in plan order: store under its index before what follows in the list
+                   */
+    CORE_EVENT,   /* a line for the event log */
+    CORE_EXIT     /* the last action of a life */
+} core_action_type;
+
+enum { CORE_TEXT_MAX = 256 };
+
+typedef enum metric_kind { METRIC_STEP = 1, METRIC_VALID, METRIC_STAGE } metric_kind;
+enum { METRIC_SUMS_MAX = 256 };
+typedef struct core_metric {
+    uint64_t index; /* 0, 1, ... over the whole job; writing one again is harmless (same content) */
+    metric_kind kind;
+    uint32_t stage, epoch, step; /* STAGE: step = steps committed, epoch = best step (0: none) */
+    uint64_t examples;           /* STEP; STAGE: over all steps */
+    double loss;                 /* STEP: sum over examples / examples; STAGE: the last */
+    uint32_t voids;              /* STEP: void slots; STAGE: over all steps */
+    double value;                /* VALID; STAGE: the best */
+    bool best;                   /* VALID */
+    uint32_t stopped;            /* STAGE: scheduler_stopped */
+    uint32_t sums_n;             /* VALID: the summed scores, what the plan's score() was given */
+    double sums[METRIC_SUMS_MAX];
+} core_metric;
+
+typedef struct core_action {
+    core_action_type type;
+    union {
+        struct {
+            core_peer to;   /* requests: this peer's DEALER */
+            uint64_t route; /* answers: this ROUTER identity; 0 in requests */
+            wire_header header;
+            blob *body; /* owned by the list; NULL: empty */
+        } send;
+        struct {
+            core_peer peer;
+            char address[CORE_TEXT_MAX];
+        } peer;
+        struct {
+            uint64_t token;
+            uint32_t kind;      /* the core's own enum */
+            const void *detail; /* valid until the RESULT of this token was stepped in */
+        } compute;
+        struct {
+            uint64_t token;
+            blob *bytes; /* owned by the list */
+        } persist;
+        core_metric *metric; /* owned by the list */
+        struct {
+            const char *name; /* "join", static */
+            core_peer who;
+            char why[CORE_TEXT_MAX];
+        } event;
+        struct {
+            int code; /* 0, 1, 2 */
+            char why[CORE_TEXT_MAX];
+        } exit;
+    };
+} core_action;
+
+/* Reused from step to step: core_actions_reset drops the references it owns. */
+typedef struct core_actions {
+    core_action *items;
+    size_t n, cap;
+} core_actions;
+
+void core_actions_init(core_actions *a);
+void core_actions_reset(core_actions *a);
+void core_actions_fini(core_actions *a);
+
+/* Appends a message.  Takes `body` (NULL: empty) and sets header.body_bytes. */
+void core_send(core_actions *a, core_peer to, uint64_t route, const wire_header *h, blob *body);
+void core_event_line(core_actions *a, const char *name, core_peer who, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void core_exit(core_actions *a, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void core_peer_at(core_actions *a, core_peer peer, const char *address);
+void core_persist(core_actions *a, uint64_t token, blob *bytes); /* takes bytes */
+void core_compute(core_actions *a, uint64_t token, uint32_t kind, const void *detail);
+void core_metric_line(core_actions *a, const core_metric *m);
+
+/* The rules of PROTOCOL 3-5 that the simulation switches off one at a time. */
+enum {
+    CORE_RULE_COMMIT = 1 << 0,  /* tables change only on COMMIT, not when the last push arrives */
+    CORE_RULE_VERSION = 1 << 1, /* a pull of rows names the exact version */
+    CORE_RULE_GENERATION = 1 << 2,     /* servers and scheduler refuse another generation */
+    CORE_RULE_RESTAMP = 1 << 3,        /* a generation is fixed in the lease, never stamped again */
+    CORE_RULE_SLOT_ORDER = 1 << 4,     /* sums go in slot order, not as pushes arrive */
+    CORE_RULE_DEDUPE = 1 << 5,         /* a repeated push is dropped */
+    CORE_RULE_LEARN = 1 << 6,          /* a restarted scheduler learns from its servers */
+    CORE_RULE_HIGHEST = 1 << 7,        /* it commits up to the highest version any server has */
+    CORE_RULE_CREDIT = 1 << 8,         /* leases ahead never count against the oldest open step */
+    CORE_RULE_INCARNATION = 1 << 9,    /* an order is for one incarnation, and of the newest term */
+    CORE_RULE_VOID = 1 << 10,          /* a void slot has no gradient and no examples */
+    CORE_RULE_EVERY_SERVER = 1 << 11,  /* a push goes to every server, also when it is empty */
+    CORE_RULE_ALL_ACKS = 1 << 12,      /* DONE only when all servers have acknowledged */
+    CORE_RULE_ALL_SLOTS = 1 << 13,     /* COMMIT only when all slots are DONE */
+    CORE_RULE_ALL_SERVERS = 1 << 14,   /* the next step only when all servers have committed */
+    CORE_RULE_FREE_UNLISTED = 1 << 15, /* a lease that its worker does not list is freed */
+    CORE_RULE_SECOND_HOLDER = 1 << 16, /* the oldest open slot goes to a second worker */
+    CORE_RULE_VALID_BARRIER =
+        1 << 17,                     /* no slot of t+1 before the decision of the validation at t */
+    CORE_RULE_SCORE_ORDER = 1 << 18, /* validation sums are added in chunk order */
+    CORE_RULE_RESEND = 1 << 19,      /* requests are sent again */
+    CORE_RULE_DURABLE = 1 << 20,     /* a generation is durable before it is announced */
+    CORE_RULE_EXAMPLES = 1 << 21,    /* the sum is divided by the step's examples */
+    CORE_RULE_READ_ONLY_PULL = 1 << 22, /* a pull creates no row */
+    CORE_RULE_STAGE_BARRIER = 1 << 23,  /* a stage's leases only when every server has its tables */
+    CORE_RULE_GONE = 1 << 24,           /* a server past the version answers GONE */
+    CORE_RULE_BEST = 1 << 25,           /* the best version is kept and adopted at the end */
+};
+
+static inline bool core_rule(const core_mutations *m, uint32_t rule)
+{
+    return !m || !(m->off & rule);
+}

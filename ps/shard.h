@@ -1,0 +1,85 @@
+/* shard.h - the parameter server's protocol core: tables that change only on COMMIT.
+ *
+ * Pure (common/core.h).  A server is at (generation, stage, version): version counts the rounds of
+ * the generation it has committed.  The open round's pushes are held per slot; COMMIT(generation,
+ * version) sums them in slot order, divides by the examples, runs the optimizer and moves to
+ * version + 1.
+ *
+ * Dense parameters live in immutable blobs, one per version; sparse rows in a hash table of slabs.
+ * A pull names the exact version: ahead of us it is parked until its budget ends (BEHIND), behind
+ * us it is GONE. A finished stage's tables stay, frozen, under version WIRE_FINAL.  Threads: one
+ * owner. */
+#pragma once
+
+#include "common/core.h"
+#include "common/table_codec.h"
+
+enum { SHARD_TABLES_MAX = 16, SHARD_SLOTS_MAX = 1 << 16, SHARD_PARKED_MAX = 4096 };
+
+typedef struct shard_table {
+    uint32_t id;  /* 1.. */
+    uint32_t dim; /* floats of a row */
+    bool is_put;  /* rows are assigned (embed, vectors, validation scratch), not trained */
+    bool
+        scratch; /* a put table that each validation writes anew; dropped at the end of the stage */
+    uint32_t state; /* floats of optimizer state behind each trained row */
+} shard_table;
+
+/* What the arithmetic needs to know about the model.  Every function is pure; `stage` is a main
+ * stage (HGNN, EMBED, ...): a validation stage's tables belong to its main stage. */
+typedef struct shard_model {
+    void *ctx;
+    /* Floats of dense parameters of a stage (0: none) and of optimizer state per parameter. */
+    size_t (*dense_floats)(void *ctx, uint32_t stage);
+    uint32_t (*dense_state)(void *ctx, uint32_t stage);
+    /* out [n]: the initial values of parameters offset..offset+n-1 of the flat array. */
+    void (*init_dense)(void *ctx, uint32_t stage, size_t offset, size_t n, float *out);
+    /* Fills tables[SHARD_TABLES_MAX]; returns how many. */
+    uint32_t (*tables)(void *ctx, uint32_t stage, shard_table *tables);
+    void (*init_row)(void *ctx, uint32_t stage, uint32_t table, uint64_t key,
+                     float *out /* [dim] */);
+    /* w_new [n] overwritten from w_old [n] and g [n], the gradient divided by the examples; state
+     * [dense_state][n] (one array after the other, n apart) updated.  step: 1..  offset as above.
+     */
+    void (*apply_dense)(void *ctx, uint32_t stage, uint32_t step, size_t offset, size_t n,
+                        float *w_new, const float *w_old, float *state, const float *g);
+    /* w [dim] and state [table.state] updated in place. */
+    void (*apply_row)(void *ctx, uint32_t stage, uint32_t step, uint32_t table, uint64_t key,
+                      float *w, float *state, const float *g);
+} shard_model;
+
+typedef struct shard_config {
+    uint32_t index;
+    uint64_t incarnation;
+    uint64_t plan_hash;
+    const char *numerics; /* borrowed until shard_free, as the next two */
+    const char *address;  /* what peers connect to */
+    const shard_model *model;
+    uint32_t pid;
+    const core_mutations *mutations;
+} shard_config;
+
+typedef struct shard shard;
+
+shard *shard_new(const shard_config *c); /* owned: shard_free */
+void shard_free(shard *s);
+uint64_t shard_step(shard *s, const core_event *e, core_actions *out);
+/* Of everything that pulls can see, and of what is held. */
+uint64_t shard_digest(const shard *s);
+
+typedef struct shard_stats {
+    uint32_t generation, stage, version, held, parked;
+    bool finished, stopping;
+    uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches, commits;
+} shard_stats;
+void shard_stats_get(const shard *s, shard_stats *out);
+/* The shell times a step that held a COMMIT and says so, for the status page. */
+void shard_note_apply(shard *s, uint64_t us);
+/* The shell's resident memory, for the status page. */
+void shard_note_rss(shard *s, uint64_t bytes);
+
+/* For invariants and tests: this server's dense blocks now or FINAL (borrowed until the next step;
+ * NULL: none), and one row (false: absent). */
+const blob *shard_dense(const shard *s, uint32_t stage, bool final);
+bool shard_row(const shard *s, uint32_t stage, uint32_t table, bool final, uint64_t key,
+               const float **row);
