@@ -100,8 +100,9 @@ void plan_chunk(const plan_work *w, uint32_t chunk, uint64_t *first, uint32_t *c
 /* True: validation follows `step` of training stage `stage`: every validate.every steps and after
  * the last one, if there are validation users. */
 bool plan_validates(const plan *p, uint32_t stage, uint32_t step);
-/* Learning rate of a step: warm-up, then cosine over the plan's steps or constant.  The horizon
- * does not depend on where training stops.  plan_lr_scale is the factor alone (for sparse_lr). */
+/* Learning rate of a step: warm-up (at most a quarter of the steps), then cosine over the plan's
+ * steps or constant.  The horizon does not depend on where training stops.  plan_lr_scale is the
+ * factor alone (for sparse_lr). */
 float plan_lr(const plan *p, uint32_t stage, uint32_t step);
 float plan_lr_scale(const plan *p, uint32_t stage, uint32_t step);
 
