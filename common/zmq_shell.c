@@ -1,0 +1,445 @@
+#include "common/zmq_shell.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/panic.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum { IO_THREADS = 1, HWM_MESSAGES = 4096, LINGER_MS = 500, RECEIVE_BURST = 64, COPY_BELOW_BYTES = 4096 };
+
+typedef struct dealer {
+    core_peer peer;
+    char *address;
+    void *socket;
+} dealer;
+
+typedef struct posted {
+    uint64_t token;
+    err_code status;
+    const void *detail;
+} posted;
+
+struct zmq_shell {
+    void *context, *router;
+    dealer *dealers;
+    size_t dealers_n, dealers_cap;
+    zmq_pollitem_t *items;
+    size_t items_cap;
+    int signals, wake;
+    pthread_mutex_t lock; /* guards: results, results_n, results_cap */
+    posted *results;
+    size_t results_n, results_cap;
+    uint64_t timer_us;
+    bool exited;
+    int exit_code;
+    char why[CORE_TEXT_MAX];
+    uint64_t dropped; /* malformed messages */
+};
+
+static void set_option(void *socket, int option, int value)
+{
+    int rc = zmq_setsockopt(socket, option, &value, sizeof value);
+    ASSERT(rc == 0);
+}
+
+static void *new_socket(void *context, int type)
+{
+    void *socket = zmq_socket(context, type);
+    if (!socket) return NULL;
+    int64_t max_bytes = WIRE_BODY_MAX;
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes);
+    set_option(socket, ZMQ_LINGER, LINGER_MS);
+    set_option(socket, ZMQ_SNDHWM, HWM_MESSAGES);
+    set_option(socket, ZMQ_RCVHWM, HWM_MESSAGES);
+    set_option(socket, ZMQ_HANDSHAKE_IVL, 5000);
+    set_option(socket, ZMQ_RECONNECT_IVL, 50);
+    set_option(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
+    set_option(socket, ZMQ_BACKLOG, 512);
+    if (type == ZMQ_ROUTER) set_option(socket, ZMQ_ROUTER_MANDATORY, 1);
+    return socket;
+}
+
+static err_code open_signals(int *fd)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    *fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return *fd < 0 ? ERR_IO : ERR_OK;
+}
+
+err_code zmq_shell_open(const char *endpoint, zmq_shell **out, char *bound)
+{
+    zmq_shell *s = xcalloc(1, sizeof *s);
+    s->timer_us = UINT64_MAX;
+    s->signals = s->wake = -1;
+    pthread_mutex_init(&s->lock, NULL);
+    if (open_signals(&s->signals) != ERR_OK) goto fail;
+    s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    s->context = zmq_ctx_new();
+    if (s->wake < 0 || !s->context) goto fail;
+    zmq_ctx_set(s->context, ZMQ_IO_THREADS, IO_THREADS);
+    if (endpoint) {
+        s->router = new_socket(s->context, ZMQ_ROUTER);
+        if (!s->router || zmq_bind(s->router, endpoint) != 0) goto fail;
+        size_t size = CORE_TEXT_MAX;
+        if (zmq_getsockopt(s->router, ZMQ_LAST_ENDPOINT, bound, &size) != 0) goto fail;
+    }
+    *out = s;
+    return ERR_OK;
+fail:
+    log_error("bind_failed", "endpoint=\"%s\" reason=\"%s\"", endpoint ? endpoint : "",
+              zmq_strerror(zmq_errno()));
+    zmq_shell_close(s);
+    return ERR_IO;
+}
+
+void zmq_shell_close(zmq_shell *s)
+{
+    if (!s) return;
+    for (size_t i = 0; i < s->dealers_n; i++) {
+        zmq_close(s->dealers[i].socket);
+        free(s->dealers[i].address);
+    }
+    if (s->router) zmq_close(s->router);
+    if (s->context) zmq_ctx_term(s->context);
+    if (s->signals >= 0) close(s->signals);
+    if (s->wake >= 0) close(s->wake);
+    pthread_mutex_destroy(&s->lock);
+    free(s->dealers);
+    free(s->items);
+    free(s->results);
+    free(s);
+}
+
+void zmq_shell_post(void *shell, uint64_t token, err_code status, const void *detail)
+{
+    zmq_shell *s = shell;
+    uint64_t one = 1;
+    pthread_mutex_lock(&s->lock);
+    grow(&s->results, &s->results_cap, s->results_n + 1, sizeof *s->results);
+    s->results[s->results_n++] = (posted){token, status, detail};
+    pthread_mutex_unlock(&s->lock);
+    if (write(s->wake, &one, sizeof one) < 0) ASSERT(errno == EAGAIN); /* Full: awake anyway. */
+}
+
+/* ---- Sending ---- */
+
+static void drop_reference(void *data, void *hint)
+{
+    (void)data;
+    blob_unref(hint);
+}
+
+/* A message of the body's bytes; large ones keep a reference instead of a copy. */
+static void body_message(zmq_msg_t *m, blob *body)
+{
+    size_t bytes = blob_size(body);
+    if (bytes < COPY_BELOW_BYTES) {
+        int rc = zmq_msg_init_size(m, bytes);
+        ASSERT(rc == 0);
+        if (bytes) memcpy(zmq_msg_data(m), blob_data(body), bytes);
+        return;
+    }
+    int rc = zmq_msg_init_data(m, (void *)(uintptr_t)blob_data(body), bytes, drop_reference,
+                               blob_ref(body));
+    ASSERT(rc == 0);
+}
+
+/* Sends the two frames (three with a routing id); false: cannot now, or the peer is gone. */
+static bool send_frames(void *socket, uint64_t route, const wire_header *h, blob *body)
+{
+    if (route) {
+        uint8_t id[5];
+        memcpy(id, &route, sizeof id);
+        id[0] = 0;
+        if (zmq_send(socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return false;
+    }
+    uint8_t frame[WIRE_HEADER_BYTES];
+    wire_encode(h, frame);
+    if (zmq_send(socket, frame, sizeof frame, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return false;
+    zmq_msg_t m;
+    body_message(&m, body);
+    if (zmq_msg_send(&m, socket, ZMQ_DONTWAIT) >= 0) return true;
+    zmq_msg_close(&m);
+    return false;
+}
+
+static dealer *find_dealer(zmq_shell *s, core_peer peer)
+{
+    for (size_t i = 0; i < s->dealers_n; i++) {
+        dealer *d = &s->dealers[i];
+        if (d->peer.role == peer.role && d->peer.index == peer.index) return d;
+    }
+    return NULL;
+}
+
+/* Connects to a peer, or again where its address or incarnation is new: what was queued for the old life
+ * is dropped with the old socket. */
+static void connect_peer(zmq_shell *s, core_peer peer, const char *address)
+{
+    dealer *d = find_dealer(s, peer);
+    if (d && d->peer.incarnation == peer.incarnation && strcmp(d->address, address) == 0) return;
+    if (!d) {
+        grow(&s->dealers, &s->dealers_cap, s->dealers_n + 1, sizeof *s->dealers);
+        d = &s->dealers[s->dealers_n++];
+        *d = (dealer){0};
+    } else {
+        set_option(d->socket, ZMQ_LINGER, 0);
+        zmq_close(d->socket);
+        free(d->address);
+    }
+    d->peer = peer;
+    d->address = xstrdup(address);
+    d->socket = new_socket(s->context, ZMQ_DEALER);
+    ASSERT(d->socket);
+    if (zmq_connect(d->socket, address) != 0) {
+        log_warn("connect_failed", "peer=%s-%" PRIu32 " address=\"%s\" reason=\"%s\"",
+                 wire_role_name(peer.role), peer.index, address, zmq_strerror(zmq_errno()));
+    }
+}
+
+static void send_action(zmq_shell *s, const core_host *host, const core_action *a)
+{
+    wire_header h = a->send.header;
+    h.role = (uint8_t)host->self.role;
+    h.index = host->self.index;
+    h.incarnation = host->self.incarnation;
+    void *socket = s->router;
+    if (!a->send.route) {
+        dealer *d = find_dealer(s, a->send.to);
+        socket = d ? d->socket : NULL;
+    }
+    if (!socket || !send_frames(socket, a->send.route, &h, a->send.body)) {
+        log_debug("send_dropped", "op=%s to=%s-%" PRIu32, wire_op_name(h.op),
+                  wire_role_name(a->send.to.role), a->send.to.index);
+    }
+}
+
+/* ---- Stepping ---- */
+
+static void step(zmq_shell *s, const core_host *host, const core_event *e, core_actions *actions)
+{
+    s->timer_us = host->step(host->core, e, actions);
+    for (size_t i = 0; i < actions->n && !s->exited; i++) {
+        core_action *a = &actions->items[i];
+        if (shell_local_action(host, a, zmq_shell_post, s)) continue;
+        if (a->type == CORE_SEND) {
+            send_action(s, host, a);
+        } else if (a->type == CORE_PEER) {
+            connect_peer(s, a->peer.peer, a->peer.address);
+        } else if (a->type == CORE_COMPUTE) {
+            host->compute(host->user, a->compute.token, a->compute.kind, a->compute.detail,
+                          zmq_shell_post, s);
+        } else {
+            ASSERT(a->type == CORE_EXIT);
+            s->exited = true;
+            s->exit_code = a->exit.code;
+            memcpy(s->why, a->exit.why, sizeof s->why);
+        }
+    }
+    core_actions_reset(actions);
+}
+
+static void step_simple(zmq_shell *s, const core_host *host, core_event_type type, int number,
+                        core_actions *actions)
+{
+    core_event e = {.type = type, .now_us = clock_now_us()};
+    if (type == CORE_STOP) e.signal = number;
+    step(s, host, &e, actions);
+}
+
+static void step_results(zmq_shell *s, const core_host *host, core_actions *actions)
+{
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        posted *results = s->results;
+        size_t n = s->results_n;
+        s->results = NULL;
+        s->results_n = s->results_cap = 0;
+        pthread_mutex_unlock(&s->lock);
+        if (!n) return;
+        for (size_t i = 0; i < n && !s->exited; i++) {
+            core_event e = {.type = CORE_RESULT, .now_us = clock_now_us()};
+            e.result.token = results[i].token;
+            e.result.status = results[i].status;
+            e.result.detail = results[i].detail;
+            step(s, host, &e, actions);
+            if (host->done) host->done(host->user, results[i].token, results[i].detail);
+        }
+        free(results);
+        if (s->exited) return;
+    }
+}
+
+/* ---- Receiving ---- */
+
+static void close_message(void *owner)
+{
+    zmq_msg_close(owner);
+    free(owner);
+}
+
+/* The body as a blob: the message itself where it is large and aligned, else a copy. */
+static blob *take_body(zmq_msg_t *m)
+{
+    size_t bytes = zmq_msg_size(m);
+    if (!bytes) return NULL;
+    if (bytes < COPY_BELOW_BYTES || (uintptr_t)zmq_msg_data(m) % 8 != 0)
+        return blob_copy(zmq_msg_data(m), bytes);
+    zmq_msg_t *kept = xmalloc(sizeof *kept);
+    zmq_msg_init(kept);
+    zmq_msg_move(kept, m);
+    return blob_wrap(zmq_msg_data(kept), zmq_msg_size(kept), close_message, kept);
+}
+
+typedef struct received {
+    uint64_t route;
+    wire_header header;
+    blob *body; /* owned */
+} received;
+
+enum { GOT_NOTHING, GOT_MESSAGE, GOT_GARBAGE };
+
+/* One whole message of a socket.  Frames past the second are read and thrown away. */
+static int receive(void *socket, bool is_router, received *out)
+{
+    zmq_msg_t frame[3], extra;
+    int n = 0, wanted = is_router ? 3 : 2;
+    bool more = true;
+    *out = (received){0};
+    for (; more; n++) {
+        zmq_msg_t *m = n < wanted ? &frame[n] : &extra;
+        zmq_msg_init(m);
+        if (zmq_msg_recv(m, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(m);
+            break;
+        }
+        more = zmq_msg_more(m) != 0;
+        if (n >= wanted) zmq_msg_close(m);
+    }
+    int result = n == 0 ? GOT_NOTHING : GOT_GARBAGE;
+    if (n == wanted) {
+        zmq_msg_t *head = &frame[wanted - 2], *body = &frame[wanted - 1];
+        if (is_router && zmq_msg_size(&frame[0]) == 5) {
+            memcpy(&out->route, zmq_msg_data(&frame[0]), 5);
+            out->route |= 1; /* Never 0; the first byte of the identity is always 0. */
+        }
+        err_code rc = wire_decode(zmq_msg_data(head), zmq_msg_size(head), zmq_msg_size(body),
+                                  &out->header);
+        if (rc == ERR_OK || rc == ERR_MISMATCH) {
+            out->body = take_body(body);
+            result = out->body || !zmq_msg_size(body) ? GOT_MESSAGE : GOT_GARBAGE;
+        }
+    }
+    for (int i = 0; i < n && i < wanted; i++) zmq_msg_close(&frame[i]);
+    return result;
+}
+
+static void step_socket(zmq_shell *s, const core_host *host, void *socket, bool is_router,
+                        core_actions *actions)
+{
+    for (int i = 0; i < RECEIVE_BURST && !s->exited; i++) {
+        received r;
+        int got = receive(socket, is_router, &r);
+        if (got == GOT_NOTHING) return;
+        if (got == GOT_GARBAGE) {
+            if (s->dropped++ % 1000 == 0) log_warn("malformed_message", "total=%" PRIu64, s->dropped);
+            continue;
+        }
+        core_event e = {.type = CORE_MESSAGE, .now_us = clock_now_us()};
+        e.message.route = r.route;
+        e.message.header = &r.header;
+        e.message.body = r.body;
+        step(s, host, &e, actions);
+        blob_unref(r.body);
+    }
+}
+
+/* ---- The loop ---- */
+
+static void fill_items(zmq_shell *s)
+{
+    grow(&s->items, &s->items_cap, s->dealers_n + 3, sizeof *s->items);
+    s->items[0] = (zmq_pollitem_t){.fd = s->signals, .events = ZMQ_POLLIN};
+    s->items[1] = (zmq_pollitem_t){.fd = s->wake, .events = ZMQ_POLLIN};
+    s->items[2] = (zmq_pollitem_t){.socket = s->router, .events = ZMQ_POLLIN};
+    if (!s->router) s->items[2].fd = s->wake;
+    for (size_t i = 0; i < s->dealers_n; i++) {
+        s->items[3 + i] =
+            (zmq_pollitem_t){.socket = s->dealers[i].socket, .events = ZMQ_POLLIN};
+    }
+}
+
+static long wait_ms(const zmq_shell *s, uint64_t idle_us)
+{
+    uint64_t now = clock_now_us(), next = s->timer_us < idle_us ? s->timer_us : idle_us;
+    if (next <= now) return 0;
+    return (long)((next - now + 999) / 1000);
+}
+
+/* Reads the signals; true: a second one, end now. */
+static bool step_signals(zmq_shell *s, const core_host *host, core_actions *actions, int *seen)
+{
+    struct signalfd_siginfo info;
+    while (read(s->signals, &info, sizeof info) == sizeof info) {
+        if ((*seen)++ > 0) {
+            s->exit_code = 128 + (int)info.ssi_signo;
+            return true;
+        }
+        step_simple(s, host, CORE_STOP, (int)info.ssi_signo, actions);
+    }
+    return false;
+}
+
+static void drain_wake(const zmq_shell *s)
+{
+    uint64_t count;
+    while (read(s->wake, &count, sizeof count) == sizeof count) {
+    }
+}
+
+int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
+{
+    core_actions actions;
+    core_actions_init(&actions);
+    int signals_seen = 0;
+    uint64_t idle_us = clock_now_us();
+    step_simple(s, host, CORE_START, 0, &actions);
+    while (!s->exited) {
+        fill_items(s);
+        size_t n = s->dealers_n + 3;
+        int rc = zmq_poll(s->items, (int)n, wait_ms(s, idle_us));
+        if (rc < 0 && zmq_errno() != EINTR) break;
+        if (step_signals(s, host, &actions, &signals_seen)) break;
+        drain_wake(s);
+        step_results(s, host, &actions);
+        if (s->router && !s->exited) step_socket(s, host, s->router, true, &actions);
+        for (size_t i = 0; i < n - 3 && i < s->dealers_n && !s->exited; i++) {
+            step_socket(s, host, s->dealers[i].socket, false, &actions);
+        }
+        uint64_t now = clock_now_us();
+        if (!s->exited && now >= s->timer_us) step_simple(s, host, CORE_TIMER, 0, &actions);
+        if (!s->exited && now >= idle_us) {
+            if (host->idle) host->idle(host->user, now);
+            idle_us = now + SHELL_IDLE_MS * 1000u;
+        }
+    }
+    core_actions_fini(&actions);
+    memcpy(why, s->why, CORE_TEXT_MAX);
+    return s->exit_code;
+}
