@@ -7,12 +7,12 @@
 
 #include "common/config.h"
 #include "common/slot.h"
+#include "common/wire.h" /* TABLE_DENSE */
 
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum table_id {
-    TABLE_DENSE = 0, /* the flat parameters of the stage named beside it */
+typedef enum table_id { /* 0: TABLE_DENSE, the flat parameters of a stage */
     TABLE_HGNN_ID = 1,
     TABLE_ITEM_ID = 2,      /* two_tower.item_id */
     TABLE_NO_Z_ITEM_ID = 3, /* two_tower_no_z.item_id */

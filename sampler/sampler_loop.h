@@ -24,7 +24,7 @@ typedef struct sampler_wants {
 void sampler_wants_add(sampler_wants *w, uint32_t id, uint32_t partition,
                        blob *body); /* takes body */
 
-typedef enum build_state { BUILD_READY, BUILD_WAITS, BUILD_FAILED } build_state;
+typedef enum sampler_build { BUILD_READY, BUILD_WAITS, BUILD_FAILED } sampler_build;
 
 typedef struct sampler_ops {
     void *ctx;
@@ -32,7 +32,7 @@ typedef struct sampler_ops {
     void *(*build_new)(void *ctx, slot_name name, const blob *request);
     /* Goes on as far as it can; appends the leaves it needs next.  WAITS: call again when all wants
      * so far are answered. */
-    build_state (*build_step)(void *ctx, void *build, sampler_wants *wants);
+    sampler_build (*build_step)(void *ctx, void *build, sampler_wants *wants);
     void (*build_leaf)(void *ctx, void *build, uint32_t id, const blob *reply);
     blob *(*build_take)(void *ctx, void *build); /* READY: the micro-batch, owned */
     void (*build_free)(void *ctx, void *build);
