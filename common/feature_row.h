@@ -2,7 +2,7 @@
  *
  * Request: the nodes of one partition, ascending.  Reply, columns in the order of the request:
  *   stable key u64 | train positives u32 | attribute indexes u32 [attributes] | text [dim]
- * text is f16, or int8 with one exponent per row (value = q x 2^exponent).  A node's row never
+ * text is f16, or int8 with one scale per row (a power of two).  A node's row never
  * changes after prepare: workers cache it by node number.  Threads: any. */
 #pragma once
 
@@ -28,7 +28,7 @@ typedef struct feature_row_reply {
     const uint32_t *attribute; /* [nodes, attributes]; NULL: none */
     const uint16_t *f16;       /* [nodes, text_dim]; NULL unless STORAGE_F16 */
     const int8_t *q8;          /* [nodes, text_dim]; NULL unless STORAGE_INT8 */
-    const int8_t *exponent;    /* [nodes]; NULL unless STORAGE_INT8 */
+    const float *scale;        /* [nodes]; NULL unless STORAGE_INT8 */
 } feature_row_reply;
 
 /* Bytes that one node takes in a reply. */
