@@ -75,12 +75,13 @@ typedef struct catalog {
     uint64_t unknown_items;     /* rows whose item is not in the items file */
     uint64_t other_types;       /* rows left out by data.types */
     uint64_t ignored_kinds;     /* rows of kinds with roles: [] */
+    uint64_t light_rows;        /* rows left out by min_weight (kinds without the role seen) */
     uint64_t bad_rows;          /* of all files; 0 unless on_bad_row: skip */
     uint64_t duplicates;        /* rows given up for another of the same (user, item, kind) */
     uint64_t missing_times;     /* events without a time */
     uint64_t empty_texts;       /* items without text */
     int64_t time_min, time_max; /* of events with a time; 0: none */
-    string_list warnings;       /* also logged */
+    string_list warnings;       /* also logged; without paths, so that they can stand in a report */
     uint64_t content_hash;      /* catalog_content_hash of the same config */
 } catalog;
 

@@ -94,8 +94,7 @@ static err_code bad_row(table_reader *r, size_t field, const char *what)
         return ERR_INVALID;
     }
     if (!r->first_bad) {
-        r->first_bad =
-            xprintf("%s:%llu:%zu: %s", r->path, (unsigned long long)r->line, field, what);
+        r->first_bad = xprintf("%llu:%zu: %s", (unsigned long long)r->line, field, what);
     }
     return ERR_OK;
 }

@@ -76,7 +76,7 @@ MUST_USE err_code table_reader_reject(table_reader *r, const table_column *colum
     __attribute__((format(printf, 3, 4)));
 
 uint64_t table_reader_bad_rows(const table_reader *r);
-/* "file:line:field: what" of the first skipped row; NULL: none.  Borrowed until close. */
+/* "line:field: what" of the first skipped row; NULL: none.  Borrowed until close. */
 const char *table_reader_first_bad(const table_reader *r);
 /* XXH3 of the bytes read so far, unpacked: after the end, of the whole content, so that a file and
  * its .gz agree. */
