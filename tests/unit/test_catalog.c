@@ -370,9 +370,6 @@ END_TEST
 START_TEST(user_attributes_come_from_key_value_fields)
 {
     testing_config_users(&cfg);
-    testing_put_text("users.tsv",
-                     "user_id\tattributes\nu5\tage=24\tzip=1\nu1\tzip=2\nu6\tage=7\tzip=3\n"
-                     "u7\n");
     cfg.data.users.max_values = 2;
     testing_put_text("users.tsv",
                      "user_id\tattributes\nu5\tage=24\tzip=1\nu1\tzip=2\nu6\tage=7\tzip=3\n"
