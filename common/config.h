@@ -174,27 +174,31 @@ typedef struct config {
 
 /* Loads `path` (NULL: defaults only, relative paths relative to the current folder), then applies
  * `sets` ("a.b=YAML value") in order.  Problems are printed as "file:line:col: message" (or
- * "--set a.b: message"), all of them, not only the first.  ERR_INVALID, ERR_NOT_FOUND, ERR_IO.
- * *out is owned: config_free. */
+ * "--set a.b: message"), all of them, not only the first.  That files exist is not checked here: a
+ * printed plan has no paths.  ERR_INVALID, ERR_NOT_FOUND, ERR_IO.  *out is owned: config_free. */
 MUST_USE err_code config_load(const char *path, const char *const *sets, size_t sets_n, config **out);
 /* The same from text (what a worker receives from the scheduler); `name` stands for the file name. */
 MUST_USE err_code config_parse(const char *name, const char *text, const char *const *sets,
                                size_t sets_n, config **out);
-/* --data DIR: sets the three data paths and data.from_data_dir. */
+/* --data DIR: sets the three data paths (users.tsv only where it is there) and data.from_data_dir.
+ * `dir` is relative to the current folder.  from_data_dir is not printed: only the process that
+ * prepares needs it. */
 void config_use_data_dir(config *c, const char *dir);
 void config_free(config *c);
 
-/* The effective configuration as YAML, owned (free).  CONFIG_PLAN_ONLY leaves out D keys and paths:
+/* The effective configuration as YAML that loads back to the same, owned (free).  CONFIG_PLAN_ONLY leaves out D keys and paths:
  * what `config.yaml` of an output holds. */
 enum { CONFIG_ALL, CONFIG_PLAN_ONLY };
 char *config_print(const config *c, int which);
 /* JSON schema of the whole configuration, owned. */
 char *config_schema(void);
-/* Canonical JSON (sorted keys) of the P keys, owned; the hash goes over it. */
+/* Canonical JSON of the P keys, owned; the hash goes over it: one flat object, dotted keys sorted by
+ * their bytes, no spaces, doubles %.17g. */
 char *config_plan_json(const config *c);
 /* The same restricted to what `prepare` reads: seed, data, features, graph, split. */
 char *config_prepare_json(const config *c);
 /* Flat "key": value pairs of every key, for the status page: JSON object text, owned. */
 char *config_flat_json(const config *c);
-/* Prints to stderr one line per P key that differs; returns how many differ. */
+/* Prints to stderr one line per P key that differs; returns how many differ.  What is not a JSON
+ * object counts as one. */
 size_t config_plan_diff(const char *plan_json_a, const char *plan_json_b);

@@ -1,0 +1,518 @@
+#include "common/config_keys.h"
+
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define AT(field)  offsetof(config, field)
+#define LATER(bit) (1u << (bit))
+
+#define TEXT(mark_, name_, field, fallback_, help_)                                                \
+    {                                                                                              \
+        .name = name_, .type = KEY_TEXT, .mark = mark_, .at = AT(field), .fallback = fallback_,    \
+        .help = help_                                                                              \
+    }
+#define PATH(mark_, name_, field, help_)                                                           \
+    {                                                                                              \
+        .name = name_, .type = KEY_PATH, .mark = mark_, .at = AT(field), .fallback = "\"\"",       \
+        .help = help_                                                                              \
+    }
+#define COLUMN(name_, field, fallback_, help_)                                                     \
+    {                                                                                              \
+        .name = name_, .type = KEY_COLUMN, .mark = 'P', .at = AT(field), .fallback = fallback_,    \
+        .help = help_                                                                              \
+    }
+#define LIST(type_, name_, field, fallback_, help_)                                                \
+    {                                                                                              \
+        .name = name_, .type = type_, .mark = 'P', .at = AT(field), .fallback = fallback_,         \
+        .help = help_                                                                              \
+    }
+#define BOOL(mark_, name_, field, fallback_, help_)                                                \
+    {                                                                                              \
+        .name = name_, .type = KEY_BOOL, .mark = mark_, .at = AT(field), .fallback = fallback_,    \
+        .help = help_                                                                              \
+    }
+#define CHOICE(mark_, name_, field, fallback_, names_, help_)                                      \
+    {                                                                                              \
+        .name = name_, .type = KEY_CHOICE, .mark = mark_, .at = AT(field), .fallback = fallback_,  \
+        .names = names_, .help = help_                                                             \
+    }
+#define ENUM(mark_, name_, field, fallback_, names_, later_, help_)                                \
+    {                                                                                              \
+        .name = name_, .type = KEY_ENUM, .mark = mark_, .at = AT(field), .fallback = fallback_,    \
+        .names = names_, .later = later_, .help = help_                                            \
+    }
+#define NUMBER(type_, mark_, name_, field, fallback_, min_, max_, bounds_, help_)                  \
+    {                                                                                              \
+        .name = name_, .type = type_, .mark = mark_, .at = AT(field), .fallback = fallback_,       \
+        .min = min_, .max = max_, .bounds = bounds_, .help = help_                                 \
+    }
+#define U32(mark_, name_, field, fallback_, min_, max_, help_)                                     \
+    NUMBER(KEY_U32, mark_, name_, field, fallback_, min_, max_, 0, help_)
+#define DURATION(mark_, name_, field, fallback_, min_, help_)                                      \
+    NUMBER(KEY_DURATION, mark_, name_, field, fallback_, min_, 4294967295.0, 0, help_)
+#define SIZE(mark_, name_, field, fallback_, min_, help_)                                          \
+    NUMBER(KEY_SIZE, mark_, name_, field, fallback_, min_, 1125899906842624.0, 0, help_)
+#define DIMS(name_, field, count, fallback_, max_, help_)                                          \
+    {                                                                                              \
+        .name = name_, .type = KEY_DIMS, .mark = 'P', .at = AT(field), .at_n = AT(count),          \
+        .min = 1, .max = max_, .fallback = fallback_, .help = help_                                \
+    }
+
+#define OPTIMIZER(section, field)                                                                  \
+    ENUM('P', section ".name", field.name, "adamw",                                                \
+         NAMES("sgd", "momentum", "adagrad", "adam", "adamw"), 0,                                  \
+         "optimizer of the dense tensors, PyTorch's definition"),                                  \
+        NUMBER(KEY_F32, 'P', section ".lr", field.lr, "1.0e-3", 0, 1000, KEY_ABOVE_MIN,            \
+               "learning rate after the warm-up"),                                                 \
+        NUMBER(KEY_F32, 'P', section ".weight_decay", field.weight_decay, "1.0e-5", 0, 1000, 0,    \
+               "weight decay: decoupled in adamw, added to the gradient in the others"),           \
+        NUMBER(KEY_F32, 'P', section ".momentum", field.momentum, "0.9", 0, 1, KEY_BELOW_MAX,      \
+               "momentum only"),                                                                   \
+        NUMBER(KEY_F32, 'P', section ".beta1", field.beta1, "0.9", 0, 1, KEY_BELOW_MAX,            \
+               "adam, adamw, lazy_adam"),                                                          \
+        NUMBER(KEY_F32, 'P', section ".beta2", field.beta2, "0.999", 0, 1, KEY_BELOW_MAX,          \
+               "adam, adamw, lazy_adam"),                                                          \
+        NUMBER(KEY_F32, 'P', section ".eps", field.eps, "1.0e-8", 0, 1, KEY_ABOVE_MIN,             \
+               "added to the denominator"),                                                        \
+        ENUM('P', section ".schedule", field.schedule, "cosine", NAMES("cosine", "constant"), 0,   \
+             "learning rate after the warm-up"),                                                   \
+        U32('P', section ".warmup_steps", field.warmup_steps, "100", 0, 1e9,                       \
+            "steps in which the learning rate rises from 0"),                                      \
+        NUMBER(KEY_F32, 'P', section ".clip", field.clip, "0", 0, 1e9, 0,                          \
+               "largest norm of a step's gradient; 0: no limit"),                                  \
+        ENUM('P', section ".sparse", field.sparse, "rowwise_adagrad",                              \
+             NAMES("rowwise_adagrad", "lazy_adam"), 0, "optimizer of the sparse tables"),          \
+        NUMBER(KEY_F32, 'P', section ".sparse_lr", field.sparse_lr, "0.05", 0, 1000,               \
+               KEY_ABOVE_MIN, "learning rate of the sparse tables")
+
+const config_key config_keys[] = {
+    TEXT('D', "job", job, "quickstart", "name shown on the status page and in logs"),
+    {.name = "work_dir",
+     .type = KEY_PATH,
+     .mark = 'D',
+     .at = AT(work_dir),
+     .fallback = "work/quickstart",
+     .help = "store, cache, logs, run and checkpoints live here"},
+    NUMBER(KEY_U64, 'P', "seed", seed, "1", 0, 9223372036854775807.0, 0,
+           "every random choice is a function of it"),
+    ENUM('P', "mode", mode, "retrain", NAMES("retrain", "refresh", "frozen"), LATER(1) | LATER(2),
+         "retrain: all; refresh: old HGNN weights; frozen: old z"),
+
+    PATH('D', "data.items.path", data.items.path,
+         "catalogue, TSV or CSV with a header, .gz or not"),
+    COLUMN("data.items.columns.item_id", data.items.item_id, "item_id", "column of the id"),
+    COLUMN("data.items.columns.item_type", data.items.item_type, "item_type", "column of the type"),
+    COLUMN("data.items.columns.text", data.items.text, "text", "column of the text to encode"),
+    LIST(KEY_NAMES, "data.items.attributes", data.items.attributes, "[]",
+         "columns that are categorical features; []: none"),
+    PATH('D', "data.interactions.path", data.interactions.path, "events, TSV or CSV with a header"),
+    COLUMN("data.interactions.columns.user_id", data.interactions.user_id, "user_id",
+           "column of the user"),
+    COLUMN("data.interactions.columns.item_id", data.interactions.item_id, "item_id",
+           "column of the item"),
+    COLUMN("data.interactions.columns.timestamp", data.interactions.timestamp, "timestamp",
+           "unix seconds; 0 or absent: unknown"),
+    COLUMN("data.interactions.columns.weight", data.interactions.weight, "weight", "absent: 1"),
+    COLUMN("data.interactions.columns.kind", data.interactions.kind, "kind", "absent: event"),
+    PATH('D', "data.users.path", data.users.path, "users, optional"),
+    COLUMN("data.users.columns.user_id", data.users.user_id, "user_id", "column of the user"),
+    COLUMN("data.users.columns.attributes", data.users.attributes, "attributes",
+           "column that takes all further fields of the line, each key=value"),
+    LIST(KEY_NAMES, "data.users.attributes", data.users.attribute_keys, "[]",
+         "keys that are categorical features; []: all keys found"),
+    PATH('D', "data.users.vector", data.users.vector,
+         "dense vectors, .npy, rows as the users file"),
+    U32('P', "data.users.max_values", data.users.max_values, "1000", 1, 1e6,
+        "an attribute with more values is dropped with a warning"),
+    {.name = "data.kinds",
+     .type = KEY_KINDS,
+     .mark = 'P',
+     .at = AT(data.kinds),
+     .at_n = AT(data.kinds_n),
+     .fallback = "{}",
+     .help =
+         "kind -> roles (graph, history, positive, seen) and min_weight; {}: all have all roles"},
+    LIST(KEY_NAMES, "data.types", data.types, "[]",
+         "item types in use; []: all; others are left out with their events"),
+    ENUM('P', "data.order", data.order, "\"\"", NAMES("", "time", "file", "none"), 0,
+         "what orders the events; \"\": time if no timestamp is missing, else an error"),
+    CHOICE('D', "data.on_bad_row", data.skip_bad_rows, "error", NAMES("error", "skip"),
+           "a malformed line: stop, or count and go on"),
+
+    ENUM('P', "features.encoder", features.encoder, "embedded",
+         NAMES("embedded", "precomputed", "openai", "hash", "none"), LATER(ENCODER_OPENAI),
+         "where text vectors come from"),
+    U32('P', "features.ngram_dim", features.ngram_dim, "128", 0, 4096,
+        "width of the hashed 3-5-gram block (embedded, hash); 0: none"),
+    ENUM('P', "features.storage", features.storage, "f16", NAMES("f16", "int8"), 0,
+         "how text vectors are stored"),
+    BOOL('P', "features.center", features.center, "true", "subtract the mean vector"),
+    PATH('D', "features.embedded.path", features.embedded.path,
+         "folder of the weights; \"\": the installed ones"),
+    PATH('D', "features.precomputed.path", features.precomputed.path, ".npy or .safetensors"),
+    PATH('D', "features.precomputed.ids", features.precomputed.ids, "item ids, a line per row"),
+    CHOICE('P', "features.precomputed.missing", features.precomputed.missing_zero, "error",
+           NAMES("error", "zero"), "an item without a vector"),
+    TEXT('D', "features.openai.url", features.openai.url, "\"\"", "an /v1/embeddings endpoint"),
+    TEXT('P', "features.openai.model", features.openai.model, "\"\"", "model name sent with it"),
+    PATH('D', "features.openai.key_file", features.openai.key_file, "file that holds the API key"),
+    TEXT('P', "features.openai.template", features.openai.template, "\"{text}\"",
+         "what is sent for an item"),
+    U32('D', "features.openai.batch", features.openai.batch, "64", 1, 4096, "texts per request"),
+    DURATION('D', "features.openai.timeout", features.openai.timeout_ms, "60s", 1, "per request"),
+    U32('D', "features.openai.retries", features.openai.retries, "5", 0, 1000, "per request"),
+    U32('P', "features.openai.max_chars", features.openai.max_chars, "8000", 1, 1e6,
+        "a text is cut to this"),
+
+    {.name = "graph.relations",
+     .type = KEY_RELATIONS,
+     .mark = 'P',
+     .at = AT(graph.relations),
+     .at_n = AT(graph.relations_n),
+     .fallback = "all",
+     .help = "all, or [source, destination] pairs"},
+    U32('P', "graph.window_days", graph.window_days, "0", 0, 36500, "0: all of train"),
+    U32('P', "graph.min_users", graph.min_users, "1", 1, 1e9, "users that an edge needs"),
+    ENUM('P', "graph.weight", graph.weight, "cosine", NAMES("count", "cosine", "user_norm"), 0,
+         "weight of an edge"),
+    NUMBER(KEY_F64, 'P', "graph.shrink", graph.shrink, "5", 0, 1e9, 0, "cosine only"),
+    U32('P', "graph.max_items_per_user", graph.max_items_per_user, "100", 2, 65536,
+        "items of a user that make edges"),
+    U32('P', "graph.max_degree", graph.max_degree, "50", 1, 4096,
+        "edges per relation at the destination"),
+    U32('P', "graph.partitions", graph.partitions, "16", 1, 4096, "virtual partitions"),
+    ENUM('P', "graph.partitioner", graph.partitioner, "ldg", NAMES("hash", "ldg", "metis"),
+         LATER(PARTITION_METIS), "who assigns items to partitions"),
+
+    ENUM('P', "split.method", split.method, "auto",
+         NAMES("auto", "time", "last", "random", "file", "none"), 0,
+         "auto: order time -> time, file -> last, none -> random"),
+    NUMBER(KEY_F64, 'P', "split.holdout_fraction", split.holdout_fraction, "0.1", 0, 1,
+           KEY_ABOVE_MIN | KEY_BELOW_MAX, "share of the events in test, and of the rest in valid"),
+    U32('P', "split.holdout_days", split.holdout_days, "0", 0, 36500,
+        "time only; not 0: replaces the fraction"),
+    CHOICE('P', "split.per", split.per_type, "type", NAMES("overall", "type"), "last, random"),
+    U32('P', "split.min_events", split.min_events, "5", 1, 1e9,
+        "last: users below it stay in train"),
+    PATH('D', "split.file", split.file, "file: a split.tsv"),
+
+    DIMS("hgnn.dims", hgnn.dims, hgnn.layers, "[128, 128]", 4096, "output width of each layer"),
+    CHOICE('P', "hgnn.parameters", hgnn.shared, "per_relation", NAMES("per_relation", "shared"),
+           "one W per relation, or one for all"),
+    ENUM('P', "hgnn.aggregator", hgnn.aggregator, "weighted_mean",
+         NAMES("max_pool", "mean", "weighted_mean"), 0, "how neighbours are summed up"),
+    CHOICE('P', "hgnn.output_activation", hgnn.output_relu, "none", NAMES("none", "relu"),
+           "of the last layer"),
+    DIMS("hgnn.fanout", hgnn.fanout, hgnn.fanout_n, "[10, 5]", 4096,
+         "neighbours per relation, layer L (nearest the target) first"),
+    U32('P', "hgnn.fanout_total", hgnn.fanout_total, "25", 1, 4096,
+        "a relation into type d gets min(fanout, max(1, this / relations into d))"),
+    CHOICE('P', "hgnn.neighbours", hgnn.neighbours_by_weight, "uniform", NAMES("uniform", "weight"),
+           "how neighbours are drawn"),
+    NUMBER(KEY_F64, 'P', "hgnn.neighbour_drop", hgnn.neighbour_drop, "0.1", 0, 1, KEY_BELOW_MAX,
+           "chance that a node trains without neighbours"),
+    U32('P', "hgnn.random_features", hgnn.random_features, "64", 0, 4096,
+        "fixed random input channels"),
+    U32('P', "hgnn.id_embedding", hgnn.id_embedding, "0", 0, 4096, "learned input channels"),
+    ENUM('P', "hgnn.loss", hgnn.loss, "softmax", NAMES("softmax", "hinge"), 0, "loss of a pair"),
+    NUMBER(KEY_F32, 'P', "hgnn.temperature", hgnn.temperature, "0.1", 0, 1000, KEY_ABOVE_MIN,
+           "softmax only"),
+    NUMBER(KEY_F32, 'P', "hgnn.margin", hgnn.margin, "0.1", 0, 1000, 0, "hinge only"),
+    U32('P', "hgnn.negatives", hgnn.negatives, "256", 1, 65536,
+        "per type of the positives, shared by the chunk"),
+    BOOL('P', "hgnn.in_batch", hgnn.in_batch, "false", "other positives of the type are negatives"),
+    CHOICE('P', "hgnn.reject", hgnn.reject_neighbours, "self", NAMES("self", "neighbours"),
+           "negatives that are masked"),
+    U32('P', "hgnn.reject_keep", hgnn.reject_keep, "16", 0, 65536,
+        "neighbours: at least this many negatives stay"),
+    ENUM('P', "hgnn.pairs", hgnn.pairs, "user_norm", NAMES("user_norm", "edges"), 0,
+         "weight by which positive pairs are drawn"),
+    ENUM('P', "hgnn.balance", hgnn.balance, "min", NAMES("min", "sqrt", "none"), 0,
+         "pairs per relation in an epoch"),
+    U32('P', "hgnn.balance_floor", hgnn.balance_floor, "20000", 0, 1e9,
+        "min: at least this many or all it has"),
+    U32('P', "hgnn.batch", hgnn.batch, "256", 1, 65536, "pairs of a chunk"),
+    U32('P', "hgnn.epochs", hgnn.epochs, "50", 0, 1e6, "0: no limit"),
+    U32('P', "hgnn.max_steps", hgnn.max_steps, "1500", 0, 1e9, "0: no limit"),
+    U32('P', "hgnn.patience", hgnn.patience, "10", 0, 1e6,
+        "validations without improvement; 0: no limit"),
+    {.name = "hgnn.init_from",
+     .type = KEY_TEXT,
+     .mark = 'P',
+     .at = AT(hgnn.init_from),
+     .fallback = "\"\"",
+     .later = 1,
+     .help = "weights to start from"},
+    OPTIMIZER("hgnn.optimizer", hgnn.optimizer),
+
+    LIST(KEY_TYPES, "history.types", history.types, "all", "item types in a user's history"),
+    ENUM('P', "history.pool", history.pool, "all", NAMES("all", "per_type", "both"), 0,
+         "one mean, one per type, or both"),
+    U32('P', "history.window_days", history.window_days, "0", 0, 36500, "0: no limit"),
+    U32('P', "history.max_items", history.max_items, "100", 1, 4096, "the last ones"),
+
+    DIMS("two_tower.dims", two_tower.dims, two_tower.layers, "[512, 256, 128]", 8192,
+         "output width of each layer of both towers"),
+    BOOL('P', "two_tower.use_z", two_tower.use_z, "true", "false: the text vector stands for z"),
+    BOOL('P', "two_tower.use_text", two_tower.use_text, "true", "text vector in the item input"),
+    U32('P', "two_tower.item_id", two_tower.item_id, "64", 0, 4096, "width of item ids; 0: none"),
+    NUMBER(KEY_F64, 'P', "two_tower.id_drop", two_tower.id_drop, "0.2", 0, 1, KEY_BELOW_MAX,
+           "chance that an item's id is left out in training"),
+    U32('P', "two_tower.type_embedding", two_tower.type_embedding, "16", 0, 4096, "0: none"),
+    U32('P', "two_tower.attribute_embedding", two_tower.attribute_embedding, "16", 0, 4096,
+        "0: none"),
+    CHOICE('P', "two_tower.skip", two_tower.skip_shared, "shared", NAMES("none", "shared"),
+           "shared: one linear map of z and ids to both outputs"),
+    NUMBER(KEY_F32, 'P', "two_tower.temperature", two_tower.temperature, "0.07", 0, 1000,
+           KEY_ABOVE_MIN, "softmax"),
+    NUMBER(KEY_F32, 'P', "two_tower.logq", two_tower.logq, "1.0", 0, 10, 0,
+           "strength of the logQ correction"),
+    CHOICE('P', "two_tower.negatives", two_tower.negatives_all, "same_type",
+           NAMES("same_type", "all"), "which other positives are negatives"),
+    U32('P', "two_tower.uniform_negatives", two_tower.uniform_negatives, "512", 0, 65536,
+        "drawn besides"),
+    LIST(KEY_TYPES, "two_tower.targets", two_tower.targets, "all", "item types of the positives"),
+    ENUM('P', "two_tower.foundation", two_tower.foundation, "all",
+         NAMES("all", "before", "crossfit"), LATER(1) | LATER(2), "which events z is made from"),
+    U32('P', "two_tower.positives_per_user", two_tower.positives_per_user, "50", 1, 1e6,
+        "at most, per epoch"),
+    U32('P', "two_tower.batch", two_tower.batch, "512", 1, 65536, "rows of a chunk"),
+    U32('P', "two_tower.epochs", two_tower.epochs, "10", 0, 1e6, "0: no limit"),
+    U32('P', "two_tower.max_steps", two_tower.max_steps, "1500", 0, 1e9, "0: no limit"),
+    U32('P', "two_tower.patience", two_tower.patience, "10", 0, 1e6,
+        "validations without improvement; 0: no limit"),
+    {.name = "two_tower.init_from",
+     .type = KEY_TEXT,
+     .mark = 'P',
+     .at = AT(two_tower.init_from),
+     .fallback = "\"\"",
+     .later = 1,
+     .help = "weights to start from"},
+    OPTIMIZER("two_tower.optimizer", two_tower.optimizer),
+
+    ENUM('P', "train.mode", train.mode, "bsp", NAMES("bsp", "ssp", "asp"), LATER(1) | LATER(2),
+         "consistency of the servers"),
+    {.name = "train.delay",
+     .type = KEY_U32,
+     .mark = 'P',
+     .at = AT(train.delay),
+     .fallback = "0",
+     .max = 64,
+     .later = 1,
+     .help = "steps a gradient may be late"},
+    {.name = "train.staleness",
+     .type = KEY_U32,
+     .mark = 'P',
+     .at = AT(train.staleness),
+     .fallback = "0",
+     .max = 64,
+     .later = 1,
+     .help = "ssp only"},
+    U32('P', "train.microbatches_per_step", train.microbatches_per_step, "2", 1, 65536,
+        "slots of a step; a cluster wants at least 2 x workers"),
+    U32('P', "train.chunks_per_slot", train.chunks_per_slot, "1", 1, 1024, "chunks of a slot"),
+    ENUM('P', "train.wire", train.wire, "f32", NAMES("f32", "bf16", "int8"), LATER(1) | LATER(2),
+         "numbers on the wire"),
+    CHOICE('D', "train.numerics", train.numerics_strict, "strict", NAMES("any", "strict"),
+           "strict: only processes with the same numerics id"),
+    TEXT('D', "train.core_type", train.core_type, "HASWELL", "OpenBLAS core type"),
+    U32('D', "train.max_void_slots", train.max_void_slots, "10", 1, 1e6,
+        "void slots in a row that stop the job"),
+    DURATION('D', "train.stall_timeout", train.stall_timeout_ms, "0", 0, "0: none"),
+
+    U32('P', "validate.every", validate.every, "100", 1, 1e9, "steps"),
+    U32('P', "validate.items", validate.items, "20000", 1, 4294967295.0, "items, HGNN"),
+    U32('P', "validate.users", validate.users, "5000", 1, 4294967295.0, "users"),
+
+    {.name = "evaluate.baselines",
+     .type = KEY_MASK,
+     .mark = 'P',
+     .at = AT(evaluate.baselines),
+     .fallback = "[popularity, text_knn, item_knn, ease, hgnn_knn, two_tower_no_z]",
+     .names = NAMES("popularity", "text_knn", "item_knn", "ease", "hgnn_knn", "two_tower_no_z"),
+     .help = "models in the table beside two_tower"},
+    U32('P', "evaluate.ease_items", evaluate.ease_items, "12000", 0, 65536,
+        "the most frequent items; the others score 0"),
+    U32('P', "evaluate.bootstrap", evaluate.bootstrap, "1000", 100, 1e6, "resamples of the users"),
+    U32('P', "evaluate.recommendations", evaluate.recommendations, "10", 0, 10000,
+        "rows per user and type; 0: no file"),
+
+    SIZE('D', "prepare.memory", prepare.memory, "1GiB", 1048576, "budget of sorting"),
+    U32('D', "prepare.threads", prepare.threads, "0", 0, 1024, "0: as many as there are CPUs"),
+
+    TEXT('D', "cluster.scheduler", cluster.scheduler, "\"\"", "\"\": ipc in work_dir/run"),
+    U32('D', "cluster.workers", cluster.workers, "1", 1, 4096, "processes"),
+    U32('D', "cluster.samplers", cluster.samplers, "1", 1, 4096, "processes"),
+    U32('D', "cluster.servers", cluster.servers, "1", 1, 4096, "processes"),
+    U32('D', "cluster.threads", cluster.threads, "1", 1, 1024, "threads per worker"),
+    U32('D', "cluster.virtual_shards", cluster.virtual_shards, "256", 1, 65536, "fixed for a job"),
+    TEXT('D', "cluster.advertise", cluster.advertise, "\"\"", "host that others connect to"),
+    CHOICE('D', "cluster.on_done", cluster.on_done_wait, "exit", NAMES("exit", "wait"),
+           "after the last stage"),
+
+    {.name = "store.source",
+     .type = KEY_TEXT,
+     .mark = 'D',
+     .at = AT(store.source),
+     .fallback = "\"\"",
+     .later = 1,
+     .help = "where the prepared store is fetched from"},
+    {.name = "store.local",
+     .type = KEY_PATH,
+     .mark = 'D',
+     .at = AT(store.local),
+     .fallback = "\"\"",
+     .later = 1,
+     .help = "where it is put"},
+    ENUM('D', "store.verify", store.verify, "open", NAMES("open", "lazy", "off"), 0,
+         "when checksums are compared"),
+    SIZE('D', "worker.cache", worker.cache, "256MiB", 0, "feature cache of a worker"),
+    PATH('D', "checkpoint.dir", checkpoint.dir, "\"\": work_dir/checkpoints"),
+    DURATION('D', "checkpoint.every", checkpoint.every_ms, "10m", 0,
+             "0: only at the end of a stage"),
+    {.name = "checkpoint.copies",
+     .type = KEY_U32,
+     .mark = 'D',
+     .at = AT(checkpoint.copies),
+     .fallback = "1",
+     .min = 1,
+     .max = 8,
+     .later = 1,
+     .help = "copies of each file"},
+    TEXT('D', "http.bind", http.bind, "\"127.0.0.1:0\"", "host:port; port 0: any free one"),
+    PATH('D', "http.token_file", http.token_file, "file of the bearer token, mode 0600"),
+    BOOL('D', "security.insecure", security.insecure, "false",
+         "allow addresses that are not loopback without keys"),
+    {.name = "security.keys",
+     .type = KEY_PATH,
+     .mark = 'D',
+     .at = AT(security.keys),
+     .fallback = "\"\"",
+     .later = 1,
+     .help = "folder of CURVE keys"},
+    TEXT('D', "log.level", log.level, "info", "debug, info, warn or error"),
+};
+const size_t config_keys_n = sizeof config_keys / sizeof *config_keys;
+
+_Static_assert(sizeof config_keys / sizeof *config_keys <= CONFIG_KEYS_MAX, "places of keys");
+_Static_assert(sizeof(order_kind) == sizeof(unsigned), "KEY_ENUM writes an unsigned");
+
+void *config_key_field(const config_key *key, config *c)
+{
+    return (char *)c + key->at;
+}
+
+const void *config_key_value(const config_key *key, const config *c)
+{
+    return (const char *)c + key->at;
+}
+
+const config_key *config_key_find(const char *name)
+{
+    for (size_t i = 0; i < config_keys_n; i++) {
+        if (strcmp(config_keys[i].name, name) == 0) return &config_keys[i];
+    }
+    return NULL;
+}
+
+bool config_key_is_section(const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i < config_keys_n; i++) {
+        if (strncmp(config_keys[i].name, name, n) == 0 && config_keys[i].name[n] == '.')
+            return true;
+    }
+    return false;
+}
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+enum { EDIT_MAX = 64 };
+
+/* Levenshtein distance of two texts of at most EDIT_MAX bytes. */
+static size_t edit_distance(const char *a, size_t a_n, const char *b, size_t b_n)
+{
+    size_t row[EDIT_MAX + 1];
+    for (size_t j = 0; j <= b_n; j++) row[j] = j;
+    for (size_t i = 1; i <= a_n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_n; j++) {
+            size_t above = row[j];
+            row[j] = min3(row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[b_n];
+}
+
+static const char *last_part(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* The one key anywhere whose last part is `part`; NULL when none or several are. */
+static const config_key *find_elsewhere(const char *part)
+{
+    const config_key *found = NULL;
+    for (size_t i = 0; i < config_keys_n; i++) {
+        if (strcmp(last_part(config_keys[i].name), part) != 0) continue;
+        if (found) return NULL;
+        found = &config_keys[i];
+    }
+    return found;
+}
+
+char *config_key_suggest(const char *name)
+{
+    const char *part = last_part(name);
+    size_t prefix = (size_t)(part - name), part_n = strlen(part);
+    size_t best = 3, best_end = 0;
+    const char *best_name = NULL;
+    if (part_n > EDIT_MAX) return NULL;
+    for (size_t i = 0; i < config_keys_n; i++) {
+        const char *key = config_keys[i].name;
+        if (strncmp(key, name, prefix) != 0) continue;
+        size_t n = strcspn(key + prefix, ".");
+        size_t distance = edit_distance(part, part_n, key + prefix, n);
+        if (distance < best && distance < n && distance < part_n) {
+            best = distance;
+            best_name = key;
+            best_end = prefix + n;
+        }
+    }
+    if (best_name) return xstrndup(best_name, best_end);
+    const config_key *other = find_elsewhere(part);
+    return other ? xstrdup(other->name) : NULL;
+}
+
+int config_key_name_index(const char *const *names, const char *text)
+{
+    for (int i = 0; names[i]; i++) {
+        if (strcmp(names[i], text) == 0) return i;
+    }
+    return -1;
+}
+
+bool config_key_is_prepare(const config_key *key)
+{
+    static const char *const sections[] = {"data.", "features.", "graph.", "split."};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        if (strncmp(key->name, sections[i], strlen(sections[i])) == 0) return true;
+    }
+    return strcmp(key->name, "seed") == 0;
+}
+
+bool config_key_is_name(const char *text)
+{
+    size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+    return n >= 1 && n <= 64 && !text[n];
+}
