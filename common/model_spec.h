@@ -66,7 +66,7 @@ typedef struct model_spec {
     uint32_t v_dim, user_dim, item_dim, output_dim;
 } model_spec;
 
-/* owned: model_spec_free.  `stage` may also be a validation stage of a training stage. */
+/* owned: model_spec_free.  `stage` is a training stage or its validation. */
 model_spec *model_spec_new(const config *c, const model_facts *f, stage_id stage);
 void model_spec_free(model_spec *s); /* accepts NULL */
 

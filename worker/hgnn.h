@@ -23,8 +23,9 @@ typedef struct hgnn_shape {
     bool output_relu; /* relu after the last layer too */
     loss_kind loss;
     float temperature, margin;
-    bool in_batch;                 /* other pairs' positives of the same type are negatives too */
-    const size_t *self_w, *self_b; /* [layers * types] */
+    bool mask_off; /* reference cases: a pair's anchor and positive may be its negatives */
+    bool in_batch; /* other pairs' positives of the same type are negatives too */
+    const size_t *self_w, *self_b;         /* [layers * types] */
     const size_t *relation_w, *relation_b; /* [layers * relations] */
 } hgnn_shape;
 

@@ -9,12 +9,12 @@
 enum { SLAB_ROWS = 1024, EMPTY = 0 };
 
 struct row_cache {
-    size_t row_bytes;      /* rounded up to 8 */
-    uint32_t rows, limit;  /* rows in use, most rows */
-    uint32_t hand;         /* CLOCK */
-    uint8_t **slab;        /* [limit / SLAB_ROWS + 1], allocated as rows come */
-    uint32_t *node;        /* [rows cap] */
-    uint8_t *touched;      /* [rows cap] */
+    size_t row_bytes;     /* rounded up to 8 */
+    uint32_t rows, limit; /* rows in use, most rows */
+    uint32_t hand;        /* CLOCK */
+    uint8_t **slab;       /* [limit / SLAB_ROWS + 1], allocated as rows come */
+    uint32_t *node;       /* [rows cap] */
+    uint8_t *touched;     /* [rows cap] */
     size_t node_cap, touched_cap;
     uint32_t *index; /* open addressing: row + 1, EMPTY: none */
     uint32_t mask;
@@ -71,7 +71,8 @@ const void *row_cache_get(row_cache *c, uint32_t node)
     return row_at(c, found - 1);
 }
 
-/* Removes the entry at `i`, moving later ones of its run back (linear probing without tombstones). */
+/* Removes the entry at `i`, moving later ones of its run back (linear probing without tombstones).
+ */
 static void unlink_index(row_cache *c, uint32_t i)
 {
     uint32_t hole = i;

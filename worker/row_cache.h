@@ -1,8 +1,8 @@
 /* row_cache.h - rows of one size by node number, within a budget of bytes.
  *
- * Rows never change (node features, a frozen table), so that one which is present is right.  When the
- * budget is used up the oldest row not touched since its last pass is dropped (CLOCK).
- * Threads: one owner. */
+ * Rows never change (node features, a frozen table), so that one which is present is right.  When
+ * the budget is used up the oldest row not touched since its last pass is dropped (CLOCK). Threads:
+ * one owner. */
 #pragma once
 
 #include <stddef.h>
@@ -10,8 +10,8 @@
 
 typedef struct row_cache row_cache;
 
-/* Rows of `row_bytes`; as many as fit into `budget_bytes`, at least ROW_CACHE_ROWS_MIN; memory is taken
- * as rows come.  Owned: row_cache_free. */
+/* Rows of `row_bytes`; as many as fit into `budget_bytes`, at least ROW_CACHE_ROWS_MIN; memory is
+ * taken as rows come.  Owned: row_cache_free. */
 enum { ROW_CACHE_ROWS_MIN = 1024 };
 row_cache *row_cache_new(size_t row_bytes, uint64_t budget_bytes);
 void row_cache_free(row_cache *c); /* accepts NULL */
