@@ -27,9 +27,11 @@ const char *encoder_note(const encoder *e); /* for reports; "" or a sentence, ne
 uint32_t encoder_dim(const encoder *e);     /* block_dim + ngram_dim; 0: no text vectors at all */
 uint32_t encoder_block_dim(const encoder *e);
 uint32_t encoder_ngram_dim(const encoder *e);
-/* Hash of everything that decides a text's first block: weights, algorithm, core type.  Cache keys
- * start with it. */
+/* Hash of what decides a text's first block: weights and algorithm, or the file's numbers. */
 uint64_t encoder_id(const encoder *e);
+/* The same with the core type of this process, whose last bits differ: what cache keys start with.
+ */
+uint64_t encoder_cache_id(const encoder *e);
 /* Worth a cache: the first block is a slow function of the text alone. */
 bool encoder_is_cacheable(const encoder *e);
 
