@@ -42,7 +42,9 @@ typedef struct core_event {
         struct {
             uint64_t route; /* the shell's way back to the sender: copied into the answer */
             const wire_header *header; /* checked by wire_decode or wire_check; borrowed */
-            blob *body;                /* borrowed: the core takes its own reference; NULL: empty */
+            /* Borrowed: the core takes its own reference.  Data 8-byte aligned (zmq's need not be:
+             * the shell copies those).  NULL: empty. */
+            blob *body;
         } message;
         struct {
             uint64_t token; /* of the action this is the result of */

@@ -5,41 +5,64 @@
 #pragma once
 
 #include "common/core.h"
+#include "common/proto_alloc.h"
 #include "common/requests.h"
 #include "common/table_codec.h"
 
-enum { MEMBER_HELLO_US = 1000000, MEMBER_PEERS_MAX = 1024 };
+enum { MEMBER_HELLO_US = 1000000, MEMBER_PEERS_MAX = 4096, MEMBER_PROTO_BYTES = 8 << 20 };
+/* The owner number of HELLO requests. */
+enum { MEMBER_OWNER = 1 };
 
 typedef struct member_peer {
     core_peer peer;
     char address[CORE_TEXT_MAX];
 } member_peer;
 
-typedef struct member {
+typedef struct member_config {
     core_peer self;
-    uint32_t term, generation, view; /* the newest seen; generation: of the scheduler */
-    uint32_t state;                  /* job_state of the last view */
-    bool joined;                     /* a view is there: map and samplers are valid */
-    bool refused, stop;              /* the shell exits: refused with 2, stop with 0 */
+    uint64_t plan_hash;   /* 0: a driver that has not prepared yet */
+    const char *numerics; /* borrowed until member_fini, as the next */
+    const char *address;
+    uint32_t pid;
+    const core_mutations *mutations;
+} member_config;
+
+typedef struct member {
+    member_config config;
+    proto_alloc *arena;        /* borrowed */
+    uint32_t term, generation; /* the newest seen of the scheduler */
+    uint32_t view, view_term;  /* the newest view, and the term it is of */
+    uint32_t state;            /* job_state of the last view */
+    bool joined;               /* a complete view is there: map and samplers are valid */
+    bool refused, stop;        /* the shell exits: refused with 2, stop with 0 */
     char why[CORE_TEXT_MAX];
     shard_map map;
     uint32_t samplers;
     member_peer *peers;
     size_t peers_n, peers_cap;
-    uint64_t hello_at_us; /* when the next one is due */
-    uint64_t hello_tag;   /* the open one, 0: none */
+    uint64_t hello_at_us; /* when the next is due */
+    bool hello_open;
+    uint64_t rss_bytes; /* for the HELLO; the shell's */
 } member;
 
-void member_init(member *m, core_peer self);
+void member_init(member *m, const member_config *c, proto_alloc *arena);
 void member_fini(member *m);
+
 /* The incarnation at (role, index) in the newest view; 0: nobody. */
 uint64_t member_incarnation(const member *m, uint32_t role, uint32_t index);
-/* True if a view with peers is there and every server and sampler of the job is in it. */
-bool member_is_complete(const member *m);
-/* Takes in the answer to a HELLO (protobuf View in `body`, or REFUSED).  New incarnations are
- * announced with CORE_PEER and to `r`. */
+core_peer member_scheduler(const member *m);
+
+/* True if a HELLO is due: the caller fills in its role's state and calls member_hello. */
+bool member_hello_due(const member *m, uint64_t now_us);
+/* Makes the next HELLO due now (something the scheduler should know has changed). */
+void member_hello_soon(member *m, uint64_t now_us);
+
+typedef struct Weft__Hello member_hello_body;
+/* Completes `hello` (init'ed by the caller, with server or sampler state) and opens the request. */
+void member_hello(member *m, requests *r, uint64_t now_us, core_actions *out,
+                  member_hello_body *hello);
+/* Takes in the answer to a HELLO.  New incarnations are announced with CORE_PEER and to `r`. */
 void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, const wire_header *h,
                  const blob *body);
-/* False, and nothing else happens, if `h` is of a lower term than we have seen.  Learns a higher
- * one. */
-bool member_accepts_term(member *m, const core_mutations *mutations, const wire_header *h);
+/* False if `h`, from the scheduler, is of a lower term than we have seen.  Learns a higher one. */
+bool member_accepts_term(member *m, const wire_header *h);

@@ -24,6 +24,7 @@ enum {
     PUSH_SECTIONS_MAX = 16,
     PUSH_MAGIC = 0x48535550,
     TABLE_ROWS_MAX = 1 << 26,
+    TABLE_FLOATS_MAX = 1 << 28, /* in one body */
     TABLE_DIM_MAX = 1 << 16
 };
 

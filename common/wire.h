@@ -83,7 +83,8 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *                                  width (0: any).  TABLE_DENSE: no body, answer the server's blocks;
  *                                  else body u64 keys ascending, answer f32 rows.
  *                                  GONE | BEHIND | GENERATION | NOT_FOUND | MAP
- *   PUSH PUT VOID  worker -> server  slot name, version, body of table_codec.h, body_hash
+ *   PUSH PUT VOID  worker -> server  slot name, version, part = slots of the round, body of
+ *                                  table_codec.h, body_hash
  *                                  answer OK | GENERATION | BEHIND | MAP
  *   STAGE     scheduler -> server  generation, stage, target     answer OK
  *   COMMIT    scheduler -> server  generation, slot name of the round, version = rounds committed before

@@ -1,0 +1,612 @@
+#include "ps/shard.h"
+
+#include "common/hash.h"
+#include "common/latency.h"
+#include "common/mem.h"
+#include "common/member.h"
+#include "common/panic.h"
+#include "proto/weft.pb-c.h"
+#include "ps/stage_tables.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PULL_BUDGET_MAX_MS = 60000 };
+
+/* A push held for the open round. */
+typedef struct held_push {
+    bool full;
+    uint8_t op;
+    uint32_t times; /* 1; more only without CORE_RULE_DEDUPE */
+    core_peer from;
+    uint64_t hash;
+    blob *body;
+    push_head head;
+} held_push;
+
+/* A pull that waits for its version. */
+typedef struct parked_pull {
+    uint64_t route, until_us;
+    wire_header header;
+    blob *body;
+} parked_pull;
+
+struct shard {
+    shard_config config;
+    proto_alloc arena;
+    member member;
+    requests *requests;
+    uint32_t generation, stage, version;
+    bool finished, exited;
+    stage_tables *tables[STAGE_COUNT]; /* of this and of finished stages */
+    held_push *held;                   /* [held_n], by slot */
+    size_t held_n, held_cap;
+    uint32_t held_count;
+    uint32_t *arrival; /* slots in the order they came */
+    size_t arrival_n, arrival_cap;
+    parked_pull *parked;
+    size_t parked_n, parked_cap;
+    latency apply;
+    shard_stats stats;
+};
+
+shard *shard_new(const shard_config *c)
+{
+    shard *s = xcalloc(1, sizeof *s);
+    s->config = *c;
+    proto_alloc_init(&s->arena, MEMBER_PROTO_BYTES);
+    core_peer self = {WIRE_SERVER, c->index, c->incarnation};
+    member_config m = {self, c->plan_hash, c->numerics, c->address, c->pid, c->mutations};
+    member_init(&s->member, &m, &s->arena);
+    requests_config r = {.self = self, .mutations = c->mutations};
+    s->requests = requests_new(&r);
+    return s;
+}
+
+static void drop_held(shard *s)
+{
+    for (size_t i = 0; i < s->held_n; i++) blob_unref(s->held[i].body);
+    s->held_n = s->arrival_n = 0;
+    s->held_count = 0;
+}
+
+void shard_free(shard *s)
+{
+    if (!s) return;
+    drop_held(s);
+    for (size_t i = 0; i < s->parked_n; i++) blob_unref(s->parked[i].body);
+    for (uint32_t i = 0; i < STAGE_COUNT; i++) stage_tables_free(s->tables[i]);
+    requests_free(s->requests);
+    member_fini(&s->member);
+    proto_alloc_fini(&s->arena);
+    free(s->held);
+    free(s->arrival);
+    free(s->parked);
+    free(s);
+}
+
+/* ---- answers ---- */
+
+static void answer(shard *s, core_actions *out, uint64_t route, const wire_header *to,
+                   wire_status status, blob *body)
+{
+    wire_header h = wire_answer(to, status);
+    core_peer peer = {to->role, to->index, to->incarnation};
+    h.role = WIRE_SERVER;
+    h.index = s->config.index;
+    h.incarnation = s->config.incarnation;
+    h.generation = s->generation;
+    h.version = s->version;
+    h.map = s->member.joined ? s->member.map.version : 0;
+    core_send(out, peer, route, &h, body);
+}
+
+static void refuse(shard *s, core_actions *out, uint64_t route, const wire_header *to,
+                   wire_status status, const char *why)
+{
+    answer(s, out, route, to, status, blob_copy(why, strlen(why)));
+}
+
+/* ---- pulls ---- */
+
+typedef enum pull_ready { PULL_NOW, PULL_PARK, PULL_REFUSE } pull_ready;
+
+/* Whether a pull can be answered; REFUSE: with *status. */
+static pull_ready pull_check(shard *s, const wire_header *h, wire_status *status)
+{
+    bool fenced = core_rule(s->config.mutations, CORE_RULE_GENERATION);
+    if (h->generation > s->generation) return PULL_PARK;
+    *status = WIRE_GENERATION;
+    if (h->generation < s->generation && fenced) return PULL_REFUSE;
+    if (h->version == WIRE_FINAL) {
+        bool current = h->stage == s->stage && !s->finished;
+        *status = WIRE_NOT_FOUND;
+        if (current) return PULL_PARK;
+        return s->tables[h->stage] ? PULL_NOW : PULL_REFUSE;
+    }
+    *status = WIRE_NOT_FOUND;
+    if (h->stage != s->stage || !s->tables[h->stage]) return PULL_REFUSE;
+    if (h->version > s->version) return PULL_PARK;
+    bool named = h->table == TABLE_DENSE ? core_rule(s->config.mutations, CORE_RULE_GONE)
+                                         : core_rule(s->config.mutations, CORE_RULE_VERSION);
+    *status = WIRE_GONE;
+    return h->version < s->version && named ? PULL_REFUSE : PULL_NOW;
+}
+
+static void pull_rows(shard *s, core_actions *out, uint64_t route, const wire_header *h,
+                      const blob *body)
+{
+    blob *rows = NULL;
+    uint64_t absent = 0;
+    char why[CORE_TEXT_MAX];
+    if (blob_size(body) % 8) {
+        refuse(s, out, route, h, WIRE_REFUSED, "a pull's body is u64 keys");
+        return;
+    }
+    const uint64_t *keys = (const void *)blob_data(body);
+    err_code rc = stage_tables_rows(s->tables[h->stage], h->table, h->part, keys,
+                                    blob_size(body) / 8, &rows, &absent);
+    if (rc == ERR_OK) {
+        answer(s, out, route, h, WIRE_OK, rows);
+        return;
+    }
+    snprintf(why, sizeof why, "table %u of %s: %s (key %016" PRIx64 ")", h->table,
+             stage_name(h->stage), err_name(rc), absent);
+    refuse(s, out, route, h, rc == ERR_NOT_FOUND ? WIRE_NOT_FOUND : WIRE_REFUSED, why);
+}
+
+static void pull_answer(shard *s, core_actions *out, uint64_t route, const wire_header *h,
+                        const blob *body)
+{
+    s->stats.pulls++;
+    if (h->table != TABLE_DENSE) {
+        pull_rows(s, out, route, h, body);
+        return;
+    }
+    answer(s, out, route, h, WIRE_OK, blob_ref(stage_tables_dense(s->tables[h->stage])));
+}
+
+static void park(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    uint64_t budget = h->budget_ms < PULL_BUDGET_MAX_MS ? h->budget_ms : PULL_BUDGET_MAX_MS;
+    uint64_t until = e->now_us + budget * 1000;
+    for (size_t i = 0; i < s->parked_n; i++) {
+        parked_pull *p = &s->parked[i];
+        if (p->header.tag != h->tag || p->header.incarnation != h->incarnation) continue;
+        p->route = e->message.route; /* a repeat */
+        p->until_us = until;
+        return;
+    }
+    if (s->parked_n == SHARD_PARKED_MAX || !budget) {
+        answer(s, out, e->message.route, h, WIRE_BEHIND, NULL);
+        return;
+    }
+    grow(&s->parked, &s->parked_cap, s->parked_n + 1, sizeof *s->parked);
+    s->parked[s->parked_n++] =
+        (parked_pull){e->message.route, until, *h, blob_ref(e->message.body)};
+}
+
+static void on_pull(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    wire_status status = WIRE_OK;
+    switch (pull_check(s, h, &status)) {
+    case PULL_PARK: park(s, e, out); return;
+    case PULL_NOW: pull_answer(s, out, e->message.route, h, e->message.body); return;
+    case PULL_REFUSE:
+        s->stats.gone += status == WIRE_GONE;
+        answer(s, out, e->message.route, h, status, NULL);
+    }
+}
+
+/* Answers the parked pulls that can be answered now, in the order they came. */
+static void unpark(shard *s, uint64_t now_us, core_actions *out)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->parked_n; i++) {
+        parked_pull *p = &s->parked[i];
+        wire_status status = WIRE_OK;
+        pull_ready ready = pull_check(s, &p->header, &status);
+        if (ready == PULL_PARK && p->until_us > now_us) {
+            s->parked[kept++] = *p;
+            continue;
+        }
+        if (ready == PULL_NOW)
+            pull_answer(s, out, p->route, &p->header, p->body);
+        else
+            answer(s, out, p->route, &p->header, ready == PULL_PARK ? WIRE_BEHIND : status, NULL);
+        s->stats.gone += ready == PULL_REFUSE && status == WIRE_GONE;
+        blob_unref(p->body);
+    }
+    s->parked_n = kept;
+}
+
+/* ---- commit ---- */
+
+static uint32_t slots_of_commit(const shard *s, uint32_t slots, uint32_t *order)
+{
+    if (!core_rule(s->config.mutations, CORE_RULE_SLOT_ORDER)) {
+        for (size_t i = 0; i < s->arrival_n; i++) order[i] = s->arrival[i];
+        return (uint32_t)s->arrival_n;
+    }
+    for (uint32_t j = 0; j < slots; j++) order[j] = j;
+    return slots;
+}
+
+/* Decodes the held pushes in the order of the sum.  Owned: free().  They decoded when they came. */
+static push_view *commit_views(const shard *s, uint32_t slots, uint32_t *n)
+{
+    uint32_t *order = xcalloc(slots + s->arrival_n + 1, sizeof *order);
+    uint32_t m = slots_of_commit(s, slots, order), total = 0, k = 0;
+    for (uint32_t i = 0; i < m; i++) total += s->held[order[i]].times;
+    push_view *v = xcalloc(total + 1, sizeof *v);
+    for (uint32_t i = 0; i < m; i++) {
+        for (uint32_t t = 0; t < s->held[order[i]].times; t++) {
+            err_code rc = push_decode(s->held[order[i]].body, &v[k++]);
+            ASSERT(rc == ERR_OK);
+        }
+    }
+    free(order);
+    *n = total;
+    return v;
+}
+
+static bool holds_all(const shard *s, uint32_t slots)
+{
+    if (s->held_count < slots || s->held_n < slots) return false;
+    for (uint32_t j = 0; j < slots; j++) {
+        if (!s->held[j].full) return false;
+    }
+    return true;
+}
+
+/* Moves to version + 1.  The pushes are there. */
+static void commit(shard *s, const wire_header *h, round_kind kind)
+{
+    if (kind != ROUND_SCORE) {
+        uint32_t n;
+        push_view *v = commit_views(s, h->part, &n);
+        if (kind == ROUND_TRAIN)
+            stage_tables_train(s->tables[s->stage], h->step, v, n);
+        else
+            stage_tables_put(s->tables[s->stage], v, n);
+        free(v);
+    }
+    drop_held(s);
+    if (h->flags & WIRE_KEEP) stage_tables_keep(s->tables[s->stage]);
+    if (h->flags & WIRE_FINISH) {
+        stage_tables_finish(s->tables[s->stage]);
+        s->finished = true;
+    }
+    s->version++;
+    s->stats.commits++;
+}
+
+/* True if an order is for this life and not of an older scheduler; otherwise answered here. */
+static bool accepts_order(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    bool fenced = core_rule(s->config.mutations, CORE_RULE_INCARNATION);
+    if (member_accepts_term(&s->member, h) &&
+        (!fenced || !h->target || h->target == s->config.incarnation))
+        return true;
+    answer(s, out, e->message.route, h, WIRE_INCARNATION, NULL);
+    return false;
+}
+
+static void on_commit(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    if (!accepts_order(s, e, out)) return;
+    bool fenced = core_rule(s->config.mutations, CORE_RULE_GENERATION);
+    if (h->generation != s->generation && (fenced || !s->generation)) {
+        answer(s, out, e->message.route, h, WIRE_GENERATION, NULL);
+        return;
+    }
+    if (h->version < s->version) { /* a repeat */
+        answer(s, out, e->message.route, h, WIRE_OK, NULL);
+        return;
+    }
+    bool ready = h->table == ROUND_SCORE || holds_all(s, h->part);
+    if (h->version > s->version || s->finished || !ready) {
+        core_event_line(out, "commit_behind", (core_peer){h->role, h->index, h->incarnation},
+                        "order %u, here %u, %u of %u slots", h->version, s->version, s->held_count,
+                        h->part);
+        answer(s, out, e->message.route, h, WIRE_BEHIND, NULL);
+        return;
+    }
+    commit(s, h, (round_kind)h->table);
+    answer(s, out, e->message.route, h, WIRE_OK, NULL);
+    unpark(s, e->now_us, out);
+}
+
+static void on_stage(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    if (!accepts_order(s, e, out) || !s->member.joined) return; /* asked again once we have a map */
+    if (h->generation < s->generation) {
+        answer(s, out, e->message.route, h, WIRE_GENERATION, NULL);
+        return;
+    }
+    if (h->generation > s->generation) {
+        drop_held(s);
+        stage_tables_free(s->tables[h->stage]);
+        s->tables[h->stage] = stage_tables_new(s->config.model, &s->member.map, s->config.index,
+                                               h->stage, s->config.mutations);
+        s->generation = h->generation;
+        s->stage = h->stage;
+        s->version = 0;
+        s->finished = false;
+    }
+    answer(s, out, e->message.route, h, WIRE_OK, NULL);
+    unpark(s, e->now_us, out);
+}
+
+/* ---- pushes ---- */
+
+static void hold(shard *s, const wire_header *h, const push_view *v, blob *body)
+{
+    grow(&s->held, &s->held_cap, (size_t)h->slot + 1, sizeof *s->held);
+    for (; s->held_n <= h->slot; s->held_n++) s->held[s->held_n] = (held_push){0};
+    s->held[h->slot] = (held_push){.full = true,
+                                   .op = h->op,
+                                   .times = 1,
+                                   .from = {h->role, h->index, h->incarnation},
+                                   .hash = h->body_hash,
+                                   .body = blob_ref(body),
+                                   .head = v->head};
+    s->held_count++;
+    grow(&s->arrival, &s->arrival_cap, s->arrival_n + 1, sizeof *s->arrival);
+    s->arrival[s->arrival_n++] = h->slot;
+}
+
+/* A slot that is held already: the first one stays; other bits are worth an event. */
+static void on_repeat(shard *s, const wire_header *h, core_actions *out)
+{
+    held_push *p = &s->held[h->slot];
+    s->stats.repeats++;
+    if (!core_rule(s->config.mutations, CORE_RULE_DEDUPE)) p->times++;
+    if (p->hash == h->body_hash) return;
+    s->stats.hash_mismatches++;
+    char name[64];
+    slot_format(wire_slot(h), name);
+    core_event_line(out, "hash_mismatch", p->from,
+                    "slot %s: worker-%u pushed %016" PRIx64 ", worker-%u %016" PRIx64, name,
+                    p->from.index, p->hash, h->index, h->body_hash);
+}
+
+/* What is wrong with a push that would be held; NULL: nothing. */
+static const char *push_check(const shard *s, const wire_header *h, const blob *body, push_view *v)
+{
+    if (h->slot >= SHARD_SLOTS_MAX || h->slot >= h->part) return "no such slot in the round";
+    if (hash64(blob_data(body), blob_size(body), 0) != h->body_hash) return "damaged on the way";
+    if (push_decode(body, v) != ERR_OK) return "a malformed body";
+    if (v->head.is_void != (h->op == WIRE_VOID)) return "void where the op is not, or the reverse";
+    return stage_tables_check(s->tables[s->stage], v, h->op == WIRE_PUT);
+}
+
+static void apply_on_sight(shard *s, const wire_header *h, uint64_t now_us, core_actions *out)
+{
+    if (core_rule(s->config.mutations, CORE_RULE_COMMIT) || !holds_all(s, h->part)) return;
+    commit(s, h, h->op == WIRE_PUT ? ROUND_PUT : ROUND_TRAIN);
+    unpark(s, now_us, out);
+}
+
+static void on_push(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    uint64_t route = e->message.route;
+    bool fenced = core_rule(s->config.mutations, CORE_RULE_GENERATION);
+    push_view v;
+    if (h->generation != s->generation && (fenced || !s->generation)) {
+        bool ahead = h->generation > s->generation;
+        answer(s, out, route, h, ahead ? WIRE_BEHIND : WIRE_GENERATION, NULL);
+        return;
+    }
+    if (h->version != s->version || s->finished) { /* committed: a repeat; or not open yet */
+        s->stats.repeats += h->version < s->version;
+        answer(s, out, route, h, h->version < s->version ? WIRE_OK : WIRE_BEHIND, NULL);
+        return;
+    }
+    s->stats.pushes++;
+    const char *wrong = push_check(s, h, e->message.body, &v);
+    if (wrong) {
+        core_event_line(out, "push_refused", (core_peer){h->role, h->index, h->incarnation}, "%s",
+                        wrong);
+        refuse(s, out, route, h, WIRE_REFUSED, wrong);
+        return;
+    }
+    if (h->slot < s->held_n && s->held[h->slot].full)
+        on_repeat(s, h, out);
+    else
+        hold(s, h, &v, e->message.body);
+    answer(s, out, route, h, WIRE_OK, NULL);
+    apply_on_sight(s, h, e->now_us, out);
+}
+
+/* ---- membership ---- */
+
+static void fill_held(const shard *s, Weft__ServerState *state, Weft__HeldSlot *held,
+                      Weft__HeldSlot **list)
+{
+    for (size_t i = 0; i < s->held_n; i++) {
+        const held_push *p = &s->held[i];
+        if (!p->full) continue;
+        Weft__HeldSlot *x = &held[state->n_held];
+        weft__held_slot__init(x);
+        x->slot = (uint32_t)i;
+        x->examples = p->head.examples;
+        x->loss = p->head.loss;
+        x->is_void = p->head.is_void;
+        list[state->n_held++] = x;
+    }
+    state->held = list;
+}
+
+static void say_hello(shard *s, uint64_t now_us, core_actions *out)
+{
+    Weft__Hello hello = WEFT__HELLO__INIT;
+    Weft__ServerState state = WEFT__SERVER_STATE__INIT;
+    shard_stats st;
+    shard_stats_get(s, &st);
+    state.generation = s->generation;
+    state.stage = s->stage;
+    state.version = s->version;
+    state.finished = s->finished;
+    state.rows = st.rows;
+    state.bytes = st.bytes;
+    state.pulls = st.pulls;
+    state.pushes = st.pushes;
+    state.repeats = st.repeats;
+    state.gone = st.gone;
+    state.hash_mismatches = st.hash_mismatches;
+    state.apply_us_p50 = (uint32_t)latency_quantile(&s->apply, 0.5);
+    state.apply_us_p99 = (uint32_t)latency_quantile(&s->apply, 0.99);
+    Weft__HeldSlot *held = xcalloc(s->held_n + 1, sizeof *held);
+    Weft__HeldSlot **list = xcalloc(s->held_n + 1, sizeof(Weft__HeldSlot *));
+    fill_held(s, &state, held, list);
+    hello.server = &state;
+    member_hello(&s->member, s->requests, now_us, out, &hello);
+    free(held);
+    free(list);
+}
+
+static void on_answer(shard *s, const core_event *e, core_actions *out)
+{
+    request_match m;
+    if (!requests_answer(s->requests, e->now_us, out, e->message.header, &m)) return;
+    if (m.header.op == WIRE_HELLO)
+        member_view(&s->member, s->requests, e->now_us, out, e->message.header, e->message.body);
+}
+
+static void on_message(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    if (wire_is_answer(h)) {
+        on_answer(s, e, out);
+        return;
+    }
+    switch (h->op) {
+    case WIRE_PULL: on_pull(s, e, out); return;
+    case WIRE_PUSH:
+    case WIRE_PUT:
+    case WIRE_VOID: on_push(s, e, out); return;
+    case WIRE_COMMIT: on_commit(s, e, out); return;
+    case WIRE_STAGE: on_stage(s, e, out); return;
+    case WIRE_STOP:
+        if (!accepts_order(s, e, out)) return;
+        answer(s, out, e->message.route, h, WIRE_OK, NULL);
+        s->member.stop = true;
+        return;
+    default: refuse(s, out, e->message.route, h, WIRE_REFUSED, "a server does not serve this");
+    }
+}
+
+static void leave(shard *s, const core_event *e, core_actions *out)
+{
+    if (s->exited) return;
+    if (s->member.refused)
+        core_exit(out, 2, "%s", s->member.why);
+    else if (s->member.stop)
+        core_exit(out, 0, "the job is over");
+    else if (e->type == CORE_STOP)
+        core_exit(out, 0, "signal %d", e->signal);
+    else
+        return;
+    s->exited = true;
+}
+
+static uint64_t next_timer(const shard *s, uint64_t requests_us)
+{
+    uint64_t at = requests_us;
+    if (!s->member.hello_open && s->member.hello_at_us < at) at = s->member.hello_at_us;
+    for (size_t i = 0; i < s->parked_n; i++) {
+        if (s->parked[i].until_us < at) at = s->parked[i].until_us;
+    }
+    return at;
+}
+
+static bool parked_due(const shard *s, uint64_t now_us)
+{
+    for (size_t i = 0; i < s->parked_n; i++) {
+        if (s->parked[i].until_us <= now_us) return true;
+    }
+    return false;
+}
+
+uint64_t shard_step(shard *s, const core_event *e, core_actions *out)
+{
+    if (s->exited) return UINT64_MAX;
+    if (e->type == CORE_MESSAGE) on_message(s, e, out);
+    if (parked_due(s, e->now_us)) unpark(s, e->now_us, out);
+    if (member_hello_due(&s->member, e->now_us)) say_hello(s, e->now_us, out);
+    leave(s, e, out);
+    return s->exited ? UINT64_MAX : next_timer(s, requests_timer(s->requests, e->now_us, out));
+}
+
+/* ---- looking in ---- */
+
+void shard_stats_get(const shard *s, shard_stats *out)
+{
+    *out = s->stats;
+    out->generation = s->generation;
+    out->stage = s->stage;
+    out->version = s->version;
+    out->held = s->held_count;
+    out->parked = (uint32_t)s->parked_n;
+    out->finished = s->finished;
+    out->stopping = s->exited;
+    for (uint32_t i = 0; i < STAGE_COUNT; i++) {
+        if (!s->tables[i]) continue;
+        out->rows += stage_tables_row_count(s->tables[i]);
+        out->bytes += stage_tables_bytes(s->tables[i]);
+    }
+}
+
+void shard_note_apply(shard *s, uint64_t us)
+{
+    latency_add(&s->apply, us);
+}
+
+void shard_note_rss(shard *s, uint64_t bytes)
+{
+    s->member.rss_bytes = bytes;
+}
+
+const blob *shard_dense(const shard *s, uint32_t stage, bool final)
+{
+    if (stage >= STAGE_COUNT || !s->tables[stage]) return NULL;
+    if (final != (stage != s->stage || s->finished)) return NULL;
+    return stage_tables_dense(s->tables[stage]);
+}
+
+bool shard_row(const shard *s, uint32_t stage, uint32_t table, bool final, uint64_t key,
+               const float **row)
+{
+    if (stage >= STAGE_COUNT || !s->tables[stage]) return false;
+    if (final != (stage != s->stage || s->finished)) return false;
+    *row = stage_tables_row(s->tables[stage], table, key);
+    return *row != NULL;
+}
+
+uint64_t shard_digest(const shard *s)
+{
+    uint64_t x[4] = {s->generation, s->stage, s->version, s->finished};
+    uint64_t h = hash64(x, sizeof x, 0);
+    for (uint32_t i = 0; i < STAGE_COUNT; i++) {
+        uint64_t d = s->tables[i] ? stage_tables_digest(s->tables[i]) : i;
+        h = hash64(&d, sizeof d, h);
+    }
+    for (size_t i = 0; i < s->held_n; i++) {
+        uint64_t d[2] = {s->held[i].full, s->held[i].hash};
+        h = hash64(d, sizeof d, h);
+    }
+    for (size_t i = 0; i < s->parked_n; i++) {
+        uint64_t d[2] = {s->parked[i].header.tag, s->parked[i].until_us};
+        h = hash64(d, sizeof d, h);
+    }
+    return h;
+}
