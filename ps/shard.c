@@ -440,7 +440,7 @@ static void fill_held(const shard *s, Weft__ServerState *state, Weft__HeldSlot *
         x->slot = (uint32_t)i;
         x->examples = p->head.examples;
         x->loss = p->head.loss;
-        x->is_void = p->head.is_void;
+        x->is_void = p->head.is_void != 0;
         list[state->n_held++] = x;
     }
     state->held = list;
