@@ -56,7 +56,14 @@ static int mass_compare(const void *pa, const void *pb, void *context)
     return c->tie[a] < c->tie[b] ? -1 : c->tie[a] > c->tie[b];
 }
 
-/* An item's tier is the fifth of the type's train mass that the more popular items reach before it. */
+static uint8_t tier_after(uint64_t before, uint64_t total)
+{
+    if (before >= total) return CANDIDATES_TIERS; /* trained, but never a positive */
+    return (uint8_t)(1 + CANDIDATES_TIERS * before / total);
+}
+
+/* An item's tier is the fifth of the type's train mass that the more popular items reach before it.
+ */
 static void fill_tiers_of_type(candidates *c, uint32_t type, uint32_t *order)
 {
     uint32_t n = candidates_count(c, type);
@@ -65,12 +72,10 @@ static void fill_tiers_of_type(candidates *c, uint32_t type, uint32_t *order)
     uint64_t total = 0, before = 0;
     for (uint32_t i = 0; i < n; i++) total += c->in->train_count[order[i]];
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t count = c->in->train_count[order[i]];
-        c->tier[order[i]] =
-            count == 0 ? 0 : (uint8_t)(1 + before / (total / CANDIDATES_TIERS +
-                                                     (total % CANDIDATES_TIERS != 0)));
-        c->untrained[type] += count == 0;
-        before += count;
+        bool trained = c->in->train_any[order[i]] > 0;
+        c->tier[order[i]] = trained ? tier_after(before, total) : 0;
+        c->untrained[type] += !trained;
+        before += c->in->train_count[order[i]];
     }
 }
 

@@ -13,6 +13,7 @@
 
 #include "common/config.h"
 #include "common/err.h"
+#include "common/progress.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -87,12 +88,13 @@ typedef struct evaluation_input {
     uint64_t seed;
     uint32_t types, items, users;
     const char *const *type_name; /* [types] */
-    const uint32_t *item_type;    /* [items] */
+    const uint8_t *item_type;     /* [items] */
     const uint64_t *item_key;     /* [items] stable keys */
-    const uint32_t *train_count;  /* [items] train positives; 0: never trained */
+    const uint32_t *train_count;  /* [items] users with it in `train` */
+    const uint32_t *train_any;    /* [items] users with any train event; 0: never trained */
     const uint64_t *user_types;   /* [users] bit t: a train event of type t, of any kind */
     evaluation_lists train;       /* train positives: what item-kNN, EASE and popularity know */
-    evaluation_lists history;     /* what vectors of users are means of */
+    evaluation_lists history;     /* what vectors of users are means of; any fixed order */
     evaluation_lists seen_train, seen_valid;
     evaluation_lists valid, test; /* positives */
     evaluation_vectors two_tower, two_tower_no_z;
@@ -105,9 +107,7 @@ typedef struct evaluation_input {
     uint32_t bootstrap;       /* resamples, e.g. 1000 */
     uint32_t recommendations; /* length of two_tower's lists; 0: none */
     uint32_t threads;         /* 0: 1 */
-    /* Called before each (model, type) with the share that is done; false stops.  NULL: none. */
-    bool (*progress)(void *context, const char *model, const char *type, double done);
-    void *progress_context;
+    const progress *progress; /* stage "evaluate", in (model, type) pairs; NULL: none */
 } evaluation_input;
 
 typedef struct evaluation_row {
@@ -173,7 +173,7 @@ typedef struct evaluation_result {
 } evaluation_result;
 
 /* *out is owned: evaluation_free.  ERR_INVALID: a score is not finite (printed: model, user row).
- * ERR_NO_MEMORY.  ERR_STOPPED: progress said so. */
+ * ERR_NO_MEMORY.  ERR_STOPPED. */
 MUST_USE err_code evaluation_run(const evaluation_input *in, evaluation_result **out);
 void evaluation_free(evaluation_result *r); /* accepts NULL */
 
