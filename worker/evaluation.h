@@ -83,7 +83,7 @@ typedef struct evaluation_vectors {
     uint32_t dim;
 } evaluation_vectors;
 
-/* Everything is borrowed until evaluation_run returns. */
+/* Everything is borrowed until evaluation_score returns. */
 typedef struct evaluation_input {
     uint64_t seed;
     uint32_t types, items, users;
@@ -174,7 +174,7 @@ typedef struct evaluation_result {
 
 /* *out is owned: evaluation_free.  ERR_INVALID: a score is not finite (printed: model, user row).
  * ERR_NO_MEMORY.  ERR_STOPPED. */
-MUST_USE err_code evaluation_run(const evaluation_input *in, evaluation_result **out);
+MUST_USE err_code evaluation_score(const evaluation_input *in, evaluation_result **out);
 void evaluation_free(evaluation_result *r); /* accepts NULL */
 
 /* value [EVALUATION_METRICS] overwritten: of one user with `n` >= 1 positives of these ranks. */
