@@ -5,6 +5,7 @@
  * functions of plan, data and numerics alone: no time, host or path.  Threads: one owner. */
 #pragma once
 
+#include "common/dataset.h"
 #include "common/err.h"
 #include "worker/evaluation.h"
 
@@ -30,11 +31,9 @@ typedef struct report_input {
     const report_training *training;
     size_t training_n;
     double z_cosine_mean, z_cosine_sd;
-    const char *const *type_name;   /* [result->types] */
-    const char *const *item_id;     /* by item row */
-    const char *const *user_id;     /* by user row */
-    const uint64_t *history_indptr; /* [users + 1]: the history column of per_user.tsv */
-    const char *metrics_path;       /* metrics.jsonl, for the curves; NULL: none */
+    const char *const *type_name; /* [result->types] */
+    const dataset *data;          /* ids, and the history column of per_user.tsv */
+    const char *metrics_path;     /* metrics.jsonl, for the curves; NULL: none */
     const evaluation_result *result;
 } report_input;
 
