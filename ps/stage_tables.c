@@ -211,7 +211,7 @@ static void train_rows(stage_tables *t, uint32_t step, uint32_t i, const push_vi
     float *g = xmalloc(dim * sizeof *g);
     merge m;
     merge_open(&m, slot, n, t->spec[i].id);
-    uint64_t key;
+    uint64_t key = 0;
     while (merge_key(&m, &key)) {
         merge_sum(&m, key, g, dim);
         for (uint32_t d = 0; d < dim; d++) g[d] /= by;
