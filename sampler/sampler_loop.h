@@ -37,7 +37,8 @@ typedef struct sampler_ops {
     blob *(*build_take)(void *ctx, void *build); /* READY: the micro-batch, owned */
     void (*build_free)(void *ctx, void *build);
     /* *out owned.  ERR_NOT_FOUND: the partition is not here. */
-    err_code (*leaf_answer)(void *ctx, uint32_t partition, const blob *request, blob **out);
+    err_code (*leaf_answer)(void *ctx, slot_name name, uint32_t partition, const blob *request,
+                            blob **out);
     err_code (*features_answer)(void *ctx, uint32_t partition, const blob *request, blob **out);
 } sampler_ops;
 

@@ -38,16 +38,17 @@ typedef struct worker_task {
     uint32_t generation, version;
     const shard_map *map;
     blob *build;             /* the sampler's answer; NULL: none was asked */
-    const worker_need *need; /* SLOT: as the digest gave them */
+    const worker_need *need; /* SLOT, and a repeated DIGEST: all needs so far, in order */
     uint32_t needs;
-    blob *const *reply; /* SLOT: [needs] */
+    blob *const *reply; /* [needs] */
 } worker_task;
 
 /* RESULT of WORKER_DIGEST, borrowed during the step: the core takes references on the bodies.  A
  * status other than ERR_OK returns the slot. */
 typedef struct worker_digest {
-    const worker_need *need;
+    const worker_need *need; /* what is missing; added to the task's needs */
     uint32_t needs;
+    bool again; /* when all are answered, DIGEST once more: some needs follow from replies */
 } worker_digest;
 
 /* RESULT of WORKER_SLOT, borrowed during the step.  TRAIN, PUT: body[map->servers] made by
