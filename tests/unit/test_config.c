@@ -3,44 +3,22 @@
 #include "common/config.h"
 #include "common/config_keys.h"
 #include "common/files.h"
+#include "testing_capture.h"
 
 #include <check.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static char captured[65536];
-
-static int begin_capture(FILE **file)
-{
-    *file = tmpfile();
-    ck_assert_ptr_nonnull(*file);
-    fflush(stderr);
-    int saved = dup(2);
-    ck_assert_int_ge(dup2(fileno(*file), 2), 0);
-    return saved;
-}
-
-static void end_capture(FILE *file, int saved)
-{
-    fflush(stderr);
-    dup2(saved, 2);
-    close(saved);
-    rewind(file);
-    captured[fread(captured, 1, sizeof captured - 1, file)] = 0;
-    fclose(file);
-}
+static const char *captured = "";
 
 static err_code parse(const char *text, const char *const *sets, size_t n, config **c)
 {
-    FILE *file;
-    int saved = begin_capture(&file);
+    capture_begin();
     err_code rc = config_parse("/etc/weft/job.yaml", text, sets, n, c);
-    end_capture(file, saved);
+    captured = capture_end();
     return rc;
 }
 
@@ -442,10 +420,9 @@ START_TEST(files_are_loaded_and_paths_start_there)
     ck_assert_str_eq(c->data.users.path, text);
     config_free(c);
     ck_assert_int_eq(files_remove_tree(dir), ERR_OK);
-    FILE *capture;
-    int saved = begin_capture(&capture);
+    capture_begin();
     err_code missing = config_load(path, NULL, 0, &c), folder = config_load("/tmp", NULL, 0, &c);
-    end_capture(capture, saved);
+    captured = capture_end();
     ck_assert_int_eq(missing, ERR_NOT_FOUND);
     ck_assert_int_eq(folder, ERR_IO);
     ck_assert_ptr_nonnull(strstr(captured, "/job.yaml: cannot open: No such file"));
@@ -459,13 +436,12 @@ START_TEST(a_file_with_a_nul_byte_or_too_large_is_invalid)
     char path[] = "/tmp/test_config-XXXXXX";
     int fd = mkstemp(path);
     ck_assert_int_eq(write(fd, "job: a\0b", 8), 8);
-    FILE *capture;
     config *c;
-    int saved = begin_capture(&capture);
+    capture_begin();
     err_code nul = config_load(path, NULL, 0, &c);
     ck_assert_int_eq(ftruncate(fd, 2 << 20), 0);
     err_code large = config_load(path, NULL, 0, &c);
-    end_capture(capture, saved);
+    captured = capture_end();
     close(fd);
     unlink(path);
     ck_assert_int_eq(nul, ERR_INVALID);
@@ -581,11 +557,10 @@ START_TEST(plan_differences_are_named)
     config *a = good(""),
            *b = good("hgnn: {optimizer: {lr: 2e-3}}\nseed: 2\ntrain: {core_type: X}");
     char *plan_a = config_plan_json(a), *plan_b = config_plan_json(b);
-    FILE *file;
-    int saved = begin_capture(&file);
+    capture_begin();
     size_t same = config_plan_diff(plan_a, plan_a), n = config_plan_diff(plan_a, plan_b);
     size_t missing = config_plan_diff("{}", "{\"a\": 1}"), broken = config_plan_diff("{", "{}");
-    end_capture(file, saved);
+    captured = capture_end();
     ck_assert_uint_eq(same, 0);
     ck_assert_uint_eq(n, 2);
     ck_assert_uint_eq(missing, 1);
