@@ -229,7 +229,10 @@ START_TEST(item_segments_count_only_their_positives)
     ck_assert_uint_eq(row->positives, untrained);
     ck_assert_uint_eq(row->users, users);
     ck_assert_double_eq_tol(row->value[METRIC_RECALL], recall / (double)users, 1e-12);
-    ck_assert_uint_eq(row->untrained_candidates, 6);
+    uint64_t never = 0;
+    for (uint32_t i = 0; i < FIXTURE_ITEMS; i++) never += f->type[i] == 0 && f->count[i] == 0;
+    ck_assert_uint_gt(never, 3);
+    ck_assert_uint_eq(row->untrained_candidates, never);
     for (int s = SEGMENT_ITEM_TIER_1; s <= SEGMENT_ITEM_TIER_5; s++) {
         tiers += evaluation_find(r, 0, MODEL_EASE, (evaluation_segment)s)->positives;
     }
