@@ -1,0 +1,25 @@
+/* metrics_log.h - the scheduler's metrics on disk: durable for its own restart, and as lines.
+ *
+ * In run_dir: `scheduler.mdb` (LMDB: the core's state and every metric under its index),
+ * `metrics.jsonl` (what `--out` gets, in plan order) and `steps.jsonl` (step lines with seconds).
+ * Threads: one owner. */
+#pragma once
+
+#include "common/job.h"
+#include "ps/scheduler.h"
+
+typedef struct metrics_log metrics_log;
+
+/* Opens or creates; `fresh` forgets what an earlier life wrote.  ERR_IO, ERR_CORRUPT (logged).
+ * *out owned: metrics_log_close. */
+MUST_USE err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out);
+void metrics_log_close(metrics_log *m); /* accepts NULL */
+
+/* What earlier lives made durable, borrowed until the next persist or close. */
+scheduler_durable metrics_log_durable(const metrics_log *m);
+MUST_USE err_code metrics_log_persist(metrics_log *m, const void *bytes, size_t size);
+/* Stores and writes one metric; its lines need the job (lr, type names). */
+void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, double seconds);
+
+/* One line of metrics.jsonl, with its line feed, owned. */
+char *metrics_log_line(const job *j, const core_metric *metric);
