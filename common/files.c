@@ -199,8 +199,7 @@ char *files_parent(const char *path)
 char *files_absolute(const char *path)
 {
     char here[PATH_MAX];
-    if (!getcwd(here, sizeof here)) strcpy(here, "/");
-    char *all = files_join(here, path);
+    char *all = files_join(getcwd(here, sizeof here) ? here : "/", path);
     char *out = xmalloc(strlen(all) + 2);
     size_t n = 0;
     for (const char *s = all; *s;) {

@@ -234,7 +234,8 @@ static const char *format_number(char *text, const char *format, int digits, dou
 const char *json_format_metric(char *text, double v)
 {
     format_number(text, "%.*f", 6, v);
-    return strcmp(text, "-0.000000") == 0 ? strcpy(text, "0.000000") : text;
+    if (strcmp(text, "-0.000000") == 0) memmove(text, text + 1, strlen(text));
+    return text;
 }
 
 const char *json_format_number9(char *text, double v)

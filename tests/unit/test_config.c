@@ -3,7 +3,7 @@
 #include "common/config.h"
 #include "common/config_keys.h"
 #include "common/files.h"
-#include "testing_capture.h"
+#include "testing_files.h"
 
 #include <check.h>
 #include <jansson.h>
@@ -16,9 +16,9 @@ static const char *captured = "";
 
 static err_code parse(const char *text, const char *const *sets, size_t n, config **c)
 {
-    capture_begin();
+    testing_capture_start();
     err_code rc = config_parse("/etc/weft/job.yaml", text, sets, n, c);
-    captured = capture_end();
+    captured = testing_capture_end();
     return rc;
 }
 
@@ -420,9 +420,9 @@ START_TEST(files_are_loaded_and_paths_start_there)
     ck_assert_str_eq(c->data.users.path, text);
     config_free(c);
     ck_assert_int_eq(files_remove_tree(dir), ERR_OK);
-    capture_begin();
+    testing_capture_start();
     err_code missing = config_load(path, NULL, 0, &c), folder = config_load("/tmp", NULL, 0, &c);
-    captured = capture_end();
+    captured = testing_capture_end();
     ck_assert_int_eq(missing, ERR_NOT_FOUND);
     ck_assert_int_eq(folder, ERR_IO);
     ck_assert_ptr_nonnull(strstr(captured, "/job.yaml: cannot open: No such file"));
@@ -437,11 +437,11 @@ START_TEST(a_file_with_a_nul_byte_or_too_large_is_invalid)
     int fd = mkstemp(path);
     ck_assert_int_eq(write(fd, "job: a\0b", 8), 8);
     config *c;
-    capture_begin();
+    testing_capture_start();
     err_code nul = config_load(path, NULL, 0, &c);
     ck_assert_int_eq(ftruncate(fd, 2 << 20), 0);
     err_code large = config_load(path, NULL, 0, &c);
-    captured = capture_end();
+    captured = testing_capture_end();
     close(fd);
     unlink(path);
     ck_assert_int_eq(nul, ERR_INVALID);
@@ -557,10 +557,10 @@ START_TEST(plan_differences_are_named)
     config *a = good(""),
            *b = good("hgnn: {optimizer: {lr: 2e-3}}\nseed: 2\ntrain: {core_type: X}");
     char *plan_a = config_plan_json(a), *plan_b = config_plan_json(b);
-    capture_begin();
+    testing_capture_start();
     size_t same = config_plan_diff(plan_a, plan_a), n = config_plan_diff(plan_a, plan_b);
     size_t missing = config_plan_diff("{}", "{\"a\": 1}"), broken = config_plan_diff("{", "{}");
-    captured = capture_end();
+    captured = testing_capture_end();
     ck_assert_uint_eq(same, 0);
     ck_assert_uint_eq(n, 2);
     ck_assert_uint_eq(missing, 1);
@@ -640,6 +640,7 @@ END_TEST
 int main(void)
 {
     TCase *c = tcase_create("config");
+    tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, defaults_are_the_documented_ones);
     tcase_add_test(c, values_of_every_type_are_read);
     tcase_add_test(c, an_unknown_key_names_the_one_that_was_meant);

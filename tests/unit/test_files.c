@@ -3,7 +3,7 @@
 #include "common/files.h"
 #include "common/out_dir.h"
 #include "common/tsv.h"
-#include "testing_capture.h"
+#include "testing_files.h"
 
 #include <check.h>
 #include <signal.h>
@@ -68,9 +68,9 @@ START_TEST(a_failed_write_leaves_the_old_file_and_no_other)
 {
     ck_assert_int_eq(mkdir(in_dir("target"), 0777), 0);
     put_file(in_dir("target/x"), "x");
-    capture_begin();
+    testing_capture_start();
     err_code rc = files_write_atomic(in_dir("target"), "one", 3, 0644);
-    const char *text = capture_end();
+    const char *text = testing_capture_end();
     ck_assert_int_eq(rc, ERR_IO);
     ck_assert_ptr_nonnull(strstr(text, "target: cannot replace"));
     holds("target/x", "x");
@@ -87,12 +87,12 @@ START_TEST(reading_reports_absence_size_and_folders)
     put_file(in_dir("a"), "12345");
     ck_assert_int_eq(files_read(path, 5, &data, &bytes), ERR_OK);
     free(data);
-    capture_begin();
+    testing_capture_start();
     err_code limit = files_read(path, 4, &data, &bytes);
     err_code absent = files_read(in_dir("b"), 4, &data, &bytes);
     err_code folder = files_read(dir, 4, &data, &bytes);
     err_code parent = files_write_atomic(in_dir("none/x"), "", 0, 0644);
-    const char *text = capture_end();
+    const char *text = testing_capture_end();
     ck_assert_int_eq(limit, ERR_LIMIT);
     ck_assert_int_eq(absent, ERR_NOT_FOUND);
     ck_assert_int_eq(folder, ERR_IO);
@@ -133,12 +133,12 @@ START_TEST(folders_are_made_and_removed_with_their_content)
     ck_assert(!files_exist(path));
     holds("kept", "x");
     ck_assert_int_eq(files_remove_tree(in_dir("absent")), ERR_OK);
-    capture_begin();
+    testing_capture_start();
     err_code through_file = files_make_dirs(in_dir("kept/x"));
     err_code over_file = files_make_dirs(in_dir("kept"));
     err_code sync = files_sync(in_dir("absent"));
     err_code from = files_rename(in_dir("absent"), target);
-    capture_end();
+    testing_capture_end();
     ck_assert_int_eq(through_file, ERR_IO);
     ck_assert_int_eq(over_file, ERR_IO);
     ck_assert_int_eq(sync, ERR_NOT_FOUND);
@@ -218,9 +218,9 @@ START_TEST(an_uncommitted_result_leaves_the_old_one)
     out_dir *o;
     ck_assert_int_eq(out_dir_open(in_dir("out"), &o), ERR_OK);
     put_result(o, "items.npy", "new");
-    capture_begin();
+    testing_capture_start();
     err_code rc = out_dir_commit(o);
-    const char *text = capture_end();
+    const char *text = testing_capture_end();
     ck_assert_int_eq(rc, ERR_NOT_FOUND);
     ck_assert_ptr_nonnull(strstr(text, "run.json was not written"));
     ck_assert(has_partial());
@@ -241,9 +241,9 @@ START_TEST(a_failure_while_replacing_leaves_no_run_json)
     put_result(o, "items.npy", "new");
     put_result(o, "split.tsv", "new"); /* cannot replace a folder */
     put_result(o, "run.json", "new");
-    capture_begin();
+    testing_capture_start();
     err_code rc = out_dir_commit(o);
-    capture_end();
+    testing_capture_end();
     out_dir_close(o);
     ck_assert_int_eq(rc, ERR_IO);
     ck_assert(!files_exist(in_dir("out/run.json")));
@@ -273,9 +273,9 @@ START_TEST(a_file_where_the_folder_should_be_is_io)
 {
     put_file(in_dir("out"), "x");
     out_dir *o;
-    capture_begin();
+    testing_capture_start();
     err_code rc = out_dir_open(path, &o);
-    capture_end();
+    testing_capture_end();
     ck_assert_int_eq(rc, ERR_IO);
     ck_assert_ptr_null(o);
 }
@@ -300,6 +300,7 @@ END_TEST
 int main(void)
 {
     TCase *c = tcase_create("files");
+    tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, what_is_written_is_read);
     tcase_add_test(c, a_failed_write_leaves_the_old_file_and_no_other);

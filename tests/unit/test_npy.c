@@ -1,7 +1,7 @@
 /* Proves: .npy files have NumPy's bytes, and what is not exactly that is refused with its name. */
 #include "common/files.h"
 #include "common/npy.h"
-#include "testing_capture.h"
+#include "testing_files.h"
 
 #include <check.h>
 #include <signal.h>
@@ -93,9 +93,9 @@ START_TEST(too_few_values_are_invalid)
 {
     npy_writer *w;
     ck_assert_int_eq(npy_create(path, NPY_I32, (uint64_t[]){3}, 1, &w), ERR_OK);
-    capture_begin();
+    testing_capture_start();
     err_code rc = npy_close(w);
-    ck_assert_ptr_nonnull(strstr(capture_end(), "3 values are missing"));
+    ck_assert_ptr_nonnull(strstr(testing_capture_end(), "3 values are missing"));
     ck_assert_int_eq(rc, ERR_INVALID);
     ck_assert_int_eq(npy_close(NULL), ERR_OK);
     npy_abandon(NULL);
@@ -114,13 +114,13 @@ START_TEST(a_full_disk_is_io)
 {
     npy_writer *w;
     static float values[100000];
-    capture_begin();
+    testing_capture_start();
     ck_assert_int_eq(npy_create("/dev/full", NPY_F32, (uint64_t[]){100000}, 1, &w), ERR_OK);
     err_code append = npy_append(w, values, 100000);
     npy_abandon(w);
     err_code whole = npy_write("/dev/full", NPY_F32, (uint64_t[]){1}, 1, values);
     err_code absent = npy_write("/nonexistent/x.npy", NPY_F32, (uint64_t[]){1}, 1, values);
-    const char *text = capture_end();
+    const char *text = testing_capture_end();
     ck_assert_int_eq(append, ERR_IO);
     ck_assert_int_eq(whole, ERR_IO);
     ck_assert_int_ne(absent, ERR_OK);
@@ -147,9 +147,9 @@ static void put_npy(int version, const char *dict, size_t payload)
 static void refused(const char *message)
 {
     npy_array a;
-    capture_begin();
+    testing_capture_start();
     err_code rc = npy_read(path, &a);
-    const char *text = capture_end();
+    const char *text = testing_capture_end();
     ck_assert_int_eq(rc, ERR_INVALID);
     ck_assert_ptr_null(a.data);
     ck_assert_msg(strstr(text, message) && strstr(text, path), "%s", text);
@@ -214,9 +214,9 @@ START_TEST(other_files_are_refused)
     ck_assert_int_eq(truncate(path, 0), 0);
     refused("not a .npy file");
     unlink(path);
-    capture_begin();
+    testing_capture_start();
     err_code rc = npy_read(path, &a);
-    capture_end();
+    testing_capture_end();
     ck_assert_int_eq(rc, ERR_NOT_FOUND);
 }
 END_TEST
@@ -224,6 +224,7 @@ END_TEST
 int main(void)
 {
     TCase *c = tcase_create("npy");
+    tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, the_bytes_are_those_of_numpy);
     tcase_add_test(c, every_type_comes_back);

@@ -2,7 +2,7 @@
 #include "common/safetensors.h"
 
 #include "common/files.h"
-#include "testing_capture.h"
+#include "testing_files.h"
 
 #include <check.h>
 #include <signal.h>
@@ -99,9 +99,9 @@ START_TEST(a_full_disk_is_io)
 {
     safetensors_writer *w = safetensors_writer_new();
     safetensors_add(w, "a", (uint64_t[]){6}, 1, values);
-    capture_begin();
+    testing_capture_start();
     err_code rc = safetensors_write(w, "/dev/full");
-    capture_end();
+    testing_capture_end();
     safetensors_writer_free(w);
     ck_assert_int_eq(rc, ERR_IO);
 }
@@ -130,9 +130,9 @@ static void put(const char *header, size_t payload)
 static void refused(err_code expected, const char *message)
 {
     safetensors_file *f;
-    capture_begin();
+    testing_capture_start();
     err_code rc = safetensors_open(path, &f);
-    const char *text = capture_end();
+    const char *text = testing_capture_end();
     ck_assert_msg(rc == expected, "%d: %s", (int)rc, text);
     ck_assert_ptr_null(f);
     ck_assert_msg(strstr(text, message) && strstr(text, path), "%s", text);
@@ -212,6 +212,7 @@ END_TEST
 int main(void)
 {
     TCase *c = tcase_create("safetensors");
+    tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, the_bytes_are_the_formats);
     tcase_add_test(c, tensors_and_metadata_come_back);

@@ -1,0 +1,107 @@
+#include "common/cli.h"
+
+#include "common/files.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPTION_SET = 0x1000,
+    OPTION_JSON,
+    OPTION_DATA,
+    OPTION_OUT,
+    OPTION_WORKERS,
+    OPTION_SAMPLERS,
+    OPTION_SERVERS,
+    OPTION_VERSION
+};
+
+static const struct argp_option options[] = {
+    {"config", 'c', "FILE", 0, "Configuration", 0},
+    {"set", OPTION_SET, "KEY=VALUE", 0, "One key of the configuration, value in YAML; repeatable",
+     0},
+    {"workers", OPTION_WORKERS, "N", 0, "Short for --set cluster.workers=N", 0},
+    {"samplers", OPTION_SAMPLERS, "N", 0, "Short for --set cluster.samplers=N", 0},
+    {"servers", OPTION_SERVERS, "N", 0, "Short for --set cluster.servers=N", 0},
+    {"data", OPTION_DATA, "DIR", 0, "Folder of items.tsv, interactions.tsv and users.tsv", 0},
+    {"out", OPTION_OUT, "DIR", 0, "Folder of the result", 0},
+    {"json", OPTION_JSON, NULL, 0, "Print JSON instead of tables", 0},
+    {"version", OPTION_VERSION, NULL, 0, "Print the version", -1},
+    {0},
+};
+
+static void add_set(cli_options *o, char *owned)
+{
+    grow(&o->sets, &o->sets_cap, o->sets_n + 1, sizeof *o->sets);
+    o->sets[o->sets_n++] = owned;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    cli_options *o = state->input;
+    switch (key) {
+    case 'c': o->config_file = arg; break;
+    case OPTION_SET: add_set(o, xstrdup(arg)); break;
+    case OPTION_WORKERS: add_set(o, xprintf("cluster.workers=%s", arg)); break;
+    case OPTION_SAMPLERS: add_set(o, xprintf("cluster.samplers=%s", arg)); break;
+    case OPTION_SERVERS: add_set(o, xprintf("cluster.servers=%s", arg)); break;
+    case OPTION_DATA: o->data_dir = arg; break;
+    case OPTION_OUT: o->out_dir = arg; break;
+    case OPTION_JSON: o->json = true; break;
+    case OPTION_VERSION: puts("weft " WEFT_VERSION); exit(EXIT_SUCCESS);
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+const struct argp cli_argp = {.options = options, .parser = parse_option};
+
+void cli_parse(const struct argp *argp, int argc, char **argv, void *input)
+{
+    argp_err_exit_status = 2;
+    if (argp_parse(argp, argc, argv, 0, NULL, input) != 0) exit(2);
+}
+
+static error_t parse_nothing(int key, char *arg, struct argp_state *state)
+{
+    (void)arg;
+    if (key == ARGP_KEY_INIT) {
+        state->child_inputs[0] = state->input;
+        return 0;
+    }
+    return ARGP_ERR_UNKNOWN; /* arguments too: argp says "Too many arguments" */
+}
+
+void cli_parse_simple(const char *doc, int argc, char **argv, cli_options *o)
+{
+    const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {.parser = parse_nothing, .doc = doc, .children = children};
+    cli_parse(&argp, argc, argv, o);
+}
+
+void cli_options_fini(cli_options *o)
+{
+    for (size_t i = 0; i < o->sets_n; i++) free(o->sets[i]);
+    free(o->sets);
+    *o = (cli_options){0};
+}
+
+err_code cli_load_config(const cli_options *o, config **out)
+{
+    *out = NULL;
+    if (!o->config_file) {
+        log_user_error("no configuration: give -c FILE");
+        return ERR_INVALID;
+    }
+    if (o->data_dir && !files_is_dir(o->data_dir)) {
+        log_user_error("--data %s: not a folder", o->data_dir);
+        return ERR_INVALID;
+    }
+    err_code rc = config_load(o->config_file, (const char *const *)o->sets, o->sets_n, out);
+    if (rc == ERR_OK && o->data_dir) config_use_data_dir(*out, o->data_dir);
+    return rc == ERR_NOT_FOUND || rc == ERR_IO ? ERR_INVALID : rc;
+}
