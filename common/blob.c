@@ -70,3 +70,9 @@ uint8_t *blob_writable(blob *b)
     ASSERT(b->release == free && atomic_load(&b->count) == 1);
     return b->owner;
 }
+
+blob *blob_aligned(blob *b)
+{
+    if ((uintptr_t)blob_data(b) % 8 == 0) return blob_ref(b);
+    return blob_copy(blob_data(b), blob_size(b));
+}

@@ -18,6 +18,9 @@ blob *blob_wrap(const void *data, size_t bytes, blob_release *release, void *own
 
 blob *blob_ref(blob *b);   /* b, count + 1; NULL stays NULL */
 void blob_unref(blob *b);  /* accepts NULL */
+/* b with count + 1 if its bytes start at a multiple of 8, else an aligned copy (a received message may
+ * start anywhere).  NULL: b is NULL, or no memory. */
+blob *blob_aligned(blob *b);
 
 const uint8_t *blob_data(const blob *b); /* NULL blob: NULL */
 size_t blob_size(const blob *b);         /* NULL blob: 0 */

@@ -37,9 +37,8 @@ uint64_t feature_row_bytes(const manifest *m);
 /* NULL: no memory.  Owned: blob_unref. */
 blob *feature_row_encode_request(const feature_row_request *r);
 blob *feature_row_encode_reply(const feature_row_reply *r);
-/* Views into the body, borrowed until it goes; body data must be 8-aligned (blob_new's is; a
- * received message is copied by the transport if it is not).  ERR_INVALID: malformed, a node of
- * another partition, sizes that are not m's. */
+/* Views into the body, borrowed until it goes; its data must be 8-aligned (blob_aligned).
+ * ERR_INVALID: malformed, a node of another partition, sizes that are not m's. */
 MUST_USE err_code feature_row_decode_request(const manifest *m, const blob *body,
                                              feature_row_request *out);
 MUST_USE err_code feature_row_decode_reply(const manifest *m, const blob *body,

@@ -419,13 +419,6 @@ static err_code decode(const manifest *m, microbatch *b)
     return ERR_INVALID;
 }
 
-/* `body` with another reference, or a copy whose data is 8-aligned. */
-static blob *aligned_body(blob *body)
-{
-    if ((uintptr_t)blob_data(body) % 8 == 0) return blob_ref(body);
-    return blob_copy(blob_data(body), blob_size(body));
-}
-
 err_code microbatch_decode(const manifest *m, blob *body, microbatch **out)
 {
     if (blob_size(body) > MICROBATCH_BYTES_MAX) {
@@ -433,7 +426,7 @@ err_code microbatch_decode(const manifest *m, blob *body, microbatch **out)
         return ERR_LIMIT;
     }
     microbatch *b = xcalloc(1, sizeof *b);
-    b->body = aligned_body(body);
+    b->body = blob_aligned(body);
     err_code rc = body && !b->body ? ERR_NO_MEMORY : decode(m, b);
     if (rc != ERR_OK) {
         microbatch_free(b);

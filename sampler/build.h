@@ -4,16 +4,15 @@
  * whatever is local, in whatever order replies come, however often.  No I/O but reads of the mapped
  * store, no clock, no state between requests.
  *
- *   build_new ... build_step -> BUILD_WAIT, leaf requests -> build_leaf_reply for each, in any
- * order -> build_step -> ... -> BUILD_DONE, body
+ *   build_new ... build_step -> leaf requests -> build_leaf_reply for each, in any
+ * order -> build_step -> ... -> done, body
  *
  * Leaf requests go hop by hop to the partitions that are not local, all chunks of the slot
  * together; a leaf is answered from local data alone (leaf_answer), so that samplers never wait for
  * each other in a circle.
  *
- * Draws: Philox, key = (seed, name, use), counter = (node, draw), with draw = ((hop - 1) x
- * relations + relation) x fan-out limit + i: a node's draw is the same in every chunk of the slot
- * and in every sampler. In embed the key holds no slot.
+ * Draws: Philox, key = (seed, name, use).  Pairs: PROTOCOL 1.  Negatives of type t of chunk c:
+ * counter node = c x 64 + t.  Neighbours: sampler/hop.h.  History and positives: sampler/history.h.
  *
  * Threads: build_env: immutable after build_env_new, any thread; a build: one owner. */
 #pragma once
@@ -26,6 +25,7 @@
 #include "common/slot.h"
 #include "sampler/store.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct build_env build_env;
@@ -44,13 +44,10 @@ typedef struct build_leaf {
     blob *body;         /* borrowed until its reply was taken */
 } build_leaf;
 
-typedef enum build_state { BUILD_WAIT, BUILD_DONE } build_state;
-
 typedef struct build_result {
-    build_state state;
-    blob *body; /* BUILD_DONE: owned: blob_unref */
-    const build_leaf
-        *leaf; /* BUILD_WAIT: all requests without a reply; borrowed until the next call */
+    bool done;
+    blob *body;             /* done: owned: blob_unref */
+    const build_leaf *leaf; /* else: all requests without a reply; borrowed until the next call */
     uint32_t leaves;
 } build_result;
 
@@ -66,8 +63,8 @@ MUST_USE err_code build_step(build *b, build_result *out);
  * hop: ignored.  ERR_INVALID: malformed, logged; the request stays open. */
 MUST_USE err_code build_leaf_reply(build *b, uint32_t part, blob *body);
 
-/* Answers another sampler's leaf request for slot `name`.  *out owned.  ERR_INVALID: malformed;
- * ERR_MISMATCH: a partition that is not here; ERR_NOT_FOUND: no such slot. */
-MUST_USE err_code leaf_answer(const build_env *e, slot_name name, const blob *body, blob **out);
-/* Answers FEATURES (common/feature_row.h). */
-MUST_USE err_code features_answer(const build_env *e, const blob *body, blob **out);
+/* Answers another sampler's leaf request; the body names its slot.  *out owned.  ERR_INVALID:
+ * malformed, logged; ERR_MISMATCH: a partition that is not here; ERR_CORRUPT. */
+MUST_USE err_code leaf_answer(const build_env *e, blob *body, blob **out);
+/* Answers FEATURES (common/feature_row.h): same errors. */
+MUST_USE err_code features_answer(const build_env *e, blob *body, blob **out);

@@ -2,7 +2,8 @@
  *
  * History = distinct train items of history.types with the role `history`, each at its first event:
  *   order time  strictly earlier than the time it is as of and not before that time less
- *               history.window_days; the last history.max_items of them
+ *               history.window_days; the last history.max_items of them (an unknown time is never
+ *               earlier; a positive of unknown time: as order none)
  *   order file  earlier rows; the last max_items
  *   order none  all of the user's (a training row: others than the target), max_items drawn by hash
  * never the target in any kind.  "As of the end of train" is after every train event; its window
@@ -17,6 +18,7 @@
 
 #include "common/config.h"
 #include "common/manifest.h"
+#include "sampler/node_list.h"
 #include "sampler/store.h"
 
 #include <stdbool.h>
@@ -36,18 +38,11 @@ typedef struct history_rule {
 
 void history_rule_init(history_rule *r, const config *c, const manifest *m);
 
-/* Growing list of nodes. */
-typedef struct history_list {
-    uint32_t *node; /* owned: history_list_fini */
-    size_t n, cap;
-} history_list;
-void history_list_fini(history_list *l);
-
 /* History as of the end of train, ascending by node: overwrites `out`. */
-void history_at_end(history_list *out, const history_rule *r, const manifest *m, uint32_t user,
+void history_at_end(node_list *out, const history_rule *r, const manifest *m, uint32_t user,
                     const store_user *u);
-/* History of a training row whose positive is event `event` of the user. */
-void history_before(history_list *out, const history_rule *r, const manifest *m, uint32_t user,
+/* History of a training row whose positive is event `event` of the user: same. */
+void history_before(node_list *out, const history_rule *r, const manifest *m, uint32_t user,
                     const store_user *u, uint32_t event);
 
 /* Events that are the user's training positives of an epoch: how many (the same in every epoch),
@@ -56,9 +51,8 @@ uint32_t history_positives(const history_rule *r, const manifest *m, const store
 uint32_t history_positive(const history_rule *r, const manifest *m, uint32_t stage, uint32_t epoch,
                           uint32_t user, const store_user *u, uint32_t j);
 
-/* Ascending by node: distinct items that carry ROLE_POSITIVE in `part` and are of
- * two_tower.targets; distinct train items with ROLE_SEEN (STORE_VALID given as `through`: of train
- * and valid). */
-void history_targets(history_list *out, const history_rule *r, const manifest *m,
-                     const store_user *u, uint32_t part);
-void history_seen(history_list *out, const store_user *u, uint32_t through);
+/* Ascending by node: distinct items of `types` that are positives in `part` (STORE_VALID, ...);
+ * distinct items with the role `seen` in the parts up to and including `through`. */
+void history_targets(node_list *out, uint64_t types, const manifest *m, const store_user *u,
+                     uint32_t part);
+void history_seen(node_list *out, const store_user *u, uint32_t through);
