@@ -1,5 +1,5 @@
-/* config.h - the configuration: one table of keys gives parsing, bounds, defaults, --print, --schema,
- * the plan/deployment mark and the canonical form that is hashed.
+/* config.h - the configuration: one table of keys (common/config_keys.c) gives parsing, bounds,
+ * defaults, --print, --schema, the plan/deployment mark and the canonical form that is hashed.
  *
  * Every key is P (plan: what is computed) or D (deployment: where and by whom).  Relative paths are
  * relative to the config file and are absolute after loading.  Immutable after load: any thread. */
@@ -186,14 +186,14 @@ MUST_USE err_code config_parse(const char *name, const char *text, const char *c
 void config_use_data_dir(config *c, const char *dir);
 void config_free(config *c);
 
-/* The effective configuration as YAML that loads back to the same, owned (free).  CONFIG_PLAN_ONLY leaves out D keys and paths:
- * what `config.yaml` of an output holds. */
+/* The effective configuration as YAML that loads back to the same, owned (free).  CONFIG_PLAN_ONLY
+ * leaves out D keys and paths: what `config.yaml` of an output holds. */
 enum { CONFIG_ALL, CONFIG_PLAN_ONLY };
 char *config_print(const config *c, int which);
 /* JSON schema of the whole configuration, owned. */
 char *config_schema(void);
 /* Canonical JSON of the P keys, owned; the hash goes over it: one flat object, dotted keys sorted by
- * their bytes, no spaces, doubles %.17g. */
+ * their bytes, no spaces, %.17g. */
 char *config_plan_json(const config *c);
 /* The same restricted to what `prepare` reads: seed, data, features, graph, split. */
 char *config_prepare_json(const config *c);

@@ -6,6 +6,7 @@
 #include "testing_files.h"
 
 #include <check.h>
+#include <glob.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -453,7 +454,7 @@ static const char rich[] =
     "job: \"a \\\"quoted\\\" job\"\nseed: 77\n"
     "data:\n  items: {path: i.tsv, columns: {item_type: {constant: movie}, text: [title, "
     "genres]}}\n"
-    "  users: {attributes: [age, sex], vector: v.npy}\n"
+    "  users: {attributes: [age, sex], vector: taste}\n"
     "  interactions: {columns: {weight: ''}}\n"
     "  kinds: {b: {roles: []}, a: {min_weight: 0.1}}\n  types: [movie, book]\n  order: time\n"
     "features: {openai: {template: \"q: {text}\\n\"}, storage: int8}\n"
@@ -623,6 +624,21 @@ START_TEST(the_schema_describes_every_key)
 }
 END_TEST
 
+START_TEST(every_file_in_configs_loads)
+{
+    glob_t found;
+    int rc = glob(WEFT_SOURCE_DIR "/configs/*.yaml", 0, NULL, &found);
+    ck_assert(rc == 0 || rc == GLOB_NOMATCH);
+    for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++) {
+        config *c;
+        ck_assert_msg(config_load(found.gl_pathv[i], NULL, 0, &c) == ERR_OK, "%s",
+                      found.gl_pathv[i]);
+        config_free(c);
+    }
+    if (rc == 0) globfree(&found);
+}
+END_TEST
+
 START_TEST(the_table_is_in_order)
 {
     for (size_t i = 0; i < config_keys_n; i++) {
@@ -665,6 +681,7 @@ int main(void)
     tcase_add_test(c, plan_differences_are_named);
     tcase_add_test(c, flat_json_has_every_key);
     tcase_add_test(c, the_schema_describes_every_key);
+    tcase_add_test(c, every_file_in_configs_loads);
     tcase_add_test(c, the_table_is_in_order);
     Suite *s = suite_create("config");
     suite_add_tcase(s, c);
