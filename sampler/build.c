@@ -250,7 +250,7 @@ static err_code answer_local(build *b)
     for (uint32_t p = 0; p < e->m->partitions; p++) {
         if (!b->hop.request[p] || !store_has(e->s, p)) continue;
         blob *reply = NULL;
-        err_code rc = hop_answer(e->c, e->m, &e->into, e->s, b->hop.request[p], &reply);
+        err_code rc = hop_answer(e->c, e->m, &e->into, e->s, b->name, b->hop.request[p], &reply);
         if (rc == ERR_OK) rc = hop_take(&b->hop, p, reply, e->m, &e->into);
         blob_unref(reply);
         if (rc != ERR_OK) return rc;
@@ -594,7 +594,7 @@ err_code build_step(build *b, build_result *out)
         err_code rc = next_hop(b);
         if (rc != ERR_OK) return rc;
     }
-    *out = (build_result){.done = true};
+    *out = (build_result){.state = BUILD_DONE};
     err_code rc = finish_body(b, &out->body);
     if (rc != ERR_OK || !store_failed(b->e->s)) return rc;
     blob_unref(out->body);
@@ -612,9 +612,9 @@ err_code build_leaf_reply(build *b, uint32_t part, blob *body)
 /* --- Answers from local data -------------------------------------------------------------------
  */
 
-err_code leaf_answer(const build_env *e, blob *body, blob **out)
+err_code leaf_answer(const build_env *e, slot_name name, const blob *body, blob **out)
 {
-    return hop_answer(e->c, e->m, &e->into, e->s, body, out);
+    return hop_answer(e->c, e->m, &e->into, e->s, name, body, out);
 }
 
 /* Columns of the reply in one block. */
@@ -683,13 +683,16 @@ static err_code answer_features(const build_env *e, const feature_row_request *r
     return rc;
 }
 
-err_code features_answer(const build_env *e, blob *body, blob **out)
+err_code features_answer(const build_env *e, const blob *body, blob **out)
 {
-    blob *aligned = blob_aligned(body);
-    if (body && !aligned) return ERR_NO_MEMORY;
+    blob *copy = NULL;
+    if ((uintptr_t)blob_data(body) % 8) {
+        copy = blob_copy(blob_data(body), blob_size(body));
+        if (!copy) return ERR_NO_MEMORY;
+    }
     feature_row_request r;
-    err_code rc = feature_row_decode_request(e->m, aligned, &r);
+    err_code rc = feature_row_decode_request(e->m, copy ? copy : body, &r);
     if (rc == ERR_OK) rc = answer_features(e, &r, out);
-    blob_unref(aligned);
+    blob_unref(copy);
     return rc;
 }

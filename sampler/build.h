@@ -44,10 +44,13 @@ typedef struct build_leaf {
     blob *body;         /* borrowed until its reply was taken */
 } build_leaf;
 
+typedef enum build_state { BUILD_WAIT, BUILD_DONE } build_state;
+
 typedef struct build_result {
-    bool done;
-    blob *body;             /* done: owned: blob_unref */
-    const build_leaf *leaf; /* else: all requests without a reply; borrowed until the next call */
+    build_state state;
+    blob *body; /* BUILD_DONE: owned: blob_unref */
+    const build_leaf
+        *leaf; /* BUILD_WAIT: all requests without a reply; borrowed until the next call */
     uint32_t leaves;
 } build_result;
 
@@ -63,8 +66,9 @@ MUST_USE err_code build_step(build *b, build_result *out);
  * hop: ignored.  ERR_INVALID: malformed, logged; the request stays open. */
 MUST_USE err_code build_leaf_reply(build *b, uint32_t part, blob *body);
 
-/* Answers another sampler's leaf request; the body names its slot.  *out owned.  ERR_INVALID:
- * malformed, logged; ERR_MISMATCH: a partition that is not here; ERR_CORRUPT. */
-MUST_USE err_code leaf_answer(const build_env *e, blob *body, blob **out);
+/* Answers another sampler's leaf request for slot `name`.  *out owned.  ERR_INVALID: malformed, or
+ * of another slot, logged; ERR_MISMATCH: a partition that is not here; ERR_CORRUPT; ERR_NO_MEMORY.
+ */
+MUST_USE err_code leaf_answer(const build_env *e, slot_name name, const blob *body, blob **out);
 /* Answers FEATURES (common/feature_row.h): same errors. */
-MUST_USE err_code features_answer(const build_env *e, blob *body, blob **out);
+MUST_USE err_code features_answer(const build_env *e, const blob *body, blob **out);

@@ -351,10 +351,11 @@ static void set_keys(answer *a)
 }
 
 static err_code answer_request(const config *c, const manifest *m, const hop_relations *into,
-                               const store *s, const blob *request, blob **out)
+                               const store *s, slot_name name, const blob *request, blob **out)
 {
     request_view v;
     const char *wrong = get_request(c, m, request, &v);
+    if (!wrong && !slot_equal(v.name, name)) wrong = "slot";
     if (wrong) {
         log_warn("leaf_request_invalid", "what=\"%s\" bytes=%zu", wrong, blob_size(request));
         return ERR_INVALID;
@@ -379,11 +380,14 @@ static err_code answer_request(const config *c, const manifest *m, const hop_rel
 }
 
 err_code hop_answer(const config *c, const manifest *m, const hop_relations *into, const store *s,
-                    blob *request, blob **out)
+                    slot_name name, const blob *request, blob **out)
 {
-    blob *aligned = blob_aligned(request);
-    if (request && !aligned) return ERR_NO_MEMORY;
-    err_code rc = answer_request(c, m, into, s, aligned, out);
-    blob_unref(aligned);
+    blob *copy = NULL;
+    if ((uintptr_t)blob_data(request) % 8) {
+        copy = blob_copy(blob_data(request), blob_size(request));
+        if (!copy) return ERR_NO_MEMORY;
+    }
+    err_code rc = answer_request(c, m, into, s, name, copy ? copy : request, out);
+    blob_unref(copy);
     return rc;
 }
