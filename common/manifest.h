@@ -12,6 +12,13 @@
 
 #include <stdint.h>
 
+enum {
+    MANIFEST_FORMAT = 1,
+    MANIFEST_PLAN_VERSION = 1, /* of everything that decides what a slot name means */
+    MANIFEST_PARTITIONS_MAX = 4096,
+    MANIFEST_BYTES_MAX = 1 << 30
+};
+
 typedef struct manifest_attribute {
     char *key;
     string_list values; /* value i has index i + 1; 0 is unknown */
@@ -42,14 +49,16 @@ typedef struct manifest {
     manifest_attribute *item_attribute, *user_attribute;
     uint32_t item_attributes, user_attributes;
     uint32_t user_vector_dim;
-    int64_t as_of; /* newest interaction; 0: no times */
+    int64_t as_of; /* newest event of train, unix seconds; 0: no times */
     order_kind order;
     uint64_t *positives; /* [partitions]: positives of an epoch under two_tower.positives_per_user
                           * and targets; 0 until filled by manifest_count_positives */
     uint32_t
         *valid_users; /* [partitions]: users with a validation positive, first of their range */
-    uint64_t *type_positives; /* [types]: train positives of each type: q's denominator */
-    char *data_json;          /* report.json's "data" object, as text */
+    uint64_t *type_positives;  /* [types]: train positives of each type: q's denominator */
+    uint64_t *partition_bytes; /* [partitions] size of part-<p>/data.mdb */
+    uint64_t *partition_hash;  /* [partitions] XXH3 of that file: what `verify: open` checks */
+    char *data_json;           /* report.json's "data" object, as text */
 } manifest;
 
 /* The manifest of the store in `folder`; *out owned: manifest_free.  ERR_NOT_FOUND, ERR_CORRUPT. */
@@ -74,5 +83,5 @@ static inline uint32_t manifest_type_begin(const manifest *m, uint32_t type)
     return m->node_base[type * m->partitions];
 }
 
-/* plan_hash: P keys, content of the store, plan version. */
+/* plan_hash: P keys, content of the store, MANIFEST_PLAN_VERSION. */
 uint64_t manifest_plan_hash(const manifest *m, const config *c);
