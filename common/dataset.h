@@ -39,14 +39,16 @@ typedef struct dataset {
     const uint32_t *node_item;   /* [items] node number -> row */
     const uint16_t *text;        /* [items, text_dim] f16, L2-normalised (int8 storage: exactly its
                                   * values);        the vectors that the models see */
+    const float *text_mean;      /* [text_dim] what was subtracted: `text.mean` of an export */
     const uint64_t *user_key;    /* [users] XXH3-64 of the id, seed 0 */
     const uint32_t *user_number; /* [users] row -> user number of manifest.h */
     const uint32_t *user_row;    /* [users] user number -> row */
 
     dataset_lists seen_train; /* distinct items with a `seen` event in train; ascending rows */
     dataset_lists seen_valid; /* the same in valid */
-    dataset_lists history;    /* distinct items with a `history` event in train, in order: by (time,
-                               * row)    of the first one, by row (order: file) or by stable key (none) */
+    dataset_lists
+        history; /* distinct items with a `history` event in train, in order: by (time,
+                  * row)    of the first one, by row (order: file) or by stable key (none) */
     const int64_t *history_time; /* [history.indptr[users]] unix seconds, 0 = unknown */
     dataset_lists positive;    /* distinct items with a `positive` event in train; ascending rows */
     dataset_lists valid, test; /* held-out pairs with a positive event; ascending rows */

@@ -12,12 +12,7 @@
 
 #include <stdint.h>
 
-enum {
-    MANIFEST_FORMAT = 1,
-    MANIFEST_PLAN_VERSION = 1, /* of everything that decides what a slot name means */
-    MANIFEST_PARTITIONS_MAX = 4096,
-    MANIFEST_BYTES_MAX = 1 << 30
-};
+enum { MANIFEST_FORMAT = 1, MANIFEST_PARTITIONS_MAX = 4096, MANIFEST_BYTES_MAX = 1 << 30 };
 
 typedef struct manifest_attribute {
     char *key;
@@ -70,6 +65,17 @@ void manifest_free(manifest *m); /* accepts NULL */
 /* Writes <folder>/manifest.json (fsynced).  ERR_IO. */
 MUST_USE err_code manifest_write(const manifest *m, const char *folder);
 
+/* What <folder>/positives holds, little-endian: the struct, then u32 [users, types] in the order of
+ * user numbers: distinct train positives of a user per type. */
+typedef struct manifest_positives_header {
+    uint32_t magic, version; /* MANIFEST_POSITIVES_MAGIC, 1 */
+    uint32_t users, types;
+    uint64_t hash; /* XXH3 of the counts */
+    uint64_t zero;
+} manifest_positives_header;
+
+enum { MANIFEST_POSITIVES_MAGIC = 0x43504657 }; /* "WFPC" */
+
 /* Fills positives[] for two_tower.positives_per_user and two_tower.targets from <folder>/positives,
  * a small file (a count per user and type): it needs no partition.  ERR_NOT_FOUND, ERR_IO,
  * ERR_CORRUPT; ERR_INVALID: a target is no type of the catalogue (printed). */
@@ -83,5 +89,5 @@ static inline uint32_t manifest_type_begin(const manifest *m, uint32_t type)
     return m->node_base[type * m->partitions];
 }
 
-/* plan_hash: P keys, content of the store, MANIFEST_PLAN_VERSION. */
+/* plan_hash: P keys, content of the store, PLAN_VERSION (plan.h). */
 uint64_t manifest_plan_hash(const manifest *m, const config *c);

@@ -80,9 +80,8 @@ typedef struct store_user {
     const uint32_t *attribute; /* [manifest.user_attributes] value indexes, 0 = unknown */
     const float *vector;       /* [manifest.user_vector_dim]; 0 where absent */
     /* Events, ordered by (time, row) - order: file: by row; none: by stable key.  `role` holds the
-     * ROLE_* bits for which this event is the first of its (user, item): an item is in the history
-     * (positive, seen) once, at its first event with that role.  All events of a (user, item) pair
-     * that was held out have the same part. */
+     * ROLE_* bits for which this event is the first of its (user, item, part): an item is in the
+     * history (positive, seen) of train once, at its first event with that role. */
     uint32_t n;
     const uint32_t *node;
     const int64_t *time; /* unix seconds, 0 = unknown */
