@@ -173,7 +173,7 @@ char *manifest_print(const manifest *m)
     json_writer w;
 
     bytes_writer_init(&out);
-    json_init_bytes(&w, &out, JSON_COMPACT);
+    json_init_bytes(&w, &out, JSON_STYLE_COMPACT);
     put_manifest(&w, m);
     err_code rc = json_finish(&w);
     ASSERT(rc == ERR_OK);
