@@ -449,7 +449,7 @@ err_code manifest_load(const char *folder, manifest **out)
 {
     char *path = files_join(folder, "manifest.json"), *text = NULL;
     size_t bytes;
-    err_code rc = files_read(path, MANIFEST_BYTES_MAX, &text, &bytes);
+    err_code rc = files_read(path, MANIFEST_FILE_BYTES_MAX, &text, &bytes);
 
     *out = NULL;
     if (rc == ERR_OK) rc = parse(path, text, out);

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-enum { MANIFEST_FORMAT = 1, MANIFEST_PARTITIONS_MAX = 4096, MANIFEST_BYTES_MAX = 1 << 30 };
+enum { MANIFEST_FORMAT = 1, MANIFEST_PARTITIONS_MAX = 4096, MANIFEST_FILE_BYTES_MAX = 1 << 30 };
 
 typedef struct manifest_attribute {
     char *key;
