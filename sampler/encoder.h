@@ -2,8 +2,9 @@
  *
  * The first block comes from a model or a file (USE Lite 512, precomputed d, hash and none 0), the
  * second is the hashed character n-gram block (ngram.h), whose idf needs the whole corpus;
- * features.h joins them.  This module knows the first block, and the width of both. Threads: one
- * owner; encoder_encode starts threads of its own. */
+ * features.h joins them.  This module knows the first block, and the width of both.
+ *
+ * Threads: one owner; encoder_encode starts threads of its own. */
 #pragma once
 
 #include "common/config.h"

@@ -3,8 +3,8 @@
  * Each block of an encoder (the model's, the n-grams') is brought to length 1, centred
  * (features.center: minus the corpus mean), brought to length 1 again and scaled by 1/sqrt(blocks
  * present), so that the whole vector has length 1 and every number lies in [-1, 1].  An item
- * without text has zeros, and does not count in the mean.  Built once, then immutable: any thread.
- */
+ * without text has zeros, and does not count in the mean.  Built once, then immutable: any
+ * thread. */
 #pragma once
 
 #include "common/config.h"

@@ -4,8 +4,9 @@
  * Text is NFKC case-folded and split at anything but letters, marks, numbers and symbols; each
  * word, with a space on either side, gives its 3-, 4- and 5-grams.  Weight (1 + log tf) * (1 +
  * log((1 + texts) / (1 + df))); a gram adds +-weight to one of dim columns, sign and column by its
- * hash.  df is counted in NGRAM_DF_BUCKETS buckets by hash.  Count first, encode then. Threads: one
- * owner while counting, any afterwards. */
+ * hash.  df is counted in NGRAM_DF_BUCKETS buckets by hash.  Count first, encode then.
+ *
+ * Threads: one owner while counting, any afterwards. */
 #pragma once
 
 #include <stddef.h>

@@ -1,6 +1,5 @@
 #include "sampler/use_lite.h"
 
-#include "common/blas.h"
 #include "common/files.h"
 #include "common/hash.h"
 #include "common/log.h"
@@ -10,15 +9,16 @@
 #include "common/vmath.h"
 #include "sampler/piece_tokenizer.h"
 #include "sampler/text_norm.h"
+#include "sampler/use_lite_batch.h"
 #include "sampler/use_lite_weights.h"
 
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    HEADS = 4,
     VOCABULARY_MAX = 16 << 20, /* bytes of vocab.json */
     TEXT_BYTES_MAX = 64 << 10, /* of a text that are looked at */
     CODE_VERSION = 1,          /* +1 when a vector changes: cached ones are then computed again */
@@ -28,20 +28,9 @@ struct use_lite {
     use_lite_weights w;
     piece_tokenizer *tokenizer;
     uint64_t id;
+    bool can_share;                                          /* windows in one product */
     float position[USE_LITE_TOKENS_MAX][USE_LITE_EMBEDDING]; /* [sin | cos] */
 };
-
-/* Scratch of one window of t tokens; every matrix is dense with t rows. */
-typedef struct window {
-    float *x;      /* [t, 256] embedded tokens */
-    float *r;      /* [t, 512] residual stream */
-    float *norm;   /* [t, 512] */
-    float *qkv;    /* [t, 1536] */
-    float *score;  /* [t, t] of one head */
-    float *mixed;  /* [t, 512] */
-    float *hidden; /* [t, 1536] */
-    float *block;  /* owned: all of them */
-} window;
 
 static void make_positions(use_lite *u)
 {
@@ -95,6 +84,8 @@ err_code use_lite_open(const char *folder, use_lite **out)
     }
     u->id = hash64(&u->w.hash, sizeof u->w.hash, vocabulary);
     make_positions(u);
+    u->can_share = use_lite_batch_can_share(&u->w);
+    if (!u->can_share) log_info("use_lite_slow", "why=\"rows of a product differ on this CPU\"");
     *out = u;
     return ERR_OK;
 }
@@ -127,109 +118,6 @@ void use_lite_tokenize(const use_lite *u, const char *text, uint32_t **ids, size
     free(part);
 }
 
-static float *take(float **next, size_t n)
-{
-    float *p = *next;
-    *next += n;
-    return p;
-}
-
-static err_code window_init(window *s)
-{
-    enum { T = USE_LITE_TOKENS_MAX };
-    const size_t row = USE_LITE_EMBEDDING + 3 * USE_LITE_WIDTH + 2 * USE_LITE_HIDDEN + T;
-    s->block = try_aligned(T * row, sizeof(float));
-    if (!s->block) return ERR_NO_MEMORY;
-    float *next = s->block;
-    s->x = take(&next, T * USE_LITE_EMBEDDING);
-    s->r = take(&next, T * USE_LITE_WIDTH);
-    s->norm = take(&next, T * USE_LITE_WIDTH);
-    s->mixed = take(&next, T * USE_LITE_WIDTH);
-    s->qkv = take(&next, T * USE_LITE_HIDDEN);
-    s->hidden = take(&next, T * USE_LITE_HIDDEN);
-    s->score = take(&next, T * T);
-    return ERR_OK;
-}
-
-/* The graph adds the embedding twice. */
-static void embed(const use_lite *u, float *x, const uint32_t *ids, size_t t)
-{
-    for (size_t i = 0; i < t; i++) {
-        const float *e = u->w.embedding + (size_t)ids[i] * USE_LITE_EMBEDDING;
-        for (size_t k = 0; k < USE_LITE_EMBEDDING; k++) {
-            x[i * USE_LITE_EMBEDDING + k] = e[k] + (e[k] + u->position[i][k]);
-        }
-    }
-}
-
-/* y [t, d] overwritten. */
-static void layer_norm(float *y, const float *x, const float *scale, const float *bias, size_t t,
-                       size_t d)
-{
-    for (size_t i = 0; i < t; i++, x += d, y += d) {
-        float mean = reduce_sum(x, d) / (float)d;
-        for (size_t k = 0; k < d; k++) y[k] = x[k] - mean;
-        float factor = 1.0f / sqrtf(reduce_dot(y, y, d) / (float)d + 1e-6f);
-        for (size_t k = 0; k < d; k++) y[k] = y[k] * (scale[k] * factor) + bias[k];
-    }
-}
-
-/* y [t, n] = x [t, k] w + b; accumulated: + y. */
-static void linear(float *y, const float *x, const float *w, const float *b, size_t t, size_t n,
-                   size_t k, int accumulate)
-{
-    for (size_t i = 0; i < t; i++) {
-        float *row = y + i * n;
-        for (size_t j = 0; j < n; j++) row[j] = accumulate ? row[j] + b[j] : b[j];
-    }
-    blas_nn(y, x, w, t, n, k, 1.0f, 1.0f, n, k, n);
-}
-
-static void softmax_rows(float *score, size_t t)
-{
-    for (size_t i = 0; i < t; i++) {
-        float *row = score + i * t, max = row[0];
-        for (size_t j = 1; j < t; j++) max = row[j] > max ? row[j] : max;
-        vmath_expf_array(row, row, max, t);
-        float sum = reduce_sum(row, t);
-        for (size_t j = 0; j < t; j++) row[j] /= sum;
-    }
-}
-
-/* s->mixed [t, d] from s->qkv [t, 3 d]. */
-static void attend(window *s, size_t t, size_t d)
-{
-    const size_t width = d / HEADS, ld = 3 * d;
-    const float scale = 1.0f / sqrtf((float)width);
-    for (size_t h = 0; h < HEADS; h++) {
-        const float *q = s->qkv + h * width, *k = q + d, *v = q + 2 * d;
-        blas_nt(s->score, q, k, t, t, width, scale, 0.0f, t, ld, ld);
-        softmax_rows(s->score, t);
-        blas_nn(s->mixed + h * width, s->score, v, t, width, t, 1.0f, 0.0f, d, t, ld);
-    }
-}
-
-/* s->r += attention(norm(in)) and then += feed-forward(norm(s->r)); in [t, d]. */
-static void run_layer(const use_lite_layer *l, window *s, const float *in, size_t t, size_t d)
-{
-    layer_norm(s->norm, in, l->norm_scale, l->norm_bias, t, d);
-    linear(s->qkv, s->norm, l->qkv_w, l->qkv_b, t, 3 * d, d, 0);
-    attend(s, t, d);
-    linear(s->r, s->mixed, l->out_w, l->out_b, t, USE_LITE_WIDTH, d, 1);
-    layer_norm(s->norm, s->r, l->ffn_scale, l->ffn_bias, t, USE_LITE_WIDTH);
-    linear(s->hidden, s->norm, l->w1, l->b1, t, USE_LITE_HIDDEN, USE_LITE_WIDTH, 0);
-    for (size_t i = 0; i < t * USE_LITE_HIDDEN; i++) {
-        s->hidden[i] = s->hidden[i] > 0 ? s->hidden[i] : 0;
-    }
-    linear(s->r, s->hidden, l->w2, l->b2, t, USE_LITE_WIDTH, USE_LITE_HIDDEN, 1);
-}
-
-static float tanh_of(float x)
-{
-    float e = vmath_expf(-2.0f * fabsf(x));
-    return copysignf((1.0f - e) / (1.0f + e), x);
-}
-
 static void scale_to_one(float *v)
 {
     double length = sqrt(reduce_squares_f64(v, USE_LITE_DIM));
@@ -237,57 +125,46 @@ static void scale_to_one(float *v)
     for (size_t k = 0; k < USE_LITE_DIM; k++) v[k] = (float)((double)v[k] * factor);
 }
 
-/* out [512] overwritten: the vector of one window, of length 1. */
-static void encode_window(const use_lite *u, window *s, const uint32_t *ids, size_t t, float *out)
+static size_t windows_of(size_t tokens)
 {
-    float mean[USE_LITE_WIDTH] = {0};
-    embed(u, s->x, ids, t);
-    linear(s->r, s->x, u->w.dense_w, u->w.dense_b, t, USE_LITE_WIDTH, USE_LITE_EMBEDDING, 0);
-    run_layer(&u->w.layer[0], s, s->x, t, USE_LITE_EMBEDDING);
-    run_layer(&u->w.layer[1], s, s->r, t, USE_LITE_WIDTH);
-    for (size_t i = 0; i < t; i++) {
-        for (size_t k = 0; k < USE_LITE_WIDTH; k++) mean[k] += s->r[i * USE_LITE_WIDTH + k];
-    }
-    for (size_t k = 0; k < USE_LITE_WIDTH; k++) mean[k] /= (float)t;
-    linear(out, mean, u->w.head_w, u->w.head_b, 1, USE_LITE_DIM, USE_LITE_WIDTH, 0);
-    for (size_t k = 0; k < USE_LITE_DIM; k++) out[k] = tanh_of(out[k]);
-    scale_to_one(out);
+    return (tokens + USE_LITE_TOKENS_MAX - 1) / USE_LITE_TOKENS_MAX;
 }
 
 /* Windows differ by at most one token, so that no vector stands for a short rest. */
-static void encode_ids(const use_lite *u, window *s, const uint32_t *ids, size_t n, float *out)
+static void add_windows(use_lite_batch *b, const uint32_t *ids, size_t n, float *out)
 {
-    size_t windows = (n + USE_LITE_TOKENS_MAX - 1) / USE_LITE_TOKENS_MAX;
-    if (windows == 1) {
-        encode_window(u, s, ids, n, out);
-        return;
-    }
-    float part[USE_LITE_DIM];
-    memset(out, 0, USE_LITE_DIM * sizeof *out);
+    size_t windows = windows_of(n);
     for (size_t w = 0; w < windows; w++) {
-        size_t begin = w * n / windows, end = (w + 1) * n / windows;
-        encode_window(u, s, ids + begin, end - begin, part);
-        for (size_t k = 0; k < USE_LITE_DIM; k++) out[k] += part[k] * (float)(end - begin);
+        size_t begin = w * n / windows, t = (w + 1) * n / windows - begin;
+        float weight = windows == 1 ? 1.0f : (float)t;
+        if (use_lite_batch_add(b, ids + begin, t, weight, out)) continue;
+        use_lite_batch_run(b);
+        bool added = use_lite_batch_add(b, ids + begin, t, weight, out);
+        ASSERT(added);
     }
-    scale_to_one(out);
 }
 
 err_code use_lite_encode(const use_lite *u, const char *const *texts, size_t n, float *out)
 {
-    window s;
-    err_code rc = window_init(&s);
-    if (rc != ERR_OK) return rc;
-    for (size_t i = 0; i < n; i++, out += USE_LITE_DIM) {
+    bool *is_sum = try_calloc(n + 1, sizeof *is_sum); /* of several windows */
+    use_lite_batch *b = use_lite_batch_new(&u->w, u->position[0], u->can_share);
+    err_code rc = is_sum && b ? ERR_OK : ERR_NO_MEMORY;
+    if (rc != ERR_OK) goto done;
+    memset(out, 0, n * USE_LITE_DIM * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
         uint32_t *ids;
         size_t tokens;
         use_lite_tokenize(u, texts[i], &ids, &tokens);
-        if (tokens) {
-            encode_ids(u, &s, ids, tokens, out);
-        } else {
-            memset(out, 0, USE_LITE_DIM * sizeof *out);
-        }
+        add_windows(b, ids, tokens, out + i * USE_LITE_DIM);
+        is_sum[i] = windows_of(tokens) > 1;
         free(ids);
     }
-    free(s.block);
-    return ERR_OK;
+    use_lite_batch_run(b);
+    for (size_t i = 0; i < n; i++) {
+        if (is_sum[i]) scale_to_one(out + i * USE_LITE_DIM);
+    }
+done:
+    use_lite_batch_free(b);
+    free(is_sum);
+    return rc;
 }

@@ -4,9 +4,10 @@
  *
  * Tokenizer: NFKC, then the best segmentation into 8,000 pieces.  A text of more than 128 tokens is
  * cut into windows whose vectors are averaged by their tokens; what lies behind the last window
- * that is allowed is left out.  Every matrix product has the shape of one window, so that a text's
- * vector does not depend on its neighbours. Threads: immutable after open; use_lite_encode from any
- * thread. */
+ * that is allowed is left out.  A text's vector does not depend on its neighbours
+ * (use_lite_batch.h).
+ *
+ * Threads: immutable after open; use_lite_encode from any thread. */
 #pragma once
 
 #include "common/err.h"

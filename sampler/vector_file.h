@@ -3,7 +3,9 @@
  *
  * .npy: the array, with an ids file.  .safetensors: the tensor `vectors` or the only one with two
  * dimensions, with an ids file, or with the metadata string `ids` (a JSON list).  An ids file has
- * one id a line, as it stands in the items file, and no header. Threads: immutable after open. */
+ * one id a line, as it stands in the items file, and no header.
+ *
+ * Threads: immutable after open. */
 #pragma once
 
 #include "common/err.h"

@@ -1,10 +1,11 @@
 /* Proves: USE Lite gives the token ids and vectors of its TF.js reference, and a text's vector does
  * not depend on its neighbours.  Needs the weights (deploy/get-encoder.sh); without them it is
  * skipped. */
-#include "common/blas.h"
 #include "common/files.h"
+#include "common/numerics.h"
 #include "sampler/encoder.h"
 #include "sampler/use_lite.h"
+#include "sampler/use_lite_batch.h"
 
 #include <check.h>
 #include <math.h>
@@ -93,6 +94,50 @@ START_TEST(a_text_alone_and_in_a_batch_gives_the_same_bytes)
         ck_assert_int_eq(use_lite_encode(model, &texts[i], 1, alone), ERR_OK);
         ck_assert_mem_eq(alone, batch[i], sizeof alone);
     }
+}
+END_TEST
+
+START_TEST(a_batch_that_may_not_share_takes_one_window_and_gives_the_same)
+{
+    static const float position[BATCH_WINDOW * USE_LITE_EMBEDDING];
+    const uint32_t first[] = {34, 765, 1230}, second[] = {516, 5332, 217, 4491, 9};
+    float alone[2][USE_LITE_DIM] = {0}, shared[2][USE_LITE_DIM] = {0};
+    use_lite_weights w;
+    ck_assert_int_eq(use_lite_weights_load(weights, &w), ERR_OK);
+    use_lite_batch *b = use_lite_batch_new(&w, position, false);
+    ck_assert(use_lite_batch_add(b, second, 5, 1, alone[1]));
+    ck_assert(!use_lite_batch_add(b, first, 3, 1, alone[0]));
+    use_lite_batch_run(b);
+    ck_assert(use_lite_batch_add(b, first, 3, 1, alone[0]));
+    use_lite_batch_run(b);
+    use_lite_batch_free(b);
+    b = use_lite_batch_new(&w, position, true);
+    ck_assert(use_lite_batch_add(b, first, 3, 1, shared[0]));
+    ck_assert(use_lite_batch_add(b, second, 5, 1, shared[1]));
+    use_lite_batch_run(b);
+    use_lite_batch_free(b);
+    ck_assert(alone[0][0] != 0 && alone[1][0] != 0);
+    if (use_lite_batch_can_share(&w)) ck_assert_mem_eq(alone, shared, sizeof alone);
+    use_lite_weights_fini(&w);
+}
+END_TEST
+
+START_TEST(a_full_batch_takes_no_more)
+{
+    static const float position[BATCH_WINDOW * USE_LITE_EMBEDDING];
+    uint32_t ids[BATCH_WINDOW] = {0};
+    float out[USE_LITE_DIM] = {0};
+    use_lite_weights w;
+    ck_assert_int_eq(use_lite_weights_load(weights, &w), ERR_OK);
+    use_lite_batch *b = use_lite_batch_new(&w, position, true);
+    for (size_t i = 0; i < BATCH_ROWS / BATCH_WINDOW; i++) {
+        ck_assert(use_lite_batch_add(b, ids, BATCH_WINDOW, 1, out));
+    }
+    ck_assert(!use_lite_batch_add(b, ids, 1, 1, out));
+    use_lite_batch_run(b);
+    ck_assert(use_lite_batch_add(b, ids, 1, 1, out));
+    use_lite_batch_free(b);
+    use_lite_weights_fini(&w);
 }
 END_TEST
 
@@ -188,20 +233,23 @@ START_TEST(a_truncated_shard_is_corrupt_and_a_missing_one_not_found)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argc;
     weights = encoder_find_weights("");
     if (!weights) {
         printf("SKIPPED: no USE Lite weights; run deploy/get-encoder.sh\n");
         return 77;
     }
-    blas_start();
+    if (numerics_start(argv, "HASWELL") != ERR_OK) return 1;
     if (use_lite_open(weights, &model) != ERR_OK) return 1;
     Suite *s = suite_create("use_lite");
     TCase *c = tcase_create("use_lite");
     tcase_add_loop_test(c, token_ids_are_those_of_the_reference, 0, GOLDEN_COUNT);
     tcase_add_loop_test(c, vectors_are_those_of_the_reference, 0, GOLDEN_COUNT);
     tcase_add_test(c, a_text_alone_and_in_a_batch_gives_the_same_bytes);
+    tcase_add_test(c, a_batch_that_may_not_share_takes_one_window_and_gives_the_same);
+    tcase_add_test(c, a_full_batch_takes_no_more);
     tcase_add_test(c, a_long_text_is_the_mean_of_its_windows);
     tcase_add_test(c, a_huge_text_is_cut);
     tcase_add_test(c, an_empty_text_gives_zeros);
