@@ -314,6 +314,7 @@ static err_code build(builder *b)
     uint32_t threads = b->in->threads;
 
     if (threads > GRAPH_THREADS_MAX) threads = GRAPH_THREADS_MAX;
+    progress_report(b->progress, "graph", 0, b->in->items);
     while (threads > 1 && memory_needed(b->in, threads) > b->in->memory) threads--;
     if (memory_needed(b->in, threads) <= b->in->memory) return build_in_memory(b, threads);
     log_info("graph_on_disk", "memory=%llu needed=%llu", (unsigned long long)b->in->memory,

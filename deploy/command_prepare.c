@@ -1,0 +1,118 @@
+#include "deploy/command_prepare.h"
+
+#include "common/cli.h"
+#include "common/json.h"
+#include "common/manifest.h"
+#include "deploy/progress_print.h"
+#include "sampler/prepare.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { EXIT_SIGNAL = 128 };
+
+/* Set by the handler, read by prepare_run: the signal's number. */
+static atomic_int stop_signal;
+
+static void on_signal(int number)
+{
+    atomic_store(&stop_signal, number);
+}
+
+/* A second signal ends the process at once. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static err_code print_json(const manifest *m, const char *folder, const prepare_stats *s)
+{
+    json_writer w;
+
+    json_init_file(&w, stdout, JSON_STYLE_SPACED);
+    json_object_begin(&w);
+    json_field_string(&w, "store", folder);
+    json_field_bool(&w, "reused", s->reused);
+    json_field_metric(&w, "seconds", s->seconds);
+    json_field_u64(&w, "peak_rss_bytes", s->peak_rss_bytes);
+    json_field_u64(&w, "store_bytes", s->store_bytes);
+    json_key(&w, "prepare_hash");
+    json_hex64(&w, m->prepare_hash);
+    json_key(&w, "foundation_id");
+    json_hex64(&w, m->foundation_id);
+    json_field_string(&w, "encoder", m->encoder);
+    json_field_u64(&w, "text_dim", m->text_dim);
+    json_key(&w, "data");
+    json_raw(&w, m->data_json);
+    json_object_end(&w);
+    json_newline(&w);
+    return json_finish(&w);
+}
+
+static err_code print_table(const manifest *m, const char *folder, const prepare_stats *s)
+{
+    printf("store    %s%s\n", folder, s->reused ? " (complete already)" : "");
+    for (uint32_t t = 0; t < m->types.n; t++) {
+        printf("items    %-20s %10u\n", m->types.items[t],
+               manifest_type_begin(m, t + 1) - manifest_type_begin(m, t));
+    }
+    printf("users    %31u\n", m->users);
+    for (uint32_t r = 0; r < m->relations; r++) {
+        const manifest_relation *rel = &m->relation[r];
+        printf("edges    %-20s %10" PRIu64 "  <- %s\n", m->types.items[rel->destination],
+               rel->edges, m->types.items[rel->source]);
+    }
+    printf("text     %s, %u numbers\n", m->encoder, m->text_dim);
+    printf("took     %.1f s, %.0f MB at most; %.1f MB stored\n", s->seconds,
+           (double)s->peak_rss_bytes / 1e6, (double)s->store_bytes / 1e6);
+    return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
+}
+
+static err_code print_result(bool json, const char *folder, const prepare_stats *s)
+{
+    manifest *m;
+    err_code rc = manifest_load(folder, &m);
+
+    if (rc != ERR_OK) return rc;
+    rc = json ? print_json(m, folder, s) : print_table(m, folder, s);
+    manifest_free(m);
+    return rc;
+}
+
+static err_code run(const cli_options *cli)
+{
+    config *c;
+    char *folder = NULL;
+    prepare_stats stats;
+    progress_printer printer;
+    err_code rc = cli_load_config(cli, &c);
+
+    if (rc != ERR_OK) return rc;
+    progress_printer_init(&printer, false);
+    progress p = {.report = progress_print, .context = &printer, .stop = &stop_signal};
+    rc = prepare_run(c, &p, &folder, &stats);
+    progress_printer_end(&printer);
+    if (rc == ERR_OK) rc = print_result(cli->json, folder, &stats);
+    free(folder);
+    config_free(c);
+    return rc;
+}
+
+int command_prepare(int argc, char **argv)
+{
+    cli_options cli = {0};
+
+    cli_parse_simple("Reads the catalogue and the interactions and builds the store: text vectors, "
+                     "graph, partitions.",
+                     argc, argv, &cli);
+    catch_signals();
+    err_code rc = run(&cli);
+    cli_options_fini(&cli);
+    int number = atomic_load(&stop_signal);
+    return rc == ERR_STOPPED && number != 0 ? EXIT_SIGNAL + number : err_exit(rc);
+}

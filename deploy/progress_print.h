@@ -1,0 +1,23 @@
+/* progress_print.h - progress reports as lines on stderr: stage, done, rate, time left.
+ *
+ * On a terminal one line is rewritten; otherwise a line at the end of a stage and every 10 s in
+ * between.  Threads: one owner. */
+#pragma once
+
+#include "common/progress.h"
+
+#include <stdbool.h>
+
+typedef struct progress_printer {
+    bool terminal, silent;
+    char stage[32];
+    uint64_t stage_start_us, last_us;
+    bool line_open; /* the terminal's line has no newline yet */
+} progress_printer;
+
+/* silent: reports print nothing. */
+void progress_printer_init(progress_printer *p, bool silent);
+/* A progress_callback; context is the printer. */
+void progress_print(void *context, const char *stage, uint64_t done, uint64_t total);
+/* Ends an open line. */
+void progress_printer_end(progress_printer *p);
