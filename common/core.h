@@ -69,19 +69,24 @@ typedef enum core_action_type {
 
 enum { CORE_TEXT_MAX = 256 };
 
-typedef enum metric_kind { METRIC_STEP = 1, METRIC_VALID, METRIC_STAGE } metric_kind;
+typedef enum metric_kind {
+    METRIC_STEP = 1,
+    METRIC_VALID,
+    METRIC_STAGE,
+    METRIC_PUT /* a PUT round's rows: stored, but no line of metrics.jsonl */
+} metric_kind;
 enum { METRIC_SUMS_MAX = 256 };
 typedef struct core_metric {
     uint64_t index; /* 0, 1, ... over the whole job; writing one again is harmless (same content) */
     metric_kind kind;
     uint32_t stage, epoch, step; /* STAGE: step = steps committed, epoch = best step (0: none) */
-    uint64_t examples;           /* STEP; STAGE: over all steps */
-    double loss;                 /* STEP: sum over examples / examples; STAGE: the last */
-    uint32_t voids;              /* STEP: void slots; STAGE: over all steps */
-    double value;                /* VALID; STAGE: the best */
-    bool best;                   /* VALID */
-    uint32_t stopped;            /* STAGE: scheduler_stopped */
-    uint32_t sums_n;             /* VALID: the summed scores, what the plan's score() was given */
+    uint64_t examples; /* STEP; PUT: rows; STAGE: over all steps, or rows of the last round */
+    double loss;       /* STEP: sum over examples / examples; STAGE: the last */
+    uint32_t voids;    /* STEP: void slots; STAGE: over all steps */
+    double value;      /* VALID; STAGE: the best */
+    bool best;         /* VALID */
+    uint32_t stopped;  /* STAGE: scheduler_stopped */
+    uint32_t sums_n;   /* VALID: the summed scores, what the plan's score() was given */
     double sums[METRIC_SUMS_MAX];
 } core_metric;
 

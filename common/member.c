@@ -111,6 +111,7 @@ void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, con
                  const blob *body)
 {
     m->hello_open = false;
+    if (h->term > m->term) member_hello_soon(m, now_us); /* a new scheduler: tell it our state */
     if (!member_accepts_term(m, h)) return;
     if (h->status == WIRE_REFUSED) {
         refuse(m, blob_size(body) ? (const char *)blob_data(body) : "", blob_size(body));

@@ -2,10 +2,11 @@
 
 #include "common/hash.h"
 #include "common/panic.h"
+#include "common/plan.h"
 
 #include <string.h>
 
-enum { HASH_BLOCK = 0x626c6f63, HASH_SHARD = 0x73686172, HASH_OWNER = 0x6f776e65 };
+enum { HASH_BLOCK = 0x626c6f63 };
 
 typedef struct section_head {
     uint32_t table, dim, n, reserved;
@@ -22,7 +23,7 @@ void shard_map_init(shard_map *m, uint32_t version, uint32_t shards, uint32_t se
     m->shards = shards;
     m->servers = servers;
     for (uint32_t v = 0; v < shards; v++)
-        m->server_of[v] = (uint16_t)((uint64_t)v * servers / shards);
+        m->server_of[v] = (uint16_t)plan_vshard_owner(v, servers);
 }
 
 uint64_t table_block_key(uint32_t stage, uint32_t block)
@@ -33,7 +34,7 @@ uint64_t table_block_key(uint32_t stage, uint32_t block)
 
 uint32_t table_shard_of(const shard_map *m, uint64_t key)
 {
-    return (uint32_t)(hash64(&key, sizeof key, HASH_SHARD) % m->shards);
+    return plan_vshard(key, m->shards);
 }
 
 uint32_t table_server_of(const shard_map *m, uint64_t key)
@@ -87,21 +88,6 @@ void table_scatter(float *flat, const shard_map *m, uint32_t stage, size_t float
         memcpy(flat + (size_t)b * DENSE_BLOCK_FLOATS, blocks, n * sizeof *flat);
         blocks += n;
     }
-}
-
-uint32_t partition_owner(uint32_t partition, uint32_t samplers)
-{
-    uint32_t best = 0;
-    uint64_t weight = 0;
-    for (uint32_t s = 0; s < samplers; s++) {
-        uint32_t name[2] = {partition, s};
-        uint64_t w = hash64(name, sizeof name, HASH_OWNER);
-        if (s == 0 || w > weight) {
-            best = s;
-            weight = w;
-        }
-    }
-    return best;
 }
 
 bool table_keys_ascend(const uint64_t *keys, size_t n)

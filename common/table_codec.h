@@ -34,7 +34,7 @@ typedef struct shard_map {
     uint16_t server_of[SHARDS_MAX]; /* [shards] */
 } shard_map;
 
-/* V virtual shards over N servers: ranges as even as can be. */
+/* V virtual shards over N servers by rendezvous hashing (plan_vshard_owner). */
 void shard_map_init(shard_map *m, uint32_t version, uint32_t shards, uint32_t servers);
 
 uint64_t table_block_key(uint32_t stage, uint32_t block);
@@ -52,9 +52,6 @@ void table_gather(float *out, const shard_map *m, uint32_t stage, size_t floats,
                   const float *flat);
 void table_scatter(float *flat, const shard_map *m, uint32_t stage, size_t floats, uint32_t server,
                    const float *blocks);
-
-/* Which sampler of `samplers` owns a partition: rendezvous hashing. */
-uint32_t partition_owner(uint32_t partition, uint32_t samplers);
 
 typedef struct push_head {
     uint32_t magic, sections;

@@ -1,0 +1,872 @@
+#include "ps/scheduler.h"
+
+#include "common/hash.h"
+#include "common/mem.h"
+#include "common/panic.h"
+#include "ps/scheduler_state.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DURABLE_MAGIC = 0x44534657, COMMIT_RETRY_US = 1000000, PROTO_BYTES = 8 << 20 };
+
+/* What PERSIST writes. */
+typedef struct durable_state {
+    uint32_t magic, term, generation, stage_index;
+    uint64_t plan_hash;
+} durable_state;
+
+/* ---- the plan, walked ---- */
+
+uint32_t scheduler_stage(const scheduler *s)
+{
+    if (!s->plan || !s->generation || s->stage_index >= s->plan->stages) return STAGE_NONE;
+    return s->plan->stage[s->stage_index];
+}
+
+static uint32_t valid_rounds(const scheduler *s, position p)
+{
+    return s->plan->valid_rounds(s->plan->ctx, scheduler_stage(s), p.step);
+}
+
+static plan_round round_at(const scheduler *s, position p)
+{
+    uint32_t stage = scheduler_stage(s);
+    if (!p.in_valid) return s->plan->round(s->plan->ctx, stage, p.step);
+    return s->plan->valid_round(s->plan->ctx, stage, p.step, p.valid);
+}
+
+/* The round after p in the plan; false: p is the stage's last. */
+static bool position_next(const scheduler *s, position p, position *next)
+{
+    *next = p;
+    if (!p.in_valid && valid_rounds(s, p)) {
+        next->in_valid = true;
+        next->valid = 0;
+        return true;
+    }
+    if (p.in_valid && p.valid + 1 < valid_rounds(s, p)) {
+        next->valid++;
+        return true;
+    }
+    *next = (position){.step = p.step + 1};
+    return next->step <= s->plan->steps(s->plan->ctx, scheduler_stage(s));
+}
+
+static void round_close(open_round *r)
+{
+    for (uint32_t j = 0; r->slot && j < r->plan.slots; j++) free(r->slot[j].sums);
+    free(r->slot);
+    *r = (open_round){0};
+}
+
+static void round_open(scheduler *s, open_round *r, position p, uint32_t version, uint64_t now_us)
+{
+    round_close(r);
+    r->open = true;
+    r->at = p;
+    r->plan = round_at(s, p);
+    ASSERT(r->plan.slots);
+    r->version = version;
+    r->opened_us = now_us;
+    r->slot = xcalloc(r->plan.slots, sizeof *r->slot);
+}
+
+/* True if patience ran out: the stage ends with this validation. */
+static bool out_of_patience(const scheduler *s)
+{
+    uint32_t patience = s->plan->patience(s->plan->ctx, scheduler_stage(s));
+    return patience && s->stage.bad >= patience;
+}
+
+/* The round ahead of the open one, if it is certain: a validation's decision may end the stage. */
+static void open_ahead(scheduler *s, uint64_t now_us)
+{
+    position p;
+    bool barrier = core_rule(s->config.mutations, CORE_RULE_VALID_BARRIER);
+    round_close(&s->next);
+    if (s->cur.plan.kind == ROUND_SCORE && barrier) return;
+    if (position_next(s, s->cur.at, &p)) round_open(s, &s->next, p, s->cur.version + 1, now_us);
+}
+
+bool scheduler_leases_allowed(const scheduler *s)
+{
+    return s->phase == PHASE_RUNNING || s->phase == PHASE_COMMITTING;
+}
+
+/* ---- durable state ---- */
+
+static void persist(scheduler *s, core_actions *out, uint64_t token, uint32_t generation,
+                    uint32_t stage_index)
+{
+    uint64_t plan_hash = s->plan ? s->plan_hash : s->durable_plan_hash;
+    durable_state d = {DURABLE_MAGIC, s->term, generation, stage_index, plan_hash};
+    core_persist(out, token, blob_copy(&d, sizeof d));
+}
+
+static err_code restore(scheduler *s, const scheduler_durable *d)
+{
+    durable_state x;
+    if (!d || !d->state) return ERR_OK;
+    if (d->state_bytes != sizeof x) return ERR_CORRUPT;
+    memcpy(&x, d->state, sizeof x);
+    if (x.magic != DURABLE_MAGIC) return ERR_CORRUPT;
+    s->durable_plan_hash = x.plan_hash;
+    s->term = x.term;
+    s->generation = x.generation;
+    s->stage_index = x.stage_index;
+    s->restored = s->generation > 0;
+    return ERR_OK;
+}
+
+static err_code restore_metrics(scheduler *s, const scheduler_durable *d)
+{
+    for (size_t i = 0; d && i < d->metrics; i++) {
+        if (d->metric[i].index != i) return ERR_CORRUPT;
+        s->metrics = i + 1;
+        s->last_metric = d->metric[i];
+        scheduler_status_metric(s, &d->metric[i], 0);
+    }
+    return ERR_OK;
+}
+
+err_code scheduler_set_plan(scheduler *s, const scheduler_plan *plan, uint64_t plan_hash,
+                            const blob *config)
+{
+    ASSERT(!s->plan && plan->stages && plan->stages <= SCHEDULER_STAGES_MAX);
+    if (s->restored && s->durable_plan_hash != plan_hash) return ERR_MISMATCH;
+    if (s->stage_index > plan->stages) return ERR_CORRUPT;
+    s->plan = plan;
+    s->plan_hash = plan_hash;
+    s->answer_config = config ? config : s->config.config;
+    return ERR_OK;
+}
+
+err_code scheduler_new(const scheduler_config *c, const scheduler_plan *plan, uint64_t plan_hash,
+                       const scheduler_durable *durable, scheduler **out)
+{
+    scheduler *s = xcalloc(1, sizeof *s);
+    s->config = *c;
+    if (!s->config.dead_holders_max) s->config.dead_holders_max = 3;
+    proto_alloc_init(&s->arena, PROTO_BYTES);
+    core_peer self = {WIRE_SCHEDULER, 0, c->incarnation};
+    requests_config r = {.self = self, .mutations = c->mutations};
+    s->requests = requests_new(&r);
+    shard_map_init(&s->map, 1, c->virtual_shards, c->servers);
+    s->server = xcalloc(c->servers, sizeof *s->server);
+    s->sampler = xcalloc(c->samplers, sizeof *s->sampler);
+    s->answer_config = c->config;
+    s->stage.loss = NAN;
+    s->view = 1;
+    s->curve_stride = s->valid_stride = 1;
+    err_code rc = restore(s, durable);
+    if (rc == ERR_OK && plan) rc = scheduler_set_plan(s, plan, plan_hash, NULL);
+    if (rc == ERR_OK) rc = restore_metrics(s, durable);
+    if (rc == ERR_OK)
+        *out = s;
+    else
+        scheduler_free(s);
+    return rc;
+}
+
+void scheduler_free(scheduler *s)
+{
+    if (!s) return;
+    round_close(&s->cur);
+    round_close(&s->next);
+    requests_free(s->requests);
+    proto_alloc_fini(&s->arena);
+    for (uint32_t i = 0; i < s->config.servers; i++) free(s->server[i].slots);
+    free(s->server);
+    free(s->sampler);
+    free(s->worker);
+    free(s);
+}
+
+/* ---- answers and orders ---- */
+
+void scheduler_answer(scheduler *s, core_actions *out, uint64_t route, const wire_header *to,
+                      wire_status status, blob *body)
+{
+    wire_header h = wire_answer(to, status);
+    core_peer peer = {to->role, to->index, to->incarnation};
+    h.role = WIRE_SCHEDULER;
+    h.index = 0;
+    h.incarnation = s->config.incarnation;
+    h.term = s->term;
+    h.generation = s->generation;
+    h.map = s->map.version;
+    core_send(out, peer, route, &h, body);
+}
+
+static void order(scheduler *s, uint64_t now_us, core_actions *out, const member_state *to,
+                  wire_header h, uint64_t owner)
+{
+    h.target = to->id.incarnation;
+    h.term = s->term;
+    h.map = s->map.version;
+    requests_open(s->requests, now_us, out, to->id, h, NULL, owner, to->id.index);
+}
+
+static void send_stage(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    wire_header h = wire_request(WIRE_STAGE);
+    h.generation = s->generation;
+    h.stage = (uint8_t)scheduler_stage(s);
+    requests_cancel(s->requests, now_us, out, OWNER_STAGE);
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (!s->server[i].staged) order(s, now_us, out, &s->server[i], h, OWNER_STAGE);
+    }
+}
+
+static void send_commit(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    wire_header h = wire_request(WIRE_COMMIT);
+    wire_set_slot(&h, (slot_name){s->cur.plan.stage, s->cur.plan.epoch, s->cur.plan.step, 0});
+    h.generation = s->generation;
+    h.version = s->cur.version;
+    h.part = s->cur.plan.slots;
+    h.table = (uint16_t)s->cur.plan.kind;
+    h.flags = s->commit_flags;
+    requests_cancel(s->requests, now_us, out, OWNER_COMMIT);
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (s->server[i].version <= s->cur.version)
+            order(s, now_us, out, &s->server[i], h, OWNER_COMMIT);
+    }
+    s->commit_retry_us = now_us + COMMIT_RETRY_US;
+}
+
+/* ---- the end ---- */
+
+static void send_stop(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    wire_header h = wire_request(WIRE_STOP);
+    requests_cancel(s->requests, now_us, out, OWNER_STAGE);
+    requests_cancel(s->requests, now_us, out, OWNER_COMMIT);
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (s->server[i].heard) order(s, now_us, out, &s->server[i], h, OWNER_STOP);
+    }
+    for (uint32_t i = 0; i < s->config.samplers; i++) {
+        if (s->sampler[i].heard) order(s, now_us, out, &s->sampler[i], h, OWNER_STOP);
+    }
+}
+
+void scheduler_end(scheduler *s, uint64_t now_us, core_actions *out, job_state how, int code)
+{
+    if (s->phase == PHASE_OVER && s->end != JOB_DONE) return;
+    s->end = how;
+    s->exit_code = code;
+    s->phase = PHASE_OVER;
+    round_close(&s->cur);
+    round_close(&s->next);
+    core_peer self = {WIRE_SCHEDULER, 0, s->config.incarnation};
+    scheduler_note(s, now_us, out,
+                   how == JOB_DONE     ? "done"
+                   : how == JOB_FAILED ? "fail"
+                                       : "stop",
+                   self, "%s", s->failure);
+    if (how == JOB_DONE && s->config.on_done_wait) {
+        s->over_until_us = UINT64_MAX;
+        return;
+    }
+    s->over_until_us = now_us + GOODBYE_US;
+    send_stop(s, now_us, out);
+    scheduler_leases_serve(s, now_us, out);
+}
+
+void scheduler_fail(scheduler *s, uint64_t now_us, core_actions *out, const char *format, ...)
+{
+    if (s->phase == PHASE_OVER) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(s->failure, sizeof s->failure, format, args);
+    va_end(args);
+    scheduler_end(s, now_us, out, JOB_FAILED, 1);
+}
+
+/* Everybody who has to hear of the end has. */
+static bool all_told(const scheduler *s)
+{
+    if (requests_open_count(s->requests, OWNER_STOP)) return false;
+    for (size_t i = 0; i < s->workers; i++) {
+        if (s->worker[i].id.incarnation && !s->worker[i].lost && !s->worker[i].told) return false;
+    }
+    return true;
+}
+
+static void over_timer(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    if (s->over_until_us == UINT64_MAX || (now_us < s->over_until_us && !all_told(s))) return;
+    core_exit(out, s->exit_code, "%s", s->failure);
+    s->exited = true;
+}
+
+/* ---- metrics and decisions ---- */
+
+static bool metric_exists(const scheduler *s, metric_kind kind, uint32_t step)
+{
+    const core_metric *m = &s->last_metric;
+    return s->metrics && m->kind == kind && m->stage == scheduler_stage(s) && m->step == step;
+}
+
+static void write_metric(scheduler *s, uint64_t now_us, core_actions *out, core_metric *m)
+{
+    m->index = s->metrics++;
+    m->stage = scheduler_stage(s);
+    s->last_metric = *m;
+    core_metric_line(out, m);
+    scheduler_status_metric(s, m, now_us);
+}
+
+static void write_step(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    bool train = s->cur.plan.kind == ROUND_TRAIN;
+    core_metric m = {.kind = train ? METRIC_STEP : METRIC_PUT,
+                     .epoch = s->cur.plan.epoch,
+                     .step = s->cur.plan.step};
+    if (metric_exists(s, m.kind, m.step)) return;
+    for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
+        m.examples += s->cur.slot[j].examples;
+        m.loss += s->cur.slot[j].loss;
+        m.voids += s->cur.slot[j].is_void;
+    }
+    if (m.examples) m.loss /= (double)m.examples;
+    write_metric(s, now_us, out, &m);
+}
+
+/* Fails the job if too many slots in a row, in plan order, were void. */
+static bool too_many_voids(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
+        s->stage.voids_in_row = s->cur.slot[j].is_void ? s->stage.voids_in_row + 1 : 0;
+        if (s->stage.voids_in_row <= s->config.max_void_slots) continue;
+        char name[64];
+        slot_format((slot_name){s->cur.plan.stage, s->cur.plan.epoch, s->cur.plan.step, j}, name);
+        scheduler_fail(s, now_us, out, "%u void slots in a row, the last is %s: not finite",
+                       s->stage.voids_in_row, name);
+        return true;
+    }
+    return false;
+}
+
+/* The slot whose sums are added next: slot order, or (the rule switched off) as they came. */
+static const slot_state *score_slot(const scheduler *s, uint32_t k)
+{
+    if (core_rule(s->config.mutations, CORE_RULE_SCORE_ORDER)) return &s->cur.slot[k];
+    for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
+        if (s->cur.slot[j].order == k + 1) return &s->cur.slot[j];
+    }
+    return &s->cur.slot[k];
+}
+
+static void write_valid(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    core_metric m = {.kind = METRIC_VALID, .epoch = s->cur.plan.epoch, .step = s->cur.at.step};
+    if (metric_exists(s, METRIC_VALID, m.step)) return; /* decided in an earlier life */
+    position p = {.step = s->cur.at.step};
+    m.epoch = round_at(s, p).epoch;
+    for (uint32_t k = 0; k < s->cur.plan.slots; k++) {
+        const slot_state *x = score_slot(s, k);
+        for (uint32_t i = 0; i < x->sums_n; i++) m.sums[i] += x->sums[i];
+        if (x->sums_n > m.sums_n) m.sums_n = x->sums_n;
+    }
+    m.value = s->plan->score(s->plan->ctx, scheduler_stage(s), m.sums, m.sums_n);
+    m.best = !s->stage.has_valid || m.value > s->stage.valid_best;
+    write_metric(s, now_us, out, &m);
+}
+
+static uint32_t flags_of_commit(const scheduler *s)
+{
+    position p;
+    bool score = s->cur.plan.kind == ROUND_SCORE;
+    bool keep = score && s->stage.last_best && core_rule(s->config.mutations, CORE_RULE_BEST);
+    bool last = !position_next(s, s->cur.at, &p) || (score && out_of_patience(s));
+    return (keep ? WIRE_KEEP : 0u) | (last ? WIRE_FINISH : 0u);
+}
+
+static void start_commit(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    s->phase = PHASE_COMMITTING;
+    s->commit_flags = flags_of_commit(s);
+    send_commit(s, now_us, out);
+}
+
+/* Every slot of the open round is DONE. */
+static void round_done(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    scheduler_moved(s, now_us);
+    if (s->cur.plan.kind == ROUND_SCORE) {
+        write_valid(s, now_us, out);
+        s->phase = PHASE_DECIDING;
+        persist(s, out, TOKEN_DECISION, s->generation, s->stage_index);
+        return;
+    }
+    if (!s->cur.at.in_valid) {
+        write_step(s, now_us, out);
+        if (s->cur.plan.kind == ROUND_TRAIN && too_many_voids(s, now_us, out)) return;
+    }
+    start_commit(s, now_us, out);
+}
+
+/* ---- stages ---- */
+
+static void start_stage(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    s->phase = PHASE_STAGING;
+    s->stage = (stage_state){.stage = scheduler_stage(s), .loss = NAN};
+    s->stage_from_us = now_us;
+    send_stage(s, now_us, out);
+    scheduler_note(s, now_us, out, "stage", (core_peer){WIRE_SCHEDULER, 0, s->config.incarnation},
+                   "%s, generation %u", stage_name(scheduler_stage(s)), s->generation);
+}
+
+static void start_rounds(scheduler *s, uint64_t now_us)
+{
+    round_open(s, &s->cur, (position){.step = 1}, 0, now_us);
+    open_ahead(s, now_us);
+    s->phase = PHASE_RUNNING;
+    s->rate_from_us = now_us;
+    s->rate_examples = s->stage.examples;
+}
+
+/* The generation that was made durable begins. */
+static void enter_generation(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    round_close(&s->cur);
+    round_close(&s->next);
+    s->stage_index = s->generation ? s->stage_index + 1 : 0;
+    s->generation++;
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        s->server[i].staged = s->server[i].finished = false;
+        s->server[i].version = 0;
+    }
+    start_stage(s, now_us, out);
+}
+
+static void start_generation(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    uint32_t index = s->generation ? s->stage_index + 1 : 0;
+    s->phase = PHASE_ENDING;
+    persist(s, out, TOKEN_GENERATION, s->generation + 1, index);
+    if (!core_rule(s->config.mutations, CORE_RULE_DURABLE)) enter_generation(s, now_us, out);
+}
+
+static void write_stage(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    if (s->metrics && s->last_metric.kind == METRIC_STAGE &&
+        s->last_metric.stage == scheduler_stage(s))
+        return;
+    uint32_t stage = scheduler_stage(s);
+    bool train = s->plan->round(s->plan->ctx, stage, 1).kind == ROUND_TRAIN;
+    bool impatient = s->cur.plan.kind == ROUND_SCORE && out_of_patience(s);
+    core_metric m = {.kind = METRIC_STAGE,
+                     .step = s->cur.at.step,
+                     .epoch = s->stage.best_step,
+                     .examples = train ? s->stage.examples : s->stage.rows,
+                     .loss = train ? s->stage.loss : 0,
+                     .voids = s->stage.voids,
+                     .value = s->stage.valid_best,
+                     .stopped =
+                         impatient ? STOPPED_PATIENCE : s->plan->stops_by(s->plan->ctx, stage)};
+    write_metric(s, now_us, out, &m);
+}
+
+/* The last round is committed everywhere. */
+static void end_stage(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    write_stage(s, now_us, out);
+    if (s->stage_index + 1 < s->plan->stages) {
+        start_generation(s, now_us, out);
+        return;
+    }
+    s->phase = PHASE_ENDING;
+    persist(s, out, TOKEN_TRAINED, s->generation, s->plan->stages);
+}
+
+static void trained(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    round_close(&s->cur);
+    round_close(&s->next);
+    s->stage_index = s->plan->stages;
+    s->phase = PHASE_TRAINED;
+    scheduler_moved(s, now_us);
+    if (!s->config.driver || s->driver_finished) scheduler_end(s, now_us, out, JOB_DONE, 0);
+}
+
+/* Every server has committed the open round. */
+static void round_committed(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    requests_cancel(s->requests, now_us, out, OWNER_COMMIT);
+    scheduler_moved(s, now_us);
+    if (s->commit_flags & WIRE_FINISH) {
+        end_stage(s, now_us, out);
+        return;
+    }
+    position p;
+    bool more = position_next(s, s->cur.at, &p);
+    ASSERT(more);
+    uint32_t version = s->cur.version + 1;
+    if (s->next.open) {
+        round_close(&s->cur);
+        s->cur = s->next;
+        s->cur.opened_us = now_us;
+        s->next = (open_round){0};
+    } else {
+        round_open(s, &s->cur, p, version, now_us);
+    }
+    open_ahead(s, now_us);
+    s->phase = PHASE_RUNNING;
+}
+
+/* ---- learning where the servers are, after a start ---- */
+
+static bool servers_heard(const scheduler *s)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (!s->server[i].heard) return false;
+    }
+    for (uint32_t i = 0; i < s->config.samplers; i++) {
+        if (!s->sampler[i].heard) return false;
+    }
+    return true;
+}
+
+static uint32_t reached_version(const scheduler *s, bool highest)
+{
+    uint32_t v = s->server[0].version;
+    for (uint32_t i = 1; i < s->config.servers; i++) {
+        uint32_t x = s->server[i].version;
+        if (highest ? x > v : x < v) v = x;
+    }
+    return v;
+}
+
+static bool any_finished(const scheduler *s)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (s->server[i].finished) return true;
+    }
+    return false;
+}
+
+static position position_of_version(const scheduler *s, uint32_t version)
+{
+    position p = {.step = 1}, next;
+    for (uint32_t v = 0; v < version; v++) {
+        if (!position_next(s, p, &next)) break;
+        p = next;
+    }
+    return p;
+}
+
+/* A round that some server has committed already: finish committing it. */
+static void resume_commit(scheduler *s, uint32_t version, uint64_t now_us, core_actions *out)
+{
+    round_open(s, &s->cur, position_of_version(s, version), version, now_us);
+    for (uint32_t j = 0; j < s->cur.plan.slots; j++) s->cur.slot[j].done = true;
+    s->cur.done = s->cur.plan.slots;
+    open_ahead(s, now_us);
+    start_commit(s, now_us, out);
+}
+
+static const held_slot *held_by(const member_state *p, uint32_t slot)
+{
+    for (uint32_t k = 0; k < p->slots_n; k++) {
+        if (p->slots[k].slot == slot) return &p->slots[k];
+    }
+    return NULL;
+}
+
+/* A slot is done if every server holds its push. */
+static void learn_slot(scheduler *s, uint32_t j)
+{
+    const held_slot *h = NULL;
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        h = held_by(&s->server[i], j);
+        if (!h) return;
+    }
+    slot_state *x = &s->cur.slot[j];
+    x->done = true;
+    x->examples = h->examples;
+    x->loss = h->loss;
+    x->is_void = h->is_void;
+    s->cur.done++;
+}
+
+/* All servers are in our generation; the rounds go on from where they are. */
+static void resume_rounds(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    uint32_t version = reached_version(s, core_rule(s->config.mutations, CORE_RULE_HIGHEST));
+    if (!core_rule(s->config.mutations, CORE_RULE_LEARN)) version = 0;
+    bool level = reached_version(s, false) == version && !any_finished(s);
+    s->rate_from_us = now_us;
+    s->rate_examples = s->stage.examples;
+    if (version && !level) {
+        resume_commit(s, version - 1, now_us, out);
+        return;
+    }
+    round_open(s, &s->cur, position_of_version(s, version), version, now_us);
+    open_ahead(s, now_us);
+    s->phase = PHASE_RUNNING;
+    for (uint32_t j = 0; j < s->cur.plan.slots; j++) learn_slot(s, j);
+}
+
+/* What is wrong with server i, if it cannot have been in this job all the time; false: nothing. */
+static bool is_foreign(scheduler *s, uint32_t i, uint64_t now_us, core_actions *out)
+{
+    uint32_t has = s->server[i].generation;
+    if (has > s->generation) {
+        scheduler_fail(s, now_us, out,
+                       "ps-%u is at generation %u, the scheduler's durable state at %u: they are "
+                       "not of the same job",
+                       i, has, s->generation);
+        return true;
+    }
+    bool rounds = reached_version(s, true) > 0; /* committed in this generation by somebody */
+    if (has == s->generation || (has + 1 == s->generation && !rounds)) return false;
+    scheduler_fail(s, now_us, out, "ps-%u was lost: it is at generation %u of %u", i, has,
+                   s->generation);
+    return true;
+}
+
+static void learn_generations(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        member_state *p = &s->server[i];
+        p->staged = p->generation == s->generation;
+        if (!p->staged) p->version = 0; /* of an earlier generation */
+        all = all && p->staged;
+    }
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (is_foreign(s, i, now_us, out)) return;
+    }
+    if (all) {
+        resume_rounds(s, now_us, out);
+    } else {
+        s->phase = PHASE_STAGING;
+        send_stage(s, now_us, out);
+    }
+}
+
+static void gathered(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    scheduler_moved(s, now_us);
+    s->stage_from_us = now_us;
+    if (s->stage.stage != scheduler_stage(s)) /* what was restored is of the stage before */
+        s->stage = (stage_state){.stage = scheduler_stage(s), .loss = NAN};
+    if (s->stage_index >= s->plan->stages) {
+        trained(s, now_us, out);
+    } else if (!s->generation) {
+        for (uint32_t i = 0; i < s->config.servers; i++) {
+            if (!s->server[i].generation) continue;
+            scheduler_fail(s, now_us, out,
+                           "ps-%u is at generation %u of a job this scheduler does not know", i,
+                           s->server[i].generation);
+            return;
+        }
+        start_generation(s, now_us, out);
+    } else {
+        learn_generations(s, now_us, out);
+    }
+}
+
+/* ---- going on ---- */
+
+static bool all_staged(const scheduler *s)
+{
+    bool barrier = core_rule(s->config.mutations, CORE_RULE_STAGE_BARRIER), any = false, all = true;
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        all = all && s->server[i].staged;
+        any = any || s->server[i].staged;
+    }
+    return barrier ? all : any;
+}
+
+static bool all_committed(const scheduler *s)
+{
+    bool barrier = core_rule(s->config.mutations, CORE_RULE_ALL_SERVERS), any = false, all = true;
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        bool there = s->server[i].version > s->cur.version;
+        all = all && there;
+        any = any || there;
+    }
+    return barrier ? all : any;
+}
+
+static bool all_done(const scheduler *s)
+{
+    if (!core_rule(s->config.mutations, CORE_RULE_ALL_SLOTS)) return s->cur.done > 0;
+    return s->cur.done == s->cur.plan.slots;
+}
+
+void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    phase before;
+    do {
+        before = s->phase;
+        switch (s->phase) {
+        case PHASE_PREPARING:
+            if (s->plan) s->phase = PHASE_GATHER;
+            break;
+        case PHASE_GATHER:
+            if (servers_heard(s)) gathered(s, now_us, out);
+            break;
+        case PHASE_STAGING:
+            if (all_staged(s)) start_rounds(s, now_us);
+            break;
+        case PHASE_RUNNING:
+            if (all_done(s)) round_done(s, now_us, out);
+            break;
+        case PHASE_COMMITTING:
+            if (all_committed(s)) round_committed(s, now_us, out);
+            break;
+        default: break;
+        }
+    } while (s->phase != before);
+}
+
+/* ---- events ---- */
+
+static void on_order_answer(scheduler *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    request_match m;
+    if (!requests_answer(s->requests, e->now_us, out, h, &m)) return;
+    if (m.to.role != WIRE_SERVER || h->incarnation != s->server[m.part].id.incarnation) return;
+    member_state *p = &s->server[m.part];
+    scheduler_peers_seen(s, p, e->now_us, out);
+    if (h->status != WIRE_OK || m.header.generation != s->generation) return;
+    if (m.owner == OWNER_STAGE) {
+        p->staged = true;
+        p->generation = s->generation;
+        scheduler_moved(s, e->now_us);
+    }
+    if (m.owner == OWNER_COMMIT && h->version > p->version) {
+        p->version = h->version;
+        scheduler_moved(s, e->now_us);
+    }
+}
+
+static void on_request(scheduler *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    static const char why[] = "a scheduler does not serve this";
+    switch (h->op) {
+    case WIRE_HELLO: scheduler_peers_hello(s, e, out); return;
+    case WIRE_WORK: scheduler_leases_work(s, e, out); return;
+    case WIRE_DONE: scheduler_leases_done(s, e, out); return;
+    case WIRE_PROGRESS: scheduler_peers_progress(s, e, out); return;
+    case WIRE_CONFIG:
+        if (!s->answer_config) return; /* asked again until there is one */
+        scheduler_answer(s, out, e->message.route, h, WIRE_OK,
+                         blob_copy(blob_data(s->answer_config), blob_size(s->answer_config)));
+        return;
+    default:
+        scheduler_answer(s, out, e->message.route, h, WIRE_REFUSED, blob_copy(why, sizeof why - 1));
+    }
+}
+
+static void on_result(scheduler *s, const core_event *e, core_actions *out)
+{
+    if (s->phase == PHASE_OVER) return;
+    if (e->result.status != ERR_OK) {
+        scheduler_fail(s, e->now_us, out, "%s: %s",
+                       e->result.token == TOKEN_PLAN ? "the plan" : "the scheduler's state",
+                       err_name(e->result.status));
+        return;
+    }
+    switch (e->result.token) {
+    case TOKEN_BOOT: s->phase = PHASE_PREPARING; return;
+    case TOKEN_DECISION:
+        if (s->phase == PHASE_DECIDING) start_commit(s, e->now_us, out);
+        return;
+    case TOKEN_GENERATION:
+        if (s->phase == PHASE_ENDING) enter_generation(s, e->now_us, out);
+        return;
+    case TOKEN_TRAINED:
+        if (s->phase == PHASE_ENDING) trained(s, e->now_us, out);
+        return;
+    default: return;
+    }
+}
+
+static void on_start(scheduler *s, const core_event *e, core_actions *out)
+{
+    s->started_us = s->moved_us = e->now_us;
+    s->term++;
+    persist(s, out, TOKEN_BOOT, s->generation, s->stage_index);
+}
+
+static void on_stop(scheduler *s, const core_event *e, core_actions *out)
+{
+    if (s->phase == PHASE_OVER && s->end != JOB_DONE) return;
+    snprintf(s->failure, sizeof s->failure, "signal %d", e->signal);
+    bool done = s->phase == PHASE_OVER;
+    scheduler_end(s, e->now_us, out, done ? JOB_DONE : JOB_STOPPING, 0);
+    s->over_until_us = e->now_us + GOODBYE_US;
+    if (done) send_stop(s, e->now_us, out);
+}
+
+static void on_timer(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    scheduler_peers_timer(s, now_us, out);
+    scheduler_status_stall(s, now_us, out);
+    if (s->phase == PHASE_COMMITTING && now_us >= s->commit_retry_us &&
+        !requests_open_count(s->requests, OWNER_COMMIT))
+        send_commit(s, now_us, out);
+}
+
+uint64_t scheduler_step(scheduler *s, const core_event *e, core_actions *out)
+{
+    if (s->exited) return UINT64_MAX;
+    switch (e->type) {
+    case CORE_START: on_start(s, e, out); break;
+    case CORE_STOP: on_stop(s, e, out); break;
+    case CORE_RESULT: on_result(s, e, out); break;
+    case CORE_MESSAGE:
+        if (s->phase == PHASE_BOOT) break; /* asked again */
+        if (wire_is_answer(e->message.header))
+            on_order_answer(s, e, out);
+        else
+            on_request(s, e, out);
+        break;
+    case CORE_TIMER: break;
+    }
+    if (s->phase == PHASE_BOOT) return UINT64_MAX;
+    on_timer(s, e->now_us, out);
+    if (s->phase != PHASE_OVER) scheduler_advance(s, e->now_us, out);
+    scheduler_leases_serve(s, e->now_us, out);
+    if (s->phase == PHASE_OVER) over_timer(s, e->now_us, out);
+    uint64_t at = requests_timer(s->requests, e->now_us, out);
+    return at < e->now_us + TICK_US ? at : e->now_us + TICK_US;
+}
+
+uint64_t scheduler_digest(const scheduler *s)
+{
+    uint64_t x[8] = {s->term,        s->generation, s->stage_index, s->phase,
+                     s->cur.version, s->cur.done,   s->metrics,     s->view};
+    uint64_t h = hash64(x, sizeof x, requests_digest(s->requests));
+    for (uint32_t j = 0; s->cur.open && j < s->cur.plan.slots; j++) {
+        uint64_t y[2] = {s->cur.slot[j].done, s->cur.slot[j].leases};
+        h = hash64(y, sizeof y, h);
+    }
+    return h;
+}
+
+void scheduler_view_get(const scheduler *s, scheduler_view *out)
+{
+    *out = (scheduler_view){.term = s->term,
+                            .generation = s->generation,
+                            .stage_index = s->stage_index,
+                            .version = s->cur.version,
+                            .round = s->cur.plan,
+                            .running = scheduler_leases_allowed(s),
+                            .finished = s->plan && s->stage_index >= s->plan->stages,
+                            .done = s->cur.done,
+                            .leases = scheduler_leases_live(s)};
+}

@@ -1,0 +1,426 @@
+#include "common/mem.h"
+#include "ps/scheduler_state.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { OLD_LEASE_US = 10000000 };
+
+/* The open or ahead round that a version names; NULL: neither. */
+static open_round *round_of(scheduler *s, uint32_t version)
+{
+    if (s->cur.open && s->cur.version == version) return &s->cur;
+    if (s->next.open && s->next.version == version) return &s->next;
+    return NULL;
+}
+
+static slot_state *slot_of(scheduler *s, slot_name name, uint32_t version)
+{
+    open_round *r = round_of(s, version);
+    if (!r || name.slot >= r->plan.slots) return NULL;
+    bool same =
+        r->plan.stage == name.stage && r->plan.epoch == name.epoch && r->plan.step == name.step;
+    return same ? &r->slot[name.slot] : NULL;
+}
+
+static slot_lease *lease_of(slot_state *x, core_peer worker)
+{
+    for (uint32_t k = 0; k < x->leases; k++) {
+        if (x->lease[k].worker.index == worker.index &&
+            x->lease[k].worker.incarnation == worker.incarnation)
+            return &x->lease[k];
+    }
+    return NULL;
+}
+
+static void remove_lease(slot_state *x, slot_lease *l)
+{
+    *l = x->lease[--x->leases];
+}
+
+static slot_lease *add_lease(slot_state *x, core_peer worker, uint64_t now_us, uint32_t sequence)
+{
+    if (x->leases == HOLDERS_MAX) return NULL;
+    slot_lease *l = &x->lease[x->leases++];
+    *l = (slot_lease){worker, now_us, now_us, sequence};
+    return l;
+}
+
+uint32_t scheduler_leases_live(const scheduler *s)
+{
+    const open_round *round[2] = {&s->cur, &s->next};
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < 2; r++) {
+        for (uint32_t j = 0; round[r]->open && j < round[r]->plan.slots; j++)
+            n += round[r]->slot[j].leases;
+    }
+    return n;
+}
+
+/* ---- what a worker lists ---- */
+
+/* Whether a listed lease is of no use any more: done, committed, or of another generation. */
+static bool is_stale(scheduler *s, const held_lease *h)
+{
+    if (h->generation != s->generation) return true;
+    if (!s->cur.open) return s->phase == PHASE_TRAINED || s->phase == PHASE_OVER;
+    slot_state *x = slot_of(s, h->name, h->version);
+    return !x || x->done;
+}
+
+static bool is_listed(const member_state *w, const open_round *r, uint32_t slot)
+{
+    for (uint32_t k = 0; k < w->held_n; k++) {
+        if (w->held[k].version == r->version && w->held[k].name.slot == slot &&
+            w->held[k].name.stage == r->plan.stage)
+            return true;
+    }
+    return false;
+}
+
+/* What a worker does not list, although it had the answer that granted it, is free again. */
+static void free_unlisted(const member_state *w, open_round *r)
+{
+    for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
+        slot_lease *l = lease_of(&r->slot[j], w->id);
+        if (l && l->sequence < w->sequence && !is_listed(w, r, j)) remove_lease(&r->slot[j], l);
+    }
+}
+
+static void renew_listed(scheduler *s, member_state *w, uint64_t now_us)
+{
+    for (uint32_t k = 0; k < w->held_n; k++) {
+        const held_lease *h = &w->held[k];
+        if (is_stale(s, h)) continue;
+        slot_state *x = slot_of(s, h->name, h->version);
+        if (!x) continue; /* not gathered yet */
+        slot_lease *l = lease_of(x, w->id);
+        if (!l) l = add_lease(x, w->id, now_us, 0); /* from an earlier life of ours */
+        if (l) l->renewed_us = now_us;
+    }
+}
+
+static void take_list(member_state *w, const Weft__Work *work)
+{
+    w->held_n = 0;
+    for (size_t i = 0; i < work->n_held && w->held_n < HELD_MAX; i++) {
+        const Weft__Lease *x = work->held[i];
+        w->held[w->held_n++] =
+            (held_lease){{x->stage, x->epoch, x->step, x->slot}, x->generation, x->round, x->state};
+    }
+}
+
+static void take_numbers(member_state *w, const Weft__Work *work, uint64_t now_us)
+{
+    w->wanted = work->wanted;
+    w->leaving = work->leaving != 0;
+    w->state = work->state;
+    w->slots_done = work->slots_done;
+    w->examples = work->examples;
+    w->slot_us_p50 = work->slot_us_p50;
+    w->slot_us_p99 = work->slot_us_p99;
+    w->rss_bytes = work->rss_bytes;
+    for (size_t i = 0; i < 5 && i < work->n_phase_us; i++) w->phase_us[i] = work->phase_us[i];
+    uint64_t dt = now_us - w->rate_from_us;
+    if (w->rate_from_us && dt < 1000000) return;
+    if (w->rate_from_us && work->examples >= w->rate_examples)
+        w->examples_per_s = (double)(work->examples - w->rate_examples) * 1e6 / (double)dt;
+    w->rate_from_us = now_us;
+    w->rate_examples = work->examples;
+}
+
+/* ---- granting ---- */
+
+static uint32_t active_workers(const scheduler *s)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < s->workers; i++) {
+        const member_state *w = &s->worker[i];
+        n += w->id.incarnation && !w->lost && !w->leaving && w->sequence;
+    }
+    return n ? n : 1;
+}
+
+static uint32_t count_mine(open_round *r, core_peer worker)
+{
+    uint32_t n = 0;
+    for (uint32_t j = 0; r->open && j < r->plan.slots; j++)
+        n += !r->slot[j].done && lease_of(&r->slot[j], worker) != NULL;
+    return n;
+}
+
+static uint32_t fair_share(const scheduler *s, const open_round *r, const member_state *w)
+{
+    uint32_t active = active_workers(s);
+    uint32_t share = (r->plan.slots + active - 1) / active;
+    return share < w->wanted ? share : w->wanted;
+}
+
+static void grant(scheduler *s, slot_state *x, const member_state *w, uint64_t now_us)
+{
+    if (add_lease(x, w->id, now_us, w->sequence)) s->counters.leases++;
+}
+
+static void grant_free(scheduler *s, open_round *r, const member_state *w, uint32_t mine,
+                       uint64_t now_us)
+{
+    uint32_t share = r->open ? fair_share(s, r, w) : 0;
+    for (uint32_t j = 0; r->open && j < r->plan.slots && mine < share; j++) {
+        slot_state *x = &r->slot[j];
+        if (x->done || x->leases) continue;
+        grant(s, x, w, now_us);
+        mine++;
+    }
+}
+
+/* How old a slot's oldest lease is, counted from when the slot could be worked on. */
+static uint64_t age_of(const open_round *r, const slot_state *x, uint64_t now_us)
+{
+    uint64_t from = UINT64_MAX;
+    for (uint32_t k = 0; k < x->leases; k++) {
+        if (x->lease[k].since_us < from) from = x->lease[k].since_us;
+    }
+    if (from < r->opened_us) from = r->opened_us;
+    return now_us > from ? now_us - from : 0;
+}
+
+/* The oldest open slot goes to a second worker: when it is old, or sooner if this one idles. */
+static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uint64_t now_us)
+{
+    uint64_t p95 = latency_quantile(&s->slot_us, 0.95);
+    uint64_t old = 5 * p95 > OLD_LEASE_US ? 5 * p95 : OLD_LEASE_US;
+    uint64_t idle = 2 * p95 > IDLE_BACKUP_US ? 2 * p95 : IDLE_BACKUP_US;
+    uint64_t oldest = mine ? old : idle < old ? idle : old;
+    slot_state *best = NULL;
+    if (!core_rule(s->config.mutations, CORE_RULE_SECOND_HOLDER) || !w->wanted) return;
+    for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
+        slot_state *x = &s->cur.slot[j];
+        if (x->done || !x->leases || x->leases > 1 || lease_of(x, w->id)) continue;
+        uint64_t age = age_of(&s->cur, x, now_us);
+        if (age < oldest) continue;
+        oldest = age;
+        best = x;
+    }
+    if (!best) return;
+    grant(s, best, w, now_us);
+    s->counters.reassigned++;
+}
+
+static void grant_some(scheduler *s, const member_state *w, uint64_t now_us)
+{
+    if (!scheduler_leases_allowed(s) || w->leaving || w->lost) return;
+    uint32_t mine = count_mine(&s->cur, w->id), ahead = count_mine(&s->next, w->id);
+    bool credit = core_rule(s->config.mutations, CORE_RULE_CREDIT);
+    grant_free(s, &s->cur, w, credit ? mine : mine + ahead, now_us);
+    uint32_t now_mine = count_mine(&s->cur, w->id);
+    if (now_mine == mine && s->phase == PHASE_RUNNING) grant_second(s, w, mine, now_us);
+    grant_free(s, &s->next, w, credit ? ahead : now_mine + ahead, now_us);
+}
+
+/* ---- answering ---- */
+
+static void fill_lease(Weft__Lease *x, const scheduler *s, const open_round *r, uint32_t slot)
+{
+    weft__lease__init(x);
+    x->stage = r->plan.stage;
+    x->epoch = r->plan.epoch;
+    x->step = r->plan.step;
+    x->slot = slot;
+    x->kind = r->plan.kind;
+    x->generation = s->generation;
+    x->round = r->version;
+    x->slots = r->plan.slots;
+}
+
+/* The leases granted since this WORK was asked, which the worker does not list. */
+static size_t fill_grants(scheduler *s, const member_state *w, Weft__Lease *x, Weft__Lease **list)
+{
+    open_round *round[2] = {&s->cur, &s->next};
+    size_t n = 0;
+    for (uint32_t r = 0; r < 2; r++) {
+        for (uint32_t j = 0; round[r]->open && j < round[r]->plan.slots && n < HELD_MAX; j++) {
+            slot_state *slot = &round[r]->slot[j];
+            slot_lease *l = slot->done ? NULL : lease_of(slot, w->id);
+            if (!l || l->sequence != w->sequence || is_listed(w, round[r], j)) continue;
+            fill_lease(&x[n], s, round[r], j);
+            list[n] = &x[n];
+            n++;
+        }
+    }
+    return n;
+}
+
+static size_t fill_drops(scheduler *s, const member_state *w, Weft__Lease *x, Weft__Lease **list)
+{
+    size_t n = 0;
+    for (uint32_t k = 0; k < w->held_n; k++) {
+        const held_lease *h = &w->held[k];
+        if (!is_stale(s, h)) continue;
+        weft__lease__init(&x[n]);
+        x[n].stage = h->name.stage;
+        x[n].epoch = h->name.epoch;
+        x[n].step = h->name.step;
+        x[n].slot = h->name.slot;
+        x[n].generation = h->generation;
+        x[n].round = h->version;
+        list[n] = &x[n];
+        n++;
+    }
+    return n;
+}
+
+/* Answers a parked WORK if there is something to say, or its time is up. */
+static void serve(scheduler *s, member_state *w, uint64_t now_us, core_actions *out)
+{
+    Weft__Grants g = WEFT__GRANTS__INIT;
+    Weft__Lease grants[HELD_MAX], drops[HELD_MAX], *grant_list[HELD_MAX], *drop_list[HELD_MAX];
+    grant_some(s, w, now_us);
+    g.version = 1;
+    g.sequence = w->sequence;
+    g.view = s->view;
+    g.stop = s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX;
+    g.grant = grant_list;
+    g.n_grant = fill_grants(s, w, grants, grant_list);
+    g.drop = drop_list;
+    g.n_drop = fill_drops(s, w, drops, drop_list);
+    if (!g.n_grant && !g.n_drop && !g.stop && now_us < w->until_us) return;
+    scheduler_answer(s, out, w->route, &w->work, WIRE_OK, proto_pack(&g.base));
+    w->parked = false;
+    w->told = g.stop;
+}
+
+static void expire(scheduler *s, open_round *r, uint64_t now_us)
+{
+    for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
+        slot_state *x = &r->slot[j];
+        for (uint32_t k = x->leases; k-- > 0;) {
+            if (now_us - x->lease[k].renewed_us < LEASE_US) continue;
+            remove_lease(x, &x->lease[k]);
+            s->counters.reassigned++;
+        }
+    }
+}
+
+void scheduler_leases_serve(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    expire(s, &s->cur, now_us);
+    expire(s, &s->next, now_us);
+    for (size_t i = 0; i < s->workers; i++) {
+        if (s->worker[i].parked) serve(s, &s->worker[i], now_us, out);
+    }
+}
+
+/* A worker that we do not know (we are new, or it is): it says HELLO first. */
+static void answer_stranger(scheduler *s, const core_event *e, core_actions *out, bool past)
+{
+    static const char why[] = "a newer worker has taken over";
+    if (past) {
+        scheduler_answer(s, out, e->message.route, e->message.header, WIRE_REFUSED,
+                         blob_copy(why, sizeof why - 1));
+        return;
+    }
+    scheduler_answer(s, out, e->message.route, e->message.header, WIRE_INCARNATION, NULL);
+}
+
+void scheduler_leases_work(scheduler *s, const core_event *e, core_actions *out)
+{
+    bool past;
+    member_state *w = scheduler_peers_worker(s, e->message.header, &past);
+    if (!w) {
+        answer_stranger(s, e, out, past);
+        return;
+    }
+    Weft__Work *work =
+        proto_unpack(&s->arena, &weft__work__descriptor, e->message.body, WIRE_CONTROL_MAX);
+    if (!work || work->version != 1 || !work->sequence || work->sequence < w->sequence) return;
+    scheduler_peers_seen(s, w, e->now_us, out);
+    bool repeat = work->sequence == w->sequence;
+    w->sequence = work->sequence;
+    take_list(w, work);
+    take_numbers(w, work, e->now_us);
+    if (!repeat && core_rule(s->config.mutations, CORE_RULE_FREE_UNLISTED)) {
+        free_unlisted(w, &s->cur);
+        free_unlisted(w, &s->next);
+    }
+    renew_listed(s, w, e->now_us);
+    w->parked = true;
+    w->route = e->message.route;
+    w->work = *e->message.header;
+    w->until_us = e->now_us + (uint64_t)e->message.header->budget_ms * 1000;
+}
+
+/* ---- DONE ---- */
+
+static void finish_slot(scheduler *s, open_round *r, slot_state *x, const Weft__Done *done,
+                        core_peer who, uint64_t now_us)
+{
+    const slot_lease *l = lease_of(x, who);
+    if (l) {
+        uint64_t from = l->since_us > r->opened_us ? l->since_us : r->opened_us;
+        latency_add(&s->slot_us, now_us - from);
+    }
+    x->done = true;
+    x->order = ++r->done;
+    x->is_void = done->is_void != 0;
+    x->examples = done->examples;
+    x->loss = done->loss;
+    x->leases = 0;
+    x->sums_n = done->n_sums < SCHEDULER_SUMS_MAX ? (uint32_t)done->n_sums : SCHEDULER_SUMS_MAX;
+    x->sums = xcalloc(x->sums_n + 1, sizeof *x->sums);
+    if (x->sums_n) memcpy(x->sums, done->sums, x->sums_n * sizeof *x->sums);
+    s->counters.void_slots += x->is_void;
+}
+
+void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    core_peer who = {h->role, h->index, h->incarnation};
+    bool fenced = core_rule(s->config.mutations, CORE_RULE_GENERATION);
+    if (s->phase < PHASE_STAGING) return; /* we do not know where we are: asked again */
+    if (h->generation != s->generation && fenced) {
+        scheduler_answer(s, out, e->message.route, h, WIRE_GENERATION, NULL);
+        return;
+    }
+    Weft__Done *done =
+        proto_unpack(&s->arena, &weft__done__descriptor, e->message.body, WIRE_CONTROL_MAX);
+    if (!done || done->version != 1) return;
+    slot_state *x = slot_of(s, wire_slot(h), h->version);
+    if (x && !x->done) {
+        finish_slot(s, round_of(s, h->version), x, done, who, e->now_us);
+        scheduler_moved(s, e->now_us);
+    }
+    scheduler_answer(s, out, e->message.route, h, WIRE_OK, NULL);
+}
+
+/* ---- deaths ---- */
+
+/* A slot of the open round whose holder died; three stop the job. */
+static void count_death(scheduler *s, uint32_t slot, uint64_t now_us, core_actions *out)
+{
+    char name[64];
+    slot_format((slot_name){s->cur.plan.stage, s->cur.plan.epoch, s->cur.plan.step, slot}, name);
+    if (++s->cur.slot[slot].deaths < s->config.dead_holders_max) return;
+    scheduler_fail(s, now_us, out, "%u workers died while they held slot %s",
+                   s->cur.slot[slot].deaths, name);
+}
+
+static void free_round(scheduler *s, open_round *r, core_peer worker)
+{
+    for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
+        slot_lease *l = lease_of(&r->slot[j], worker);
+        if (!l) continue;
+        remove_lease(&r->slot[j], l);
+        s->counters.reassigned++;
+    }
+}
+
+void scheduler_leases_free(scheduler *s, core_peer worker, bool died, uint64_t now_us,
+                           core_actions *out)
+{
+    for (uint32_t j = 0; died && s->cur.open && j < s->cur.plan.slots; j++) {
+        if (!s->cur.slot[j].done && lease_of(&s->cur.slot[j], worker))
+            count_death(s, j, now_us, out);
+    }
+    free_round(s, &s->cur, worker);
+    free_round(s, &s->next, worker);
+}

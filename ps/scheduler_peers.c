@@ -1,0 +1,281 @@
+#include "common/mem.h"
+#include "ps/scheduler_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void refuse(scheduler *s, const core_event *e, core_actions *out, const char *why)
+{
+    const wire_header *h = e->message.header;
+    scheduler_answer(s, out, e->message.route, h, WIRE_REFUSED, blob_copy(why, strlen(why)));
+}
+
+static member_state *slot_of(scheduler *s, uint32_t role, uint32_t index)
+{
+    if (role == WIRE_SERVER) return index < s->config.servers ? &s->server[index] : NULL;
+    if (role == WIRE_SAMPLER) return index < s->config.samplers ? &s->sampler[index] : NULL;
+    if (role == WIRE_DRIVER) return &s->driver;
+    if (role != WIRE_WORKER || index >= SCHEDULER_PEERS_MAX) return NULL;
+    while (s->workers <= index) {
+        grow(&s->worker, &s->workers_cap, s->workers + 1, sizeof *s->worker);
+        memset(&s->worker[s->workers++], 0, sizeof *s->worker);
+    }
+    return &s->worker[index];
+}
+
+static bool is_past(const member_state *p, uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < p->past_n && i < PAST_LIVES; i++) {
+        if (p->past[i] == incarnation) return true;
+    }
+    return false;
+}
+
+member_state *scheduler_peers_worker(scheduler *s, const wire_header *h, bool *past)
+{
+    *past = false;
+    if (h->role != WIRE_WORKER || h->index >= s->workers) return NULL;
+    member_state *p = &s->worker[h->index];
+    *past = is_past(p, h->incarnation);
+    return p->id.incarnation == h->incarnation ? p : NULL;
+}
+
+/* Why a HELLO is refused; false: it is not. */
+static bool is_refused(scheduler *s, const wire_header *h, const Weft__Hello *hello, char *why)
+{
+    const char *role = wire_role_name(h->role);
+    bool driver = h->role == WIRE_DRIVER;
+    *why = 0;
+    if (hello->key_role && hello->key_role != h->role)
+        snprintf(why, CORE_TEXT_MAX, "the key is of a %s, not of a %s",
+                 wire_role_name(hello->key_role), role);
+    else if (!slot_of(s, h->role, h->index))
+        snprintf(why, CORE_TEXT_MAX, "the job has no %s-%u", role, h->index);
+    else if (s->plan && hello->plan_hash != s->plan_hash && !(driver && !hello->plan_hash))
+        snprintf(why, CORE_TEXT_MAX, "another plan: %016" PRIx64 ", the job has %016" PRIx64,
+                 hello->plan_hash, s->plan_hash);
+    else if (s->config.numerics_strict && !driver &&
+             strcmp(hello->numerics, s->config.numerics) != 0)
+        snprintf(why, CORE_TEXT_MAX, "numerics strict: %.100s, the job has %.100s", hello->numerics,
+                 s->config.numerics);
+    else if (is_past(slot_of(s, h->role, h->index), h->incarnation))
+        snprintf(why, CORE_TEXT_MAX, "a newer %s-%u has taken over", role, h->index);
+    return *why != 0;
+}
+
+/* A server that has been part of the job is gone: without checkpoints there is no way on. */
+static bool loses_server(scheduler *s, const member_state *p)
+{
+    if (!s->generation || p->id.role != WIRE_SERVER) return false;
+    return !(s->generation == 1 && s->phase == PHASE_STAGING) && s->phase != PHASE_GATHER;
+}
+
+static void new_life(scheduler *s, member_state *p, const core_event *e, const Weft__Hello *hello,
+                     core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    core_peer id = {h->role, h->index, h->incarnation};
+    if (p->id.incarnation) {
+        if (p->id.role == WIRE_WORKER) scheduler_leases_free(s, p->id, !p->leaving, e->now_us, out);
+        if (loses_server(s, p))
+            scheduler_fail(s, e->now_us, out, "ps-%u was lost: it came back without its tables",
+                           h->index);
+    }
+    uint64_t past[PAST_LIVES];
+    uint32_t past_n = p->past_n;
+    memcpy(past, p->past, sizeof past);
+    if (p->id.incarnation) past[past_n++ % PAST_LIVES] = p->id.incarnation;
+    free(p->slots);
+    memset(p, 0, sizeof *p);
+    memcpy(p->past, past, sizeof past);
+    p->past_n = past_n;
+    p->id = id;
+    p->pid = hello->pid;
+    snprintf(p->address, sizeof p->address, "%s", hello->address);
+    scheduler_note(s, e->now_us, out, "join", id, "%s", p->address);
+    if (h->role == WIRE_SERVER || h->role == WIRE_SAMPLER) {
+        s->view++;
+        core_peer_at(out, id, p->address);
+        requests_peer(s->requests, e->now_us, out, id);
+    }
+    if (strcmp(hello->numerics, s->config.numerics) != 0 && h->role != WIRE_DRIVER)
+        s->foreign_numerics = true;
+}
+
+void scheduler_peers_seen(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)
+{
+    p->seen_us = now_us;
+    if (!p->lost) return;
+    p->lost = false;
+    scheduler_note(s, now_us, out, "back", p->id, "heard of again");
+}
+
+static void take_server(scheduler *s, member_state *p, const Weft__ServerState *x, bool fresh)
+{
+    p->rows = x->rows;
+    p->bytes = x->bytes;
+    p->pulls = x->pulls;
+    p->pushes = x->pushes;
+    p->repeats = x->repeats;
+    p->gone = x->gone;
+    p->hash_mismatches = x->hash_mismatches;
+    p->apply_us_p50 = x->apply_us_p50;
+    p->apply_us_p99 = x->apply_us_p99;
+    if (!fresh) { /* messages overtake each other: versions only rise */
+        if (x->generation == s->generation && x->version > p->version) p->version = x->version;
+        return;
+    }
+    p->generation = x->generation;
+    p->version = x->version;
+    p->finished = x->finished;
+    free(p->slots);
+    p->slots = xcalloc(x->n_held + 1, sizeof *p->slots);
+    p->slots_n = (uint32_t)x->n_held;
+    for (size_t i = 0; i < x->n_held; i++)
+        p->slots[i] = (held_slot){x->held[i]->slot, x->held[i]->is_void != 0, x->held[i]->examples,
+                                  x->held[i]->loss};
+}
+
+static void take_sampler(member_state *p, const Weft__SamplerState *x, uint64_t now_us)
+{
+    uint64_t dt = now_us - p->rate_us;
+    if (p->rate_us && dt > 500000 && x->batches >= p->rate_batches)
+        p->batches_per_s = (double)(x->batches - p->rate_batches) * 1e6 / (double)dt;
+    if (!p->rate_us || dt > 500000) {
+        p->rate_us = now_us;
+        p->rate_batches = x->batches;
+    }
+    p->batches = x->batches;
+    p->queue = x->queue;
+    p->leaves_asked = x->leaves_asked;
+    p->leaves_local = x->leaves_local;
+}
+
+static size_t fill_peers(const scheduler *s, Weft__Peer *peer, Weft__Peer **list)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->config.servers + s->config.samplers; i++) {
+        const member_state *p =
+            i < s->config.servers ? &s->server[i] : &s->sampler[i - s->config.servers];
+        if (!p->id.incarnation) continue;
+        Weft__Peer *x = &peer[n];
+        weft__peer__init(x);
+        x->role = p->id.role;
+        x->index = p->id.index;
+        x->incarnation = p->id.incarnation;
+        x->address = (char *)(uintptr_t)p->address; /* packing only reads */
+        list[n++] = x;
+    }
+    return n;
+}
+
+static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *hello,
+                        core_actions *out)
+{
+    Weft__View v = WEFT__VIEW__INIT;
+    v.version = 1;
+    v.view = s->view;
+    v.state = s->phase == PHASE_OVER        ? s->end
+              : s->phase <= PHASE_PREPARING ? JOB_PREPARING
+                                            : JOB_RUNNING;
+    v.stage = scheduler_stage(s);
+    v.stop = s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX;
+    uint32_t all = s->config.servers + s->config.samplers;
+    Weft__Peer *peer = xcalloc(all, sizeof *peer);
+    Weft__Peer **list = xcalloc(all, sizeof(Weft__Peer *));
+    v.complete = !(hello->term == s->term && hello->view == s->view);
+    if (v.complete) {
+        v.shards = s->map.shards;
+        v.servers = s->config.servers;
+        v.samplers = s->config.samplers;
+        v.n_peer = fill_peers(s, peer, list);
+        v.peer = list;
+    }
+    scheduler_answer(s, out, e->message.route, e->message.header, WIRE_OK, proto_pack(&v.base));
+    free(peer);
+    free(list);
+}
+
+void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    char why[CORE_TEXT_MAX];
+    Weft__Hello *hello =
+        proto_unpack(&s->arena, &weft__hello__descriptor, e->message.body, WIRE_CONTROL_MAX);
+    if (!hello || hello->version != 1) {
+        refuse(s, e, out, "a malformed HELLO");
+        return;
+    }
+    if (is_refused(s, h, hello, why)) {
+        s->counters.refused_peers++;
+        scheduler_note(s, e->now_us, out, "refused", (core_peer){h->role, h->index, h->incarnation},
+                       "%s", why);
+        refuse(s, e, out, why);
+        return;
+    }
+    member_state *p = slot_of(s, h->role, h->index);
+    if (p->id.incarnation != h->incarnation) new_life(s, p, e, hello, out);
+    scheduler_peers_seen(s, p, e->now_us, out);
+    p->rss_bytes = hello->rss_bytes;
+    bool fresh = h->term == s->term && !p->heard;
+    if (hello->server && h->role == WIRE_SERVER) take_server(s, p, hello->server, fresh);
+    if (hello->sampler && h->role == WIRE_SAMPLER) take_sampler(p, hello->sampler, e->now_us);
+    if (h->term == s->term) p->heard = true;
+    if (h->role == WIRE_WORKER && s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX)
+        p->told = true;
+    answer_view(s, e, hello, out);
+}
+
+void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *out)
+{
+    Weft__Progress *p =
+        proto_unpack(&s->arena, &weft__progress__descriptor, e->message.body, WIRE_CONTROL_MAX);
+    if (!p || e->message.header->role != WIRE_DRIVER) {
+        refuse(s, e, out, "a malformed PROGRESS");
+        return;
+    }
+    scheduler_answer(s, out, e->message.route, e->message.header, WIRE_OK, NULL);
+    s->driver.seen_us = e->now_us;
+    s->driver_stage = p->stage < STAGE_COUNT ? p->stage : STAGE_NONE;
+    if (p->done != s->driver_done) scheduler_moved(s, e->now_us);
+    s->driver_done = p->done;
+    s->driver_total = p->total;
+    if (s->phase == PHASE_OVER) return;
+    if (p->prepared && !s->plan && s->phase == PHASE_PREPARING)
+        core_compute(out, TOKEN_PLAN, SCHEDULER_LOAD_PLAN, NULL);
+    if (p->failed) scheduler_fail(s, e->now_us, out, "%s", p->text);
+    if (!p->finished) return;
+    s->driver_finished = true;
+    if (s->phase == PHASE_TRAINED) scheduler_end(s, e->now_us, out, JOB_DONE, 0);
+}
+
+static void lose(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)
+{
+    p->lost = true;
+    scheduler_note(s, now_us, out, p->leaving ? "leave" : "death", p->id, "silent for %u s",
+                   (uint32_t)((now_us - p->seen_us) / 1000000));
+    if (p->id.role != WIRE_WORKER) return;
+    p->parked = false;
+    scheduler_leases_free(s, p->id, !p->leaving, now_us, out);
+}
+
+static void check(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)
+{
+    if (!p->id.incarnation || p->lost || now_us - p->seen_us < PEER_LOST_US) return;
+    lose(s, p, now_us, out);
+}
+
+void scheduler_peers_timer(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    for (size_t i = 0; i < s->workers; i++) check(s, &s->worker[i], now_us, out);
+    for (uint32_t i = 0; i < s->config.samplers; i++) check(s, &s->sampler[i], now_us, out);
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        member_state *p = &s->server[i];
+        check(s, p, now_us, out);
+        if (p->id.incarnation && s->generation && now_us - p->seen_us >= SERVER_LOST_US)
+            scheduler_fail(s, now_us, out, "ps-%u was lost: silent for %u s", i,
+                           (uint32_t)((now_us - p->seen_us) / 1000000));
+    }
+}

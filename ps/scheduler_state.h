@@ -1,0 +1,219 @@
+/* scheduler_state.h - the scheduler core's own state, shared by its files and nobody else.
+ *
+ * scheduler.c is the life of the job (stages, rounds, commits), scheduler_peers.c membership,
+ * scheduler_leases.c WORK and DONE, scheduler_status.c what people see. */
+#pragma once
+
+#include "common/latency.h"
+#include "common/proto_alloc.h"
+#include "common/requests.h"
+#include "proto/weft.pb-c.h"
+#include "ps/scheduler.h"
+
+enum { HOLDERS_MAX = 4, PAST_LIVES = 4, HELD_MAX = 256 };
+enum {
+    LEASE_US = 10000000,       /* a lease lives so long without being listed */
+    PEER_LOST_US = 5000000,    /* a worker or sampler that is silent so long is lost */
+    SERVER_LOST_US = 30000000, /* a server that is silent so long ends the job */
+    IDLE_BACKUP_US = 200000,   /* the youngest lease that an idle worker may double */
+    STALLED_US = 30000000,
+    WAITING_US = 1000000,
+    TICK_US = 250000,
+    GOODBYE_US = 3000000, /* how long the end waits for everybody to hear of it */
+};
+
+/* Who opened a request of ours (requests.h). */
+enum { OWNER_STAGE = 1, OWNER_COMMIT, OWNER_STOP };
+/* Tokens of PERSIST and COMPUTE. */
+enum { TOKEN_BOOT = 1, TOKEN_PLAN, TOKEN_DECISION, TOKEN_GENERATION, TOKEN_TRAINED };
+
+typedef enum phase {
+    PHASE_BOOT,       /* the term is being made durable */
+    PHASE_PREPARING,  /* no plan yet */
+    PHASE_GATHER,     /* until every server and sampler has said HELLO in this term */
+    PHASE_STAGING,    /* servers make the stage's tables */
+    PHASE_RUNNING,    /* the open round's slots are leased */
+    PHASE_DECIDING,   /* the decision of a validation is being made durable */
+    PHASE_COMMITTING, /* until every server has committed the open round */
+    PHASE_ENDING,     /* the next generation is being made durable */
+    PHASE_TRAINED,    /* every stage is done; the driver evaluates and exports */
+    PHASE_OVER        /* done, failed or stopping: everybody is told */
+} phase;
+
+typedef struct held_lease {
+    slot_name name;
+    uint32_t generation, version, state;
+} held_lease;
+
+/* A slot that a server holds for its open round. */
+typedef struct held_slot {
+    uint32_t slot;
+    bool is_void;
+    uint64_t examples;
+    double loss;
+} held_slot;
+
+typedef struct member_state {
+    core_peer id; /* incarnation 0: never seen */
+    uint64_t past[PAST_LIVES];
+    uint32_t past_n;
+    char address[CORE_TEXT_MAX];
+    uint32_t pid;
+    uint64_t rss_bytes, seen_us;
+    bool lost;
+    bool heard; /* said HELLO in this term */
+    /* servers */
+    uint32_t generation, version;
+    bool finished, staged;
+    held_slot *slots; /* owned; as of the HELLO that made us `heard` */
+    uint32_t slots_n;
+    uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches;
+    uint32_t apply_us_p50, apply_us_p99;
+    /* samplers */
+    uint64_t batches, queue, leaves_asked, leaves_local, rate_batches, rate_us;
+    double batches_per_s;
+    /* workers */
+    uint32_t sequence, wanted, state;
+    bool leaving, told; /* told: has heard that the job is over */
+    held_lease held[HELD_MAX];
+    uint32_t held_n;
+    bool parked; /* a WORK waits for an answer */
+    uint64_t route, until_us;
+    wire_header work;
+    uint64_t slots_done, examples, phase_us[5], slot_us_p50, slot_us_p99;
+    uint64_t rate_examples, rate_from_us;
+    double examples_per_s;
+} member_state;
+
+typedef struct slot_lease {
+    core_peer worker;
+    uint64_t since_us, renewed_us;
+    uint32_t sequence; /* of the WORK that it answered; 0: learned from a list */
+} slot_lease;
+
+typedef struct slot_state {
+    bool done, is_void;
+    uint64_t examples;
+    double loss;
+    double *sums;           /* owned; SCORE */
+    uint32_t sums_n, order; /* order: of arrival, 1.. */
+    uint32_t deaths, leases;
+    slot_lease lease[HOLDERS_MAX];
+} slot_state;
+
+typedef struct position {
+    uint32_t step; /* of the main stage, 1.. */
+    bool in_valid;
+    uint32_t valid; /* round of its validation */
+} position;
+
+typedef struct open_round {
+    bool open;
+    position at;
+    plan_round plan;
+    uint32_t version; /* rounds of the generation committed before it */
+    uint32_t done;
+    uint64_t opened_us;
+    slot_state *slot; /* owned, [plan.slots] */
+} open_round;
+
+/* What is known of the stage from its metrics. */
+typedef struct stage_state {
+    uint32_t stage;
+    uint64_t examples, rows;
+    double loss; /* NaN: none */
+    uint32_t voids, voids_in_row, steps;
+    bool has_valid, last_best;
+    double valid_last, valid_best;
+    uint32_t valid_step, best_step, bad; /* bad: validations since the best */
+} stage_state;
+
+struct scheduler {
+    scheduler_config config;
+    const scheduler_plan *plan; /* NULL: not prepared */
+    uint64_t plan_hash, durable_plan_hash;
+    const blob *answer_config;
+    proto_alloc arena;
+    requests *requests;
+    phase phase;
+    uint32_t term, generation, stage_index; /* stage_index == plan->stages: trained */
+    bool restored;
+    shard_map map;
+    uint32_t view;
+    uint64_t metrics; /* written so far */
+    core_metric last_metric;
+    stage_state stage;
+    open_round cur, next;
+    uint32_t commit_flags;
+    uint64_t commit_retry_us;
+    member_state *server, *sampler; /* [config.servers], [config.samplers] */
+    member_state *worker;           /* by index, [workers] */
+    size_t workers, workers_cap;
+    member_state driver;
+    latency slot_us;
+    bool foreign_numerics;
+    /* the end */
+    job_state end;
+    int exit_code;
+    bool exited;
+    uint64_t over_until_us;
+    char failure[CORE_TEXT_MAX];
+    /* what people see */
+    uint64_t started_us, moved_us, stage_from_us;
+    bool stalled;
+    uint32_t driver_stage;
+    uint64_t driver_done, driver_total;
+    bool driver_finished;
+    struct {
+        uint64_t leases, reassigned, void_slots, refused_peers;
+    } counters;
+    status_event event[SCHEDULER_EVENTS_MAX];
+    uint32_t events; /* ever; the ring holds the last ones */
+    uint32_t curve_n, curve_stride, curve_skip, curve_stage;
+    uint32_t curve_step[SCHEDULER_CURVE_MAX];
+    float curve_loss[SCHEDULER_CURVE_MAX], curve_rate[SCHEDULER_CURVE_MAX];
+    uint32_t valid_n, valid_stride, valid_skip;
+    status_valid valid[SCHEDULER_CURVE_MAX];
+    uint64_t rate_from_us, rate_examples;
+    double examples_per_s;
+};
+
+/* scheduler.c */
+void scheduler_fail(scheduler *s, uint64_t now_us, core_actions *out, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The job ends: everybody is told, then we exit with `code`. */
+void scheduler_end(scheduler *s, uint64_t now_us, core_actions *out, job_state how, int code);
+/* Goes on with whatever can go on now: gathered, staged, all slots done, all committed. */
+void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out);
+void scheduler_answer(scheduler *s, core_actions *out, uint64_t route, const wire_header *to,
+                      wire_status status, blob *body);
+/* The main stage of this generation; STAGE_NONE before the first and after the last. */
+uint32_t scheduler_stage(const scheduler *s);
+bool scheduler_leases_allowed(const scheduler *s);
+
+/* scheduler_peers.c */
+void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out);
+void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *out);
+void scheduler_peers_timer(scheduler *s, uint64_t now_us, core_actions *out);
+/* The worker in this life; NULL: it has not said HELLO, or is a past one (*past). */
+member_state *scheduler_peers_worker(scheduler *s, const wire_header *h, bool *past);
+void scheduler_peers_seen(scheduler *s, member_state *p, uint64_t now_us, core_actions *out);
+
+/* scheduler_leases.c */
+void scheduler_leases_work(scheduler *s, const core_event *e, core_actions *out);
+void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out);
+/* Answers parked WORKs that have something to hear; drops leases that have run out. */
+void scheduler_leases_serve(scheduler *s, uint64_t now_us, core_actions *out);
+/* A worker is gone: frees what it holds. */
+void scheduler_leases_free(scheduler *s, core_peer worker, bool died, uint64_t now_us,
+                           core_actions *out);
+uint32_t scheduler_leases_live(const scheduler *s);
+
+/* scheduler_status.c */
+void scheduler_note(scheduler *s, uint64_t now_us, core_actions *out, const char *name,
+                    core_peer who, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* Something went forward: the wait starts anew. */
+void scheduler_moved(scheduler *s, uint64_t now_us);
+/* Takes a metric (new or restored) into the stage's state and the curves. */
+void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us);
+void scheduler_status_stall(scheduler *s, uint64_t now_us, core_actions *out);

@@ -1,0 +1,429 @@
+#include "common/mem.h"
+#include "ps/scheduler_state.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const job_names[] = {"STARTING", "PREPARING", "RUNNING", "VALIDATING", "ROLLING",
+                                        "STALLED",  "STOPPING",  "DONE",    "FAILED"};
+static const char *const peer_names[] = {"starting", "ready",     "lost",    "idle",   "sampling",
+                                         "pulling",  "computing", "pushing", "waiting"};
+
+const char *job_state_name(job_state s)
+{
+    return (size_t)s < sizeof job_names / sizeof *job_names ? job_names[s] : "UNKNOWN";
+}
+
+const char *peer_state_name(peer_state s)
+{
+    return (size_t)s < sizeof peer_names / sizeof *peer_names ? peer_names[s] : "unknown";
+}
+
+/* ---- events and metrics, as they come ---- */
+
+void scheduler_note(scheduler *s, uint64_t now_us, core_actions *out, const char *name,
+                    core_peer who, const char *format, ...)
+{
+    status_event *x = &s->event[s->events++ % SCHEDULER_EVENTS_MAX];
+    x->at_us = now_us;
+    x->event = name;
+    x->who = who;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(x->why, sizeof x->why, format, args);
+    va_end(args);
+    core_event_line(out, name, who, "%s", x->why);
+}
+
+void scheduler_moved(scheduler *s, uint64_t now_us)
+{
+    s->moved_us = now_us;
+    s->stalled = false;
+}
+
+/* Adds a point to the curve; when it is full every second one goes and the rest come half as often.
+ */
+static void curve_add(scheduler *s, uint32_t step, float loss, float rate)
+{
+    if (s->curve_skip++ % s->curve_stride) return;
+    if (s->curve_n == SCHEDULER_CURVE_MAX) {
+        for (uint32_t i = 0; i < SCHEDULER_CURVE_MAX / 2; i++) {
+            s->curve_step[i] = s->curve_step[2 * i];
+            s->curve_loss[i] = s->curve_loss[2 * i];
+            s->curve_rate[i] = s->curve_rate[2 * i];
+        }
+        s->curve_n = SCHEDULER_CURVE_MAX / 2;
+        s->curve_stride *= 2;
+    }
+    s->curve_step[s->curve_n] = step;
+    s->curve_loss[s->curve_n] = loss;
+    s->curve_rate[s->curve_n++] = rate;
+}
+
+static void valid_add(scheduler *s, uint32_t step, double value)
+{
+    if (s->valid_skip++ % s->valid_stride) return;
+    if (s->valid_n == SCHEDULER_CURVE_MAX) {
+        for (uint32_t i = 0; i < SCHEDULER_CURVE_MAX / 2; i++) s->valid[i] = s->valid[2 * i];
+        s->valid_n = SCHEDULER_CURVE_MAX / 2;
+        s->valid_stride *= 2;
+    }
+    s->valid[s->valid_n++] = (status_valid){step, value};
+}
+
+static void curve_restart(scheduler *s, uint32_t stage)
+{
+    s->curve_stage = stage;
+    s->curve_n = s->curve_skip = s->valid_n = s->valid_skip = 0;
+    s->curve_stride = s->valid_stride = 1;
+}
+
+static void take_rate(scheduler *s, uint64_t now_us)
+{
+    uint64_t dt = now_us - s->rate_from_us;
+    if (!now_us || !s->rate_from_us || dt < 1000) return;
+    double rate = (double)(s->stage.examples - s->rate_examples) * 1e6 / (double)dt;
+    s->examples_per_s = s->examples_per_s > 0 ? 0.8 * s->examples_per_s + 0.2 * rate : rate;
+    s->rate_from_us = now_us;
+    s->rate_examples = s->stage.examples;
+}
+
+static void take_step(scheduler *s, const core_metric *m, uint64_t now_us)
+{
+    if (s->curve_stage != m->stage) curve_restart(s, m->stage);
+    s->stage.examples += m->examples;
+    s->stage.loss = m->loss;
+    s->stage.voids += m->voids;
+    s->stage.steps = m->step;
+    take_rate(s, now_us);
+    curve_add(s, m->step, (float)m->loss, (float)s->examples_per_s);
+}
+
+static void take_valid(scheduler *s, const core_metric *m)
+{
+    s->stage.has_valid = true;
+    s->stage.valid_last = m->value;
+    s->stage.valid_step = m->step;
+    s->stage.last_best = m->best;
+    s->stage.bad = m->best ? 0 : s->stage.bad + 1;
+    if (m->best) {
+        s->stage.valid_best = m->value;
+        s->stage.best_step = m->step;
+    }
+    valid_add(s, m->step, m->value);
+}
+
+void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us)
+{
+    if (s->stage.stage != m->stage) s->stage = (stage_state){.stage = m->stage, .loss = NAN};
+    switch (m->kind) {
+    case METRIC_STEP: take_step(s, m, now_us); return;
+    case METRIC_VALID: take_valid(s, m); return;
+    case METRIC_PUT:
+        s->stage.rows = m->examples;
+        s->stage.examples += m->examples;
+        s->stage.steps = m->step;
+        take_rate(s, now_us);
+        return;
+    case METRIC_STAGE: return;
+    }
+}
+
+/* ---- what is waited for ---- */
+
+typedef struct wait {
+    char what[CORE_TEXT_MAX], whom[64];
+} wait;
+
+static void say(wait *w, const char *what, const char *role, uint32_t index)
+{
+    snprintf(w->what, sizeof w->what, "%s", what);
+    snprintf(w->whom, sizeof w->whom, "%s-%u", role, index);
+}
+
+static bool wait_gather(const scheduler *s, wait *w)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (s->server[i].heard) continue;
+        say(w, "server to join", "ps", i);
+        return true;
+    }
+    for (uint32_t i = 0; i < s->config.samplers; i++) {
+        if (s->sampler[i].heard) continue;
+        say(w, "sampler to join", "sampler", i);
+        return true;
+    }
+    return false;
+}
+
+static bool wait_slot(const scheduler *s, wait *w)
+{
+    char what[96];
+    for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
+        const slot_state *x = &s->cur.slot[j];
+        if (x->done) continue;
+        char name[64];
+        slot_format((slot_name){s->cur.plan.stage, s->cur.plan.epoch, s->cur.plan.step, j}, name);
+        snprintf(what, sizeof what, "slot %s", name);
+        if (x->leases)
+            say(w, what, "worker", x->lease[0].worker.index);
+        else {
+            snprintf(w->what, sizeof w->what, "%s", what);
+            snprintf(w->whom, sizeof w->whom, "any worker");
+        }
+        return true;
+    }
+    return false;
+}
+
+static bool wait_servers(const scheduler *s, wait *w)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        const member_state *p = &s->server[i];
+        bool staging = s->phase == PHASE_STAGING;
+        if (staging ? p->staged : p->version > s->cur.version) continue;
+        say(w, staging ? "tables of the stage" : "commit of the step", "ps", i);
+        return true;
+    }
+    return false;
+}
+
+/* What and whom we wait for; false: nothing in particular. */
+static bool waits_for(const scheduler *s, wait *w)
+{
+    switch (s->phase) {
+    case PHASE_GATHER: return wait_gather(s, w);
+    case PHASE_RUNNING: return wait_slot(s, w);
+    case PHASE_STAGING:
+    case PHASE_COMMITTING: return wait_servers(s, w);
+    case PHASE_TRAINED:
+        if (s->driver_finished) return false;
+        say(w, "evaluation and export", "driver", 0);
+        return true;
+    default: return false;
+    }
+}
+
+void scheduler_status_stall(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    wait w;
+    if (!waits_for(s, &w)) return;
+    uint64_t since = now_us - s->moved_us;
+    core_peer self = {WIRE_SCHEDULER, 0, s->config.incarnation};
+    if (since >= STALLED_US && !s->stalled) {
+        s->stalled = true;
+        scheduler_note(s, now_us, out, "stalled", self, "waiting for %.120s from %s", w.what,
+                       w.whom);
+    }
+    if (s->config.stall_timeout_us && since >= s->config.stall_timeout_us)
+        scheduler_fail(s, now_us, out, "stalled for %u s, waiting for %.120s from %s",
+                       (uint32_t)(since / 1000000), w.what, w.whom);
+}
+
+/* ---- the snapshot ---- */
+
+static job_state state_of(const scheduler *s)
+{
+    if (s->phase == PHASE_OVER) return s->end;
+    if (s->stalled) return JOB_STALLED;
+    switch (s->phase) {
+    case PHASE_BOOT:
+    case PHASE_GATHER: return JOB_STARTING;
+    case PHASE_PREPARING: return JOB_PREPARING;
+    default: return s->cur.open && s->cur.at.in_valid ? JOB_VALIDATING : JOB_RUNNING;
+    }
+}
+
+static void peer_common(const member_state *p, uint64_t now_us, status_peer *x)
+{
+    x->peer = p->id;
+    x->pid = p->pid;
+    memcpy(x->address, p->address, sizeof x->address);
+    x->last_seen_ms = p->seen_us && now_us > p->seen_us ? (now_us - p->seen_us) / 1000 : 0;
+    x->rss_bytes = p->rss_bytes;
+    x->state = p->lost ? PEER_LOST : p->heard ? PEER_READY : PEER_STARTING;
+}
+
+static void peer_worker(const member_state *p, status_peer *x)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < 5; i++) sum += p->phase_us[i];
+    for (uint32_t i = 0; sum && i < 5; i++) x->time_share[i] = (double)p->phase_us[i] / (double)sum;
+    if (p->held_n) x->slot = p->held[0].name;
+    for (uint32_t i = 0; i < p->held_n; i++) {
+        if (p->held[i].state == PEER_COMPUTING) x->slot = p->held[i].name;
+    }
+    if (!p->lost) x->state = p->sequence ? (peer_state)p->state : PEER_STARTING;
+    x->slots_done = p->slots_done;
+    x->examples_per_s = p->lost ? 0 : p->examples_per_s;
+    x->step_ms_p50 = (double)p->slot_us_p50 / 1e3;
+    x->step_ms_p99 = (double)p->slot_us_p99 / 1e3;
+}
+
+static void peer_server(const member_state *p, status_peer *x)
+{
+    x->version = p->version;
+    x->rows = p->rows;
+    x->bytes = p->bytes;
+    x->pulls = p->pulls;
+    x->pushes = p->pushes;
+    x->repeats = p->repeats;
+    x->apply_ms_p50 = p->apply_us_p50 / 1e3;
+    x->apply_ms_p99 = p->apply_us_p99 / 1e3;
+}
+
+static void peer_sampler(const member_state *p, status_peer *x)
+{
+    uint64_t leaves = p->leaves_asked + p->leaves_local;
+    x->batches = p->batches;
+    x->queue = p->queue;
+    x->batches_per_s = p->batches_per_s;
+    x->remote_share = leaves ? (double)p->leaves_asked / (double)leaves : 0;
+}
+
+static int slowest_first(const void *a, const void *b)
+{
+    const status_peer *x = a, *y = b;
+    if (x->examples_per_s < y->examples_per_s) return -1;
+    if (x->examples_per_s > y->examples_per_s) return 1;
+    return x->peer.index < y->peer.index ? -1 : x->peer.index > y->peer.index;
+}
+
+static void fill_workers(const scheduler *s, uint64_t now_us, scheduler_status *out)
+{
+    double total = 0;
+    out->worker = xcalloc(s->workers + 1, sizeof *out->worker);
+    for (size_t i = 0; i < s->workers; i++) {
+        const member_state *p = &s->worker[i];
+        if (!p->id.incarnation) continue;
+        status_peer *x = &out->worker[out->workers++];
+        peer_common(p, now_us, x);
+        peer_worker(p, x);
+        for (uint32_t k = 0; k < 5; k++) out->time_share[k] += p->lost ? 0 : x->time_share[k];
+    }
+    for (uint32_t k = 0; k < 5; k++) total += out->time_share[k];
+    for (uint32_t k = 0; k < 5 && total > 0; k++) out->time_share[k] /= total;
+    qsort(out->worker, out->workers, sizeof *out->worker, slowest_first);
+}
+
+static void fill_peers(const scheduler *s, uint64_t now_us, scheduler_status *out)
+{
+    fill_workers(s, now_us, out);
+    out->servers = s->config.servers;
+    out->samplers = s->config.samplers;
+    out->server = xcalloc(out->servers + 1, sizeof *out->server);
+    out->sampler = xcalloc(out->samplers + 1, sizeof *out->sampler);
+    for (uint32_t i = 0; i < out->servers; i++) {
+        const member_state *p = &s->server[i];
+        peer_common(p, now_us, &out->server[i]);
+        out->server[i].peer.role = WIRE_SERVER;
+        out->server[i].peer.index = i;
+        peer_server(p, &out->server[i]);
+        out->counters.gone += p->gone;
+        out->counters.hash_mismatches += p->hash_mismatches;
+        out->counters.repeats += p->repeats;
+    }
+    for (uint32_t i = 0; i < out->samplers; i++) {
+        peer_common(&s->sampler[i], now_us, &out->sampler[i]);
+        out->sampler[i].peer.role = WIRE_SAMPLER;
+        out->sampler[i].peer.index = i;
+        peer_sampler(&s->sampler[i], &out->sampler[i]);
+    }
+}
+
+static void fill_curves(const scheduler *s, scheduler_status *out)
+{
+    uint32_t n = s->curve_n, v = s->valid_n;
+    out->curve_n = n;
+    out->valid_n = v;
+    out->curve_step = xcalloc(n + 1, sizeof *out->curve_step);
+    out->curve_loss = xcalloc(n + 1, sizeof *out->curve_loss);
+    out->curve_rate = xcalloc(n + 1, sizeof *out->curve_rate);
+    out->valid = xcalloc(v + 1, sizeof *out->valid);
+    memcpy(out->curve_step, s->curve_step, n * sizeof *out->curve_step);
+    memcpy(out->curve_loss, s->curve_loss, n * sizeof *out->curve_loss);
+    memcpy(out->curve_rate, s->curve_rate, n * sizeof *out->curve_rate);
+    memcpy(out->valid, s->valid, v * sizeof *out->valid);
+    uint32_t all = s->events;
+    out->events_n = all < SCHEDULER_EVENTS_MAX ? all : SCHEDULER_EVENTS_MAX;
+    out->event = xcalloc(out->events_n + 1, sizeof *out->event);
+    for (uint32_t i = 0; i < out->events_n; i++)
+        out->event[i] = s->event[(all - out->events_n + i) % SCHEDULER_EVENTS_MAX];
+}
+
+static void fill_driver_stage(const scheduler *s, scheduler_status *out)
+{
+    out->stage = s->driver_stage ? s->driver_stage : STAGE_PREPARE;
+    if (s->driver_total) out->progress = (double)s->driver_done / (double)s->driver_total;
+}
+
+static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *out)
+{
+    out->stage = scheduler_stage(s);
+    out->metric = "";
+    out->loss = s->stage.loss;
+    out->examples = s->stage.examples;
+    out->examples_per_s = s->examples_per_s;
+    if (out->stage == STAGE_NONE) {
+        fill_driver_stage(s, out);
+        return;
+    }
+    out->metric = s->plan->metric(s->plan->ctx, out->stage);
+    out->steps = s->plan->steps(s->plan->ctx, out->stage);
+    out->step = s->stage.steps;
+    uint32_t step = out->step ? out->step : 1;
+    out->epoch = s->plan->round(s->plan->ctx, out->stage, step).epoch;
+    out->progress = (double)out->step / (double)out->steps;
+    out->has_validation = s->stage.has_valid;
+    out->valid_last = s->stage.valid_last;
+    out->valid_best = s->stage.valid_best;
+    out->best_step = s->stage.best_step;
+    out->stage_elapsed_s = (double)(now_us - s->stage_from_us) / 1e6;
+    if (out->step)
+        out->eta_s = out->stage_elapsed_s * (double)(out->steps - out->step) / (double)out->step;
+}
+
+void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status *out)
+{
+    wait w;
+    memset(out, 0, sizeof *out);
+    out->state = state_of(s);
+    out->is_waiting = waits_for(s, &w) && now_us - s->moved_us >= WAITING_US;
+    if (out->is_waiting) {
+        memcpy(out->waiting_for, w.what, sizeof w.what);
+        memcpy(out->waiting_whom, w.whom, sizeof w.whom);
+        out->waiting_since_s = (double)(now_us - s->moved_us) / 1e6;
+    }
+    memcpy(out->failure, s->failure, sizeof out->failure);
+    fill_stage(s, now_us, out);
+    out->elapsed_s = (double)(now_us - s->started_us) / 1e6;
+    out->generation = s->generation;
+    out->term = s->term;
+    out->map = s->map.version;
+    out->bits_guaranteed = !s->foreign_numerics;
+    out->plan_hash = s->plan_hash;
+    snprintf(out->numerics, sizeof out->numerics, "%s", s->config.numerics);
+    out->counters.leases = s->counters.leases;
+    out->counters.reassigned = s->counters.reassigned;
+    out->counters.void_slots = s->counters.void_slots;
+    out->counters.refused_peers = s->counters.refused_peers;
+    fill_peers(s, now_us, out);
+    fill_curves(s, out);
+}
+
+void scheduler_status_fini(scheduler_status *st)
+{
+    free(st->worker);
+    free(st->server);
+    free(st->sampler);
+    free(st->curve_step);
+    free(st->curve_loss);
+    free(st->curve_rate);
+    free(st->valid);
+    free(st->event);
+    memset(st, 0, sizeof *st);
+}
