@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "common/zmq_frames.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { IO_THREADS = 1, HWM_MESSAGES = 4096, LINGER_MS = 500, RECEIVE_BURST = 64, COPY_BELOW_BYTES = 4096 };
+enum { IO_THREADS = 1, RECEIVE_BURST = 64 };
 
 typedef struct dealer {
     core_peer peer;
@@ -48,29 +49,6 @@ struct zmq_shell {
     uint64_t dropped; /* malformed messages */
 };
 
-static void set_option(void *socket, int option, int value)
-{
-    int rc = zmq_setsockopt(socket, option, &value, sizeof value);
-    ASSERT(rc == 0);
-}
-
-static void *new_socket(void *context, int type)
-{
-    void *socket = zmq_socket(context, type);
-    if (!socket) return NULL;
-    int64_t max_bytes = WIRE_BODY_MAX;
-    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes);
-    set_option(socket, ZMQ_LINGER, LINGER_MS);
-    set_option(socket, ZMQ_SNDHWM, HWM_MESSAGES);
-    set_option(socket, ZMQ_RCVHWM, HWM_MESSAGES);
-    set_option(socket, ZMQ_HANDSHAKE_IVL, 5000);
-    set_option(socket, ZMQ_RECONNECT_IVL, 50);
-    set_option(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
-    set_option(socket, ZMQ_BACKLOG, 512);
-    if (type == ZMQ_ROUTER) set_option(socket, ZMQ_ROUTER_MANDATORY, 1);
-    return socket;
-}
-
 static err_code open_signals(int *fd)
 {
     sigset_t set;
@@ -94,7 +72,7 @@ err_code zmq_shell_open(const char *endpoint, zmq_shell **out, char *bound)
     if (s->wake < 0 || !s->context) goto fail;
     zmq_ctx_set(s->context, ZMQ_IO_THREADS, IO_THREADS);
     if (endpoint) {
-        s->router = new_socket(s->context, ZMQ_ROUTER);
+        s->router = zmq_frames_socket(s->context, ZMQ_ROUTER);
         if (!s->router || zmq_bind(s->router, endpoint) != 0) goto fail;
         size_t size = CORE_TEXT_MAX;
         if (zmq_getsockopt(s->router, ZMQ_LAST_ENDPOINT, bound, &size) != 0) goto fail;
@@ -139,46 +117,6 @@ void zmq_shell_post(void *shell, uint64_t token, err_code status, const void *de
 
 /* ---- Sending ---- */
 
-static void drop_reference(void *data, void *hint)
-{
-    (void)data;
-    blob_unref(hint);
-}
-
-/* A message of the body's bytes; large ones keep a reference instead of a copy. */
-static void body_message(zmq_msg_t *m, blob *body)
-{
-    size_t bytes = blob_size(body);
-    if (bytes < COPY_BELOW_BYTES) {
-        int rc = zmq_msg_init_size(m, bytes);
-        ASSERT(rc == 0);
-        if (bytes) memcpy(zmq_msg_data(m), blob_data(body), bytes);
-        return;
-    }
-    int rc = zmq_msg_init_data(m, (void *)(uintptr_t)blob_data(body), bytes, drop_reference,
-                               blob_ref(body));
-    ASSERT(rc == 0);
-}
-
-/* Sends the two frames (three with a routing id); false: cannot now, or the peer is gone. */
-static bool send_frames(void *socket, uint64_t route, const wire_header *h, blob *body)
-{
-    if (route) {
-        uint8_t id[5];
-        memcpy(id, &route, sizeof id);
-        id[0] = 0;
-        if (zmq_send(socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return false;
-    }
-    uint8_t frame[WIRE_HEADER_BYTES];
-    wire_encode(h, frame);
-    if (zmq_send(socket, frame, sizeof frame, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return false;
-    zmq_msg_t m;
-    body_message(&m, body);
-    if (zmq_msg_send(&m, socket, ZMQ_DONTWAIT) >= 0) return true;
-    zmq_msg_close(&m);
-    return false;
-}
-
 static dealer *find_dealer(zmq_shell *s, core_peer peer)
 {
     for (size_t i = 0; i < s->dealers_n; i++) {
@@ -199,13 +137,13 @@ static void connect_peer(zmq_shell *s, core_peer peer, const char *address)
         d = &s->dealers[s->dealers_n++];
         *d = (dealer){0};
     } else {
-        set_option(d->socket, ZMQ_LINGER, 0);
+        zmq_frames_no_linger(d->socket);
         zmq_close(d->socket);
         free(d->address);
     }
     d->peer = peer;
     d->address = xstrdup(address);
-    d->socket = new_socket(s->context, ZMQ_DEALER);
+    d->socket = zmq_frames_socket(s->context, ZMQ_DEALER);
     ASSERT(d->socket);
     if (zmq_connect(d->socket, address) != 0) {
         log_warn("connect_failed", "peer=%s-%" PRIu32 " address=\"%s\" reason=\"%s\"",
@@ -224,7 +162,7 @@ static void send_action(zmq_shell *s, const core_host *host, const core_action *
         dealer *d = find_dealer(s, a->send.to);
         socket = d ? d->socket : NULL;
     }
-    if (!socket || !send_frames(socket, a->send.route, &h, a->send.body)) {
+    if (!socket || !zmq_frames_send(socket, a->send.route, &h, a->send.body)) {
         log_debug("send_dropped", "op=%s to=%s-%" PRIu32, wire_op_name(h.op),
                   wire_role_name(a->send.to.role), a->send.to.index);
     }
@@ -288,76 +226,14 @@ static void step_results(zmq_shell *s, const core_host *host, core_actions *acti
 
 /* ---- Receiving ---- */
 
-static void close_message(void *owner)
-{
-    zmq_msg_close(owner);
-    free(owner);
-}
-
-/* The body as a blob: the message itself where it is large and aligned, else a copy. */
-static blob *take_body(zmq_msg_t *m)
-{
-    size_t bytes = zmq_msg_size(m);
-    if (!bytes) return NULL;
-    if (bytes < COPY_BELOW_BYTES || (uintptr_t)zmq_msg_data(m) % 8 != 0)
-        return blob_copy(zmq_msg_data(m), bytes);
-    zmq_msg_t *kept = xmalloc(sizeof *kept);
-    zmq_msg_init(kept);
-    zmq_msg_move(kept, m);
-    return blob_wrap(zmq_msg_data(kept), zmq_msg_size(kept), close_message, kept);
-}
-
-typedef struct received {
-    uint64_t route;
-    wire_header header;
-    blob *body; /* owned */
-} received;
-
-enum { GOT_NOTHING, GOT_MESSAGE, GOT_GARBAGE };
-
-/* One whole message of a socket.  Frames past the second are read and thrown away. */
-static int receive(void *socket, bool is_router, received *out)
-{
-    zmq_msg_t frame[3], extra;
-    int n = 0, wanted = is_router ? 3 : 2;
-    bool more = true;
-    *out = (received){0};
-    for (; more; n++) {
-        zmq_msg_t *m = n < wanted ? &frame[n] : &extra;
-        zmq_msg_init(m);
-        if (zmq_msg_recv(m, socket, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close(m);
-            break;
-        }
-        more = zmq_msg_more(m) != 0;
-        if (n >= wanted) zmq_msg_close(m);
-    }
-    int result = n == 0 ? GOT_NOTHING : GOT_GARBAGE;
-    if (n == wanted) {
-        zmq_msg_t *head = &frame[wanted - 2], *body = &frame[wanted - 1];
-        if (is_router && zmq_msg_size(&frame[0]) == 5) {
-            memcpy(&out->route, zmq_msg_data(&frame[0]), 5);
-            out->route |= 1; /* Never 0; the first byte of the identity is always 0. */
-        }
-        err_code rc = wire_decode(zmq_msg_data(head), zmq_msg_size(head), zmq_msg_size(body),
-                                  &out->header);
-        if (rc == ERR_OK || rc == ERR_MISMATCH) {
-            out->body = take_body(body);
-            result = out->body || !zmq_msg_size(body) ? GOT_MESSAGE : GOT_GARBAGE;
-        }
-    }
-    for (int i = 0; i < n && i < wanted; i++) zmq_msg_close(&frame[i]);
-    return result;
-}
-
 static void step_socket(zmq_shell *s, const core_host *host, void *socket, bool is_router,
                         core_actions *actions)
 {
     for (int i = 0; i < RECEIVE_BURST && !s->exited; i++) {
-        received r;
-        int got = receive(socket, is_router, &r);
-        if (got == GOT_NOTHING) return;
-        if (got == GOT_GARBAGE) {
+        zmq_frames r;
+        int got = zmq_frames_receive(socket, is_router, &r);
+        if (got == ZMQ_FRAMES_NONE) return;
+        if (got == ZMQ_FRAMES_MALFORMED) {
             if (s->dropped++ % 1000 == 0) log_warn("malformed_message", "total=%" PRIu64, s->dropped);
             continue;
         }

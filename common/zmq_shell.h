@@ -22,13 +22,3 @@ void zmq_shell_post(void *shell, uint64_t token, err_code status, const void *de
 /* Runs `host` until its core exits.  Returns the exit code and, in why[CORE_TEXT_MAX], the reason.  A
  * second SIGTERM or SIGINT ends it at once with 128 + the signal. */
 int zmq_shell_run(zmq_shell *s, const core_host *host, char *why);
-
-/* For callers without a core (the `weft` command): sends a request to `endpoint` and waits for its
- * answer, sending again every 2 s, at most timeout_ms.  ERR_CLOSED: no answer; ERR_STOPPED: a signal.
- * *answer and *body (owned; may be NULL) are set on ERR_OK. */
-typedef struct zmq_client zmq_client;
-MUST_USE err_code zmq_client_open(zmq_client **out);
-void zmq_client_close(zmq_client *c);
-MUST_USE err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request,
-                                  blob *body, uint32_t timeout_ms, wire_header *answer,
-                                  blob **answer_body);

@@ -1,0 +1,20 @@
+/* zmq_client.h - one-off requests without a core: a process that fetches its job, the `weft` command.
+ * Threads: one owner. */
+#pragma once
+
+#include "common/core.h"
+
+#include <stdatomic.h>
+
+typedef struct zmq_client zmq_client;
+
+/* `self`: who asks.  ERR_IO.  *out owned: zmq_client_close. */
+MUST_USE err_code zmq_client_open(core_peer self, zmq_client **out);
+void zmq_client_close(zmq_client *c); /* accepts NULL */
+
+/* Sends `request` (and `body`, borrowed, may be NULL) to `endpoint` and waits for the answer, sending
+ * again every 2 s, for at most timeout_ms; *stop (may be NULL) ends the wait.  ERR_CLOSED: no answer;
+ * ERR_STOPPED; ERR_IO.  *answer is set on ERR_OK, and *answer_body: owned, NULL if empty. */
+MUST_USE err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request,
+                                  blob *body, uint32_t timeout_ms, const atomic_int *stop,
+                                  wire_header *answer, blob **answer_body);

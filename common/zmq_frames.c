@@ -1,0 +1,130 @@
+#include "common/zmq_frames.h"
+
+#include "common/mem.h"
+#include "common/panic.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+enum { HWM_MESSAGES = 4096, LINGER_MS = 500, COPY_BELOW_BYTES = 4096 };
+
+static void set_option(void *socket, int option, int value)
+{
+    int rc = zmq_setsockopt(socket, option, &value, sizeof value);
+    ASSERT(rc == 0);
+}
+
+void *zmq_frames_socket(void *context, int type)
+{
+    void *socket = zmq_socket(context, type);
+    if (!socket) return NULL;
+    int64_t max_bytes = WIRE_BODY_MAX;
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes);
+    set_option(socket, ZMQ_LINGER, LINGER_MS);
+    set_option(socket, ZMQ_SNDHWM, HWM_MESSAGES);
+    set_option(socket, ZMQ_RCVHWM, HWM_MESSAGES);
+    set_option(socket, ZMQ_HANDSHAKE_IVL, 5000);
+    set_option(socket, ZMQ_RECONNECT_IVL, 50);
+    set_option(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
+    set_option(socket, ZMQ_BACKLOG, 512);
+    if (type == ZMQ_ROUTER) set_option(socket, ZMQ_ROUTER_MANDATORY, 1);
+    return socket;
+}
+
+void zmq_frames_no_linger(void *socket)
+{
+    set_option(socket, ZMQ_LINGER, 0);
+}
+
+static void drop_reference(void *data, void *hint)
+{
+    (void)data;
+    blob_unref(hint);
+}
+
+/* A message of the body's bytes; large ones keep a reference instead of a copy. */
+static void body_message(zmq_msg_t *m, blob *body)
+{
+    size_t bytes = blob_size(body);
+    if (bytes < COPY_BELOW_BYTES) {
+        int rc = zmq_msg_init_size(m, bytes);
+        ASSERT(rc == 0);
+        if (bytes) memcpy(zmq_msg_data(m), blob_data(body), bytes);
+        return;
+    }
+    int rc = zmq_msg_init_data(m, (void *)(uintptr_t)blob_data(body), bytes, drop_reference,
+                               blob_ref(body));
+    ASSERT(rc == 0);
+}
+
+bool zmq_frames_send(void *socket, uint64_t route, const wire_header *h, blob *body)
+{
+    if (route) {
+        uint8_t id[5];
+        memcpy(id, &route, sizeof id);
+        id[0] = 0;
+        if (zmq_send(socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return false;
+    }
+    uint8_t frame[WIRE_HEADER_BYTES];
+    wire_encode(h, frame);
+    if (zmq_send(socket, frame, sizeof frame, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return false;
+    zmq_msg_t m;
+    body_message(&m, body);
+    if (zmq_msg_send(&m, socket, ZMQ_DONTWAIT) >= 0) return true;
+    zmq_msg_close(&m);
+    return false;
+}
+
+static void close_message(void *owner)
+{
+    zmq_msg_close(owner);
+    free(owner);
+}
+
+/* The body as a blob: the message itself where it is large and aligned, else a copy. */
+static blob *take_body(zmq_msg_t *m)
+{
+    size_t bytes = zmq_msg_size(m);
+    if (!bytes) return NULL;
+    if (bytes < COPY_BELOW_BYTES || (uintptr_t)zmq_msg_data(m) % 8 != 0)
+        return blob_copy(zmq_msg_data(m), bytes);
+    zmq_msg_t *kept = xmalloc(sizeof *kept);
+    zmq_msg_init(kept);
+    zmq_msg_move(kept, m);
+    return blob_wrap(zmq_msg_data(kept), zmq_msg_size(kept), close_message, kept);
+}
+
+int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out)
+{
+    zmq_msg_t frame[3], extra;
+    int n = 0, wanted = is_router ? 3 : 2;
+    bool more = true;
+    *out = (zmq_frames){0};
+    for (; more; n++) {
+        zmq_msg_t *m = n < wanted ? &frame[n] : &extra;
+        zmq_msg_init(m);
+        if (zmq_msg_recv(m, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(m);
+            break;
+        }
+        more = zmq_msg_more(m) != 0;
+        if (n >= wanted) zmq_msg_close(m);
+    }
+    int result = n == 0 ? ZMQ_FRAMES_NONE : ZMQ_FRAMES_MALFORMED;
+    if (n == wanted) {
+        zmq_msg_t *head = &frame[wanted - 2], *body = &frame[wanted - 1];
+        if (is_router && zmq_msg_size(&frame[0]) == 5) {
+            memcpy(&out->route, zmq_msg_data(&frame[0]), 5);
+            out->route |= 1; /* Never 0; the first byte of the identity is always 0. */
+        }
+        err_code rc = wire_decode(zmq_msg_data(head), zmq_msg_size(head), zmq_msg_size(body),
+                                  &out->header);
+        if (rc == ERR_OK || rc == ERR_MISMATCH) {
+            out->body = take_body(body);
+            result = out->body || !zmq_msg_size(body) ? ZMQ_FRAMES_MESSAGE : ZMQ_FRAMES_MALFORMED;
+        }
+    }
+    for (int i = 0; i < n && i < wanted; i++) zmq_msg_close(&frame[i]);
+    return result;
+}

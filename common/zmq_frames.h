@@ -1,0 +1,31 @@
+/* zmq_frames.h - weft's messages on ZeroMQ sockets: two frames, header and body (wire.h).
+ *
+ * Bodies travel without copies where they are large and aligned.  Nothing blocks.
+ * Threads: the socket's. */
+#pragma once
+
+#include "common/blob.h"
+#include "common/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A ROUTER or DEALER with weft's options (limits, linger, reconnection); NULL: errno says why. */
+void *zmq_frames_socket(void *context, int type);
+void zmq_frames_no_linger(void *socket);
+
+/* Sends now.  route: the way back that a ROUTER gave with a request; 0 on a DEALER.  False: cannot now,
+ * or the peer is gone; nothing was sent. */
+bool zmq_frames_send(void *socket, uint64_t route, const wire_header *h, blob *body);
+
+typedef struct zmq_frames {
+    uint64_t route; /* ROUTER: never 0 */
+    wire_header header;
+    blob *body; /* owned; NULL: empty */
+} zmq_frames;
+
+enum { ZMQ_FRAMES_NONE, ZMQ_FRAMES_MESSAGE, ZMQ_FRAMES_MALFORMED };
+
+/* One whole message, if there is one.  Frames past the expected ones are read and thrown away, and make
+ * the message malformed; so does a header that wire_decode refuses, except for another protocol version. */
+int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out);
