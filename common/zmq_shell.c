@@ -319,3 +319,8 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
     memcpy(why, s->why, CORE_TEXT_MAX);
     return s->exit_code;
 }
+
+void zmq_shell_connect(zmq_shell *s, core_peer peer, const char *address)
+{
+    connect_peer(s, peer, address);
+}

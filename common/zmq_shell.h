@@ -22,3 +22,6 @@ void zmq_shell_post(void *shell, uint64_t token, err_code status, const void *de
 /* Runs `host` until its core exits.  Returns the exit code and, in why[CORE_TEXT_MAX], the reason.  A
  * second SIGTERM or SIGINT ends it at once with 128 + the signal. */
 int zmq_shell_run(zmq_shell *s, const core_host *host, char *why);
+
+/* Connects to a peer the core knows from the start (the scheduler). */
+void zmq_shell_connect(zmq_shell *s, core_peer peer, const char *address);

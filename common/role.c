@@ -1,0 +1,250 @@
+#include "common/role.h"
+
+#include "common/cli.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/numerics.h"
+#include "common/process.h"
+#include "common/zmq_client.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FETCH_TIMEOUT_MS = 30000, FETCH_PAUSE_US = 200000 };
+
+/* ---- Endpoints ---- */
+
+void role_scheduler_endpoint(const config *c, char out[CORE_TEXT_MAX])
+{
+    snprintf(out, CORE_TEXT_MAX, "%s",
+             c->cluster.scheduler[0] ? c->cluster.scheduler : "ipc://scheduler.sock");
+}
+
+err_code role_enter_run_dir(const config *c)
+{
+    char *run = files_join(c->work_dir, "run");
+    err_code rc = files_make_dirs(run);
+    if (rc == ERR_OK && (chmod(run, 0700) != 0 || chdir(run) != 0)) {
+        log_user_error("%s: cannot be used as a folder", run);
+        rc = ERR_IO;
+    }
+    free(run);
+    return rc;
+}
+
+/* The address this machine reaches host:port from: a UDP socket is connected, nothing is sent. */
+static bool local_address(const char *endpoint, char out[64])
+{
+    char host[128], port[16];
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM}, *found = NULL;
+    if (sscanf(endpoint, "tcp://%127[^:]:%15s", host, port) != 2) return false;
+    if (getaddrinfo(host, port, &hints, &found) != 0 || !found) return false;
+    struct sockaddr_in mine = {0};
+    socklen_t size = sizeof mine;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    bool ok = fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+              getsockname(fd, (struct sockaddr *)&mine, &size) == 0 &&
+              inet_ntop(AF_INET, &mine.sin_addr, out, 64);
+    if (fd >= 0) close(fd);
+    freeaddrinfo(found);
+    return ok;
+}
+
+static err_code check_bind(const config *c, const char *endpoint)
+{
+    bool local = strncmp(endpoint, "ipc://", 6) == 0 || strncmp(endpoint, "tcp://127.", 10) == 0;
+    if (local || c->security.insecure || c->security.keys[0]) return ERR_OK;
+    log_user_error("%s is not a loopback address and there are no keys: set security.keys, or "
+                   "security.insecure: true to go without",
+                   endpoint);
+    return ERR_INVALID;
+}
+
+err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_MAX])
+{
+    char scheduler[CORE_TEXT_MAX], host[64];
+    role_scheduler_endpoint(c, scheduler);
+    if (self.role == WIRE_SCHEDULER) {
+        memcpy(out, scheduler, CORE_TEXT_MAX);
+    } else if (strncmp(scheduler, "ipc://", 6) == 0) {
+        snprintf(out, CORE_TEXT_MAX, "ipc://%s-%" PRIu32 ".sock", wire_role_name(self.role),
+                 self.index);
+    } else if (c->cluster.advertise[0]) {
+        snprintf(out, CORE_TEXT_MAX, "tcp://%s:*", c->cluster.advertise);
+    } else if (local_address(scheduler, host)) {
+        snprintf(out, CORE_TEXT_MAX, "tcp://%s:*", host);
+    } else {
+        log_user_error("cluster.scheduler: \"%s\" cannot be resolved", scheduler);
+        return ERR_INVALID;
+    }
+    return check_bind(c, out);
+}
+
+/* ---- Options ---- */
+
+typedef struct role_options {
+    cli_options common;
+    const char *index, *scheduler;
+    bool is_worker;
+} role_options;
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    role_options *o = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &o->common; return 0;
+    case 'i': o->index = arg; return 0;
+    case 's': o->scheduler = arg; return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option option_list[] = {
+    {"index", 'i', "N|auto", 0, "Which one of its role; auto: from the host name's ordinal", 0},
+    {"scheduler", 's', "ADDRESS", 0, "Where the scheduler is (workers need nothing else)", 0},
+    {0}};
+static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+static const struct argp role_argp = {option_list, parse_option, NULL,
+                                      "Runs one process of a weft cluster.", children, NULL, NULL};
+
+/* SLURM_PROCID, or the digits at the end of the host name (ps-3). */
+static bool index_auto(uint32_t *out)
+{
+    char name[256] = "";
+    const char *digits = getenv("SLURM_PROCID");
+    if (!digits) {
+        gethostname(name, sizeof name - 1);
+        size_t n = strlen(name);
+        while (n && name[n - 1] >= '0' && name[n - 1] <= '9') n--;
+        digits = name + n;
+    }
+    char *end;
+    unsigned long v = strtoul(digits, &end, 10);
+    *out = (uint32_t)v;
+    return *digits && !*end && v < 100000;
+}
+
+static bool parse_index(const role_options *o, uint32_t *out)
+{
+    if (!o->index) {
+        *out = 0;
+        if (!o->is_worker) return true;
+        *out = (uint32_t)(process_incarnation() % 1000000) + 1000; /* Any: workers are many. */
+        return true;
+    }
+    if (strcmp(o->index, "auto") == 0) return index_auto(out);
+    char *end;
+    unsigned long v = strtoul(o->index, &end, 10);
+    *out = (uint32_t)v;
+    return *o->index && !*end && v < UINT32_MAX;
+}
+
+/* ---- The job ---- */
+
+static err_code fetch_job(role_start *r)
+{
+    zmq_client *client;
+    core_peer self = {.role = r->self.role, .index = r->self.index,
+                      .incarnation = r->self.incarnation};
+    err_code rc = zmq_client_open(self, &client);
+    wire_header request = wire_request(WIRE_CONFIG), answer = {0};
+    while (rc == ERR_OK) {
+        blob *body = NULL;
+        rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TIMEOUT_MS, NULL, &answer,
+                             &body);
+        if (rc == ERR_OK && answer.status == WIRE_OK) {
+            rc = job_decode(body, &r->job);
+            blob_unref(body);
+            break;
+        }
+        blob_unref(body);
+        if (rc != ERR_OK) {
+            log_error("no_scheduler", "address=\"%s\" reason=%s", r->scheduler, err_name(rc));
+            break;
+        }
+        if (answer.status == WIRE_REFUSED) rc = ERR_MISMATCH;
+        usleep(FETCH_PAUSE_US); /* Not prepared yet. */
+    }
+    zmq_client_close(client);
+    return rc;
+}
+
+static err_code check_plan(const role_start *r)
+{
+    if (!r->config) return ERR_OK;
+    char *mine = config_plan_json(r->config), *theirs = config_plan_json(r->job->config);
+    size_t differ = config_plan_diff(mine, theirs);
+    free(mine);
+    free(theirs);
+    if (!differ) return ERR_OK;
+    log_user_error("%s has another plan than the scheduler: %zu keys differ (above)",
+                   r->config->file, differ);
+    return ERR_MISMATCH;
+}
+
+static err_code open_shell(role_start *r)
+{
+    char endpoint[CORE_TEXT_MAX];
+    bool binds = r->self.role != WIRE_WORKER;
+    err_code rc = ERR_OK;
+    if (strncmp(r->scheduler, "ipc://", 6) == 0 && r->config) rc = role_enter_run_dir(r->config);
+    if (rc == ERR_OK && binds) rc = role_bind_endpoint(r->config, r->self, endpoint);
+    if (rc == ERR_OK) rc = zmq_shell_open(binds ? endpoint : NULL, &r->shell, r->address);
+    if (rc != ERR_OK) return rc;
+    core_peer scheduler = {.role = WIRE_SCHEDULER};
+    zmq_shell_connect(r->shell, scheduler, r->scheduler);
+    return ERR_OK;
+}
+
+int role_begin(uint32_t role, int argc, char **argv, role_start *r)
+{
+    *r = (role_start){.self = {.role = role, .incarnation = process_incarnation()}};
+    role_options o = {.is_worker = role == WIRE_WORKER};
+    cli_parse(&role_argp, argc, argv, &o);
+    err_code rc = ERR_OK;
+    if (!parse_index(&o, &r->self.index)) {
+        log_user_error("--index: \"%s\" is not a number", o.index ? o.index : "");
+        rc = ERR_INVALID;
+    }
+    bool alone = o.is_worker && o.scheduler && !o.common.config_file;
+    if (rc == ERR_OK && !alone) rc = cli_load_config(&o.common, &r->config);
+    if (rc == ERR_OK) {
+        rc = numerics_start(argv, r->config ? r->config->train.core_type : "HASWELL");
+    }
+    log_level level;
+    if (r->config && log_level_parse(r->config->log.level, &level)) log_set_level(level);
+    if (rc == ERR_OK && o.scheduler) {
+        snprintf(r->scheduler, sizeof r->scheduler, "%s", o.scheduler);
+    } else if (rc == ERR_OK) {
+        role_scheduler_endpoint(r->config, r->scheduler);
+    }
+    if (rc == ERR_OK) rc = open_shell(r);
+    if (rc == ERR_OK) rc = fetch_job(r);
+    if (rc == ERR_OK) rc = check_plan(r);
+    cli_options_fini(&o.common);
+    return err_exit(rc);
+}
+
+int role_run(role_start *r, const core_host *host)
+{
+    char why[CORE_TEXT_MAX];
+    int code = zmq_shell_run(r->shell, host, why);
+    log_info("exit", "code=%d why=\"%s\"", code, why);
+    return code;
+}
+
+void role_finish(role_start *r)
+{
+    zmq_shell_close(r->shell);
+    job_free(r->job);
+    config_free(r->config);
+    *r = (role_start){0};
+}

@@ -1,0 +1,38 @@
+/* role.h - what the mains of servers, samplers and workers have in common: options, endpoints, the job.
+ *
+ * Without cluster.scheduler everything is on one machine: processes change to work_dir/run and use
+ * ipc:// sockets with relative names, which keeps them short and private to the owner of the folder.
+ * With tcp:// a role binds to cluster.advertise, or to the address it reaches the scheduler from.
+ * Threads: the main one. */
+#pragma once
+
+#include "common/config.h"
+#include "common/core.h"
+#include "common/job.h"
+#include "common/zmq_shell.h"
+
+enum { ROLE_INDEX_AUTO = 0xffffffff };
+
+typedef struct role_start {
+    core_peer self;
+    config *config;                    /* owned; NULL for a worker that has only an address */
+    char scheduler[CORE_TEXT_MAX];     /* endpoint */
+    char address[CORE_TEXT_MAX];       /* ours, bound; "" for a worker */
+    zmq_shell *shell;                  /* owned */
+    job *job;                          /* owned; from the scheduler */
+} role_start;
+
+/* The scheduler's endpoint by the configuration. */
+void role_scheduler_endpoint(const config *c, char out[CORE_TEXT_MAX]);
+/* Changes to work_dir/run if sockets are there; makes it with mode 0700. */
+MUST_USE err_code role_enter_run_dir(const config *c);
+/* The endpoint a role binds; ERR_INVALID: a non-loopback address without keys. */
+MUST_USE err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_MAX]);
+
+/* Parses -c, --set, --index N|auto and, for workers, --scheduler; chooses the numerics (the program may
+ * be executed again); opens the shell; fetches the job from the scheduler and compares its plan with our
+ * configuration's.  Returns an exit code, 0: go on.  role_finish frees what *r has in any case. */
+int role_begin(uint32_t role, int argc, char **argv, role_start *r);
+/* Runs the core and logs how it ended.  Returns the exit code. */
+int role_run(role_start *r, const core_host *host);
+void role_finish(role_start *r);

@@ -1,0 +1,17 @@
+#include "common/role.h"
+#include "ps/server_node.h"
+
+/* weft-ps: one parameter server. */
+int main(int argc, char **argv)
+{
+    role_start r;
+    int code = role_begin(WIRE_SERVER, argc, argv, &r);
+    if (code == 0) {
+        server_node *n = server_node_new(r.job, r.self, r.address);
+        core_host host = server_node_host(n);
+        code = role_run(&r, &host);
+        server_node_free(n);
+    }
+    role_finish(&r);
+    return code;
+}

@@ -1,2 +1,0 @@
-/* Replaced by the first real source of this folder. */
-typedef int placeholder;

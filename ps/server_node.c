@@ -1,0 +1,62 @@
+#include "ps/server_node.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/numerics.h"
+#include "common/process.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct server_node {
+    core_peer self;
+    shard_model model;
+    shard *shard;
+};
+
+server_node *server_node_new(const job *j, core_peer self, const char *address)
+{
+    server_node *n = xcalloc(1, sizeof *n);
+    n->self = self;
+    n->model = job_shard_model(j);
+    shard_config c = {.index = self.index,
+                      .incarnation = self.incarnation,
+                      .plan_hash = j->plan_hash,
+                      .numerics = numerics_id(),
+                      .address = address,
+                      .model = &n->model,
+                      .pid = (uint32_t)getpid()};
+    n->shard = shard_new(&c);
+    return n;
+}
+
+void server_node_free(server_node *n)
+{
+    if (!n) return;
+    shard_free(n->shard);
+    free(n);
+}
+
+/* Times the steps that apply a commit: the core has no clock. */
+static uint64_t step(void *core, const core_event *e, core_actions *out)
+{
+    shard *s = core;
+    bool commits = e->type == CORE_MESSAGE && e->message.header->op == WIRE_COMMIT;
+    uint64_t start = commits ? clock_now_us() : 0;
+    uint64_t next = shard_step(s, e, out);
+    if (commits) shard_note_apply(s, clock_now_us() - start);
+    return next;
+}
+
+static void idle(void *user, uint64_t now_us)
+{
+    (void)now_us;
+    server_node *n = user;
+    shard_note_rss(n->shard, process_rss_bytes());
+}
+
+core_host server_node_host(server_node *n)
+{
+    return (core_host){
+        .self = n->self, .core = n->shard, .step = step, .user = n, .idle = idle};
+}

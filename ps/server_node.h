@@ -1,0 +1,13 @@
+/* server_node.h - a parameter server: its protocol core with the job's arithmetic.
+ * Threads: one owner. */
+#pragma once
+
+#include "common/shell.h"
+#include "ps/job_model.h"
+
+typedef struct server_node server_node;
+
+/* Borrows `j`.  Owned: server_node_free. */
+server_node *server_node_new(const job *j, core_peer self, const char *address);
+void server_node_free(server_node *n); /* accepts NULL */
+core_host server_node_host(server_node *n);
