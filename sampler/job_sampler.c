@@ -106,7 +106,7 @@ err_code job_sampler_open(const job *j, const char *folder, uint32_t index, uint
     job_sampler *s = xcalloc(1, sizeof *s);
     s->partition = xcalloc(j->manifest->partitions + 1, sizeof *s->partition);
     for (uint32_t p = 0; p < j->manifest->partitions; p++) {
-        if (partition_owner(p, samplers) == index) s->partition[s->partitions++] = p;
+        if (plan_partition_owner(p, samplers) == index) s->partition[s->partitions++] = p;
     }
     err_code rc = ERR_OK;
     if (s->partitions) {

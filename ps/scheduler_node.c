@@ -1,0 +1,278 @@
+#include "ps/scheduler_node.h"
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/http_server.h"
+#include "common/job.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/numerics.h"
+#include "common/process.h"
+#include "common/store_path.h"
+#include "ps/job_model.h"
+#include "ps/metrics_log.h"
+#include "ps/status_json.h"
+#include "ps/status_page.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TOKEN_BYTES_MAX = 4096 };
+
+struct scheduler_node {
+    const config *config;
+    char *run_dir;
+    core_peer self;
+    metrics_log *log;
+    scheduler *core;
+    http_server *http;
+    char url[64];
+    job *job; /* NULL until prepared */
+    scheduler_plan plan;
+    blob *encoded;
+    uint64_t start_wall_s, start_us, last_step_us;
+};
+
+/* ---- The plan ---- */
+
+static void adopt_job(scheduler_node *n, job *j)
+{
+    n->job = j;
+    n->plan = job_scheduler_plan(j);
+    n->encoded = job_encode(j);
+}
+
+/* Reads the manifest of the prepared store with a configuration of its own: the job owns it. */
+static err_code load_job(const config *c, job **out)
+{
+    char *folder = NULL, *text = config_print(c, CONFIG_ALL);
+    config *own = NULL;
+    err_code rc = store_path_get(c, &folder);
+    if (rc == ERR_OK) rc = config_parse(c->file ? c->file : "config", text, NULL, 0, &own);
+    if (rc == ERR_OK) rc = job_load(own, folder, out);
+    if (rc != ERR_OK) config_free(own);
+    free(folder);
+    free(text);
+    return rc;
+}
+
+static void compute(void *user, uint64_t token, uint32_t kind, const void *detail, shell_post *post,
+                    void *shell)
+{
+    (void)kind, (void)detail; /* SCHEDULER_LOAD_PLAN is the only kind. */
+    scheduler_node *n = user;
+    job *j = NULL;
+    err_code rc = n->job ? ERR_OK : load_job(n->config, &j);
+    if (j) {
+        adopt_job(n, j);
+        rc = scheduler_set_plan(n->core, &n->plan, j->plan_hash, n->encoded);
+    }
+    post(shell, token, rc, NULL);
+}
+
+/* ---- Status ---- */
+
+static status_input input_of(const scheduler_node *n, const scheduler_status *s)
+{
+    return (status_input){.status = s,
+                          .config = n->config,
+                          .stages = n->job ? n->plan.stage : NULL,
+                          .stages_n = n->job ? n->plan.stages : 0,
+                          .partitions = n->job ? n->job->manifest->partitions : 0,
+                          .start_wall_s = n->start_wall_s,
+                          .start_us = n->start_us};
+}
+
+char *scheduler_node_status(const scheduler_node *n, uint64_t now_us)
+{
+    scheduler_status s;
+    scheduler_status_get(n->core, now_us, &s);
+    status_input in = input_of(n, &s);
+    char *text = status_json(&in);
+    scheduler_status_fini(&s);
+    return text;
+}
+
+static void publish(void *user, uint64_t now_us)
+{
+    scheduler_node *n = user;
+    if (!n->http) return;
+    scheduler_status s;
+    scheduler_status_get(n->core, now_us, &s);
+    status_input in = input_of(n, &s);
+    char *json = status_json(&in), *prometheus = status_prometheus(&in);
+    http_publish(n->http, "/api/v1/status", "application/json", json);
+    http_publish(n->http, "/metrics", "text/plain; version=0.0.4; charset=utf-8", prometheus);
+    http_publish(n->http, "/readyz", "text/plain", n->job ? "ready\n" : "preparing\n");
+    free(json);
+    free(prometheus);
+    scheduler_status_fini(&s);
+}
+
+/* On the HTTP server's thread: a stop is the same as SIGTERM. */
+static unsigned on_post(void *user, const char *path, const char *body, char **answer)
+{
+    (void)user, (void)body;
+    if (strcmp(path, "/api/v1/stop") == 0) {
+        kill(getpid(), SIGTERM);
+        *answer = xstrdup("stopping\n");
+        return 202;
+    }
+    *answer = xstrdup("not supported yet\n");
+    return 404;
+}
+
+static char *fresh_token(void)
+{
+    return xprintf("%016" PRIx64 "%016" PRIx64, process_incarnation(), process_incarnation());
+}
+
+/* The configured token, or a fresh one in run_dir/token. */
+static err_code make_token(const scheduler_node *n, char **out)
+{
+    const char *file = n->config->http.token_file;
+    if (file[0]) {
+        size_t bytes;
+        err_code rc = files_read(file, TOKEN_BYTES_MAX, out, &bytes);
+        if (rc == ERR_OK) (*out)[strcspn(*out, "\r\n")] = 0;
+        return rc;
+    }
+    *out = fresh_token();
+    char *path = files_join(n->run_dir, "token");
+    err_code rc = files_write_atomic(path, *out, strlen(*out), 0600);
+    free(path);
+    return rc;
+}
+
+static err_code start_http(scheduler_node *n)
+{
+    char *token = NULL;
+    err_code rc = make_token(n, &token);
+    bool loopback = strncmp(n->config->http.bind, "127.", 4) == 0;
+    http_options o = {.bind = n->config->http.bind,
+                      .token = loopback || n->config->http.token_file[0] ? token : NULL,
+                      .on_post = on_post,
+                      .user = n};
+    if (rc == ERR_OK) rc = http_start(&o, &n->http, n->url);
+    free(token);
+    if (rc != ERR_OK) return rc;
+    http_publish(n->http, "/", "text/html; charset=utf-8", status_page_html);
+    http_publish(n->http, "/healthz", "text/plain", "ok\n");
+    char *path = files_join(n->run_dir, "url");
+    rc = files_write_atomic(path, n->url, strlen(n->url), 0644);
+    free(path);
+    log_info("status_endpoint", "url=%s", n->url);
+    return rc;
+}
+
+/* ---- The node ---- */
+
+static void on_metric(void *user, const core_metric *m)
+{
+    scheduler_node *n = user;
+    uint64_t now = clock_now_us();
+    metrics_log_add(n->log, n->job, m, (double)(now - n->last_step_us) / 1e6);
+    n->last_step_us = now;
+}
+
+static err_code on_persist(void *user, const void *bytes, size_t size)
+{
+    scheduler_node *n = user;
+    return metrics_log_persist(n->log, bytes, size);
+}
+
+static scheduler_config core_config(const scheduler_node *n, const scheduler_node_options *o)
+{
+    const config *c = o->config;
+    return (scheduler_config){
+        .incarnation = o->incarnation,
+        .job = c->job,
+        .servers = c->cluster.servers,
+        .samplers = c->cluster.samplers,
+        .virtual_shards = c->cluster.virtual_shards,
+        .numerics = numerics_id(),
+        .numerics_strict = c->train.numerics_strict,
+        .config = n->encoded,
+        .max_void_slots = c->train.max_void_slots,
+        .stall_timeout_us = (uint64_t)c->train.stall_timeout_ms * 1000u,
+        .on_done_wait = c->cluster.on_done_wait,
+        .driver = o->driver,
+        .pid = (uint32_t)getpid(),
+    };
+}
+
+err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **out)
+{
+    scheduler_node *n = xcalloc(1, sizeof *n);
+    n->config = o->config;
+    n->run_dir = xstrdup(o->run_dir);
+    n->self = (core_peer){.role = WIRE_SCHEDULER, .incarnation = o->incarnation};
+    n->start_wall_s = clock_wall_s();
+    n->start_us = n->last_step_us = clock_now_us();
+    err_code rc = metrics_log_open(o->run_dir, o->fresh, &n->log);
+    job *j = NULL;
+    if (rc == ERR_OK && !o->driver) rc = load_job(o->config, &j);
+    if (j) adopt_job(n, j);
+    if (rc == ERR_OK) {
+        scheduler_config c = core_config(n, o);
+        scheduler_durable durable = metrics_log_durable(n->log);
+        rc = scheduler_new(&c, j ? &n->plan : NULL, j ? j->plan_hash : 0, &durable, &n->core);
+    }
+    if (rc == ERR_OK && o->http) rc = start_http(n);
+    if (rc != ERR_OK) {
+        scheduler_node_free(n);
+        return rc;
+    }
+    publish(n, clock_now_us());
+    *out = n;
+    return ERR_OK;
+}
+
+static void remove_file(const scheduler_node *n, const char *name)
+{
+    char *path = files_join(n->run_dir, name);
+    unlink(path);
+    free(path);
+}
+
+void scheduler_node_free(scheduler_node *n)
+{
+    if (!n) return;
+    if (n->http) {
+        remove_file(n, "url");
+        if (!n->config->http.token_file[0]) remove_file(n, "token");
+    }
+    http_stop(n->http);
+    scheduler_free(n->core);
+    metrics_log_close(n->log);
+    blob_unref(n->encoded);
+    job_free(n->job);
+    free(n->run_dir);
+    free(n);
+}
+
+static uint64_t step(void *core, const core_event *e, core_actions *out)
+{
+    return scheduler_step(core, e, out);
+}
+
+core_host scheduler_node_host(scheduler_node *n)
+{
+    return (core_host){.self = n->self,
+                       .core = n->core,
+                       .step = step,
+                       .user = n,
+                       .compute = compute,
+                       .persist = on_persist,
+                       .metric = on_metric,
+                       .idle = publish};
+}
+
+const char *scheduler_node_url(const scheduler_node *n)
+{
+    return n->url;
+}

@@ -1,0 +1,27 @@
+/* scheduler_node.h - the scheduler: its protocol core with durable state, metrics and status endpoint.
+ * Threads: one owner. */
+#pragma once
+
+#include "common/shell.h"
+#include "ps/scheduler.h"
+
+typedef struct scheduler_node scheduler_node;
+
+typedef struct scheduler_node_options {
+    const config *config; /* borrowed until free */
+    const char *run_dir;  /* work_dir/run */
+    uint64_t incarnation;
+    bool fresh;  /* forget what an earlier life made durable */
+    bool driver; /* `weft train` prepares, evaluates and says when it is done */
+    bool http;   /* start the status endpoint: writes run_dir/url and, on loopback, run_dir/token */
+} scheduler_node_options;
+
+/* Without a driver the prepared store must be there.  ERR_MISMATCH, ERR_NOT_FOUND, ERR_INVALID,
+ * ERR_IO (logged).  *out owned: scheduler_node_free. */
+MUST_USE err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **out);
+void scheduler_node_free(scheduler_node *n); /* accepts NULL; removes run_dir/url and token */
+core_host scheduler_node_host(scheduler_node *n);
+
+/* The status endpoint's address, "" without one; and the JSON of /api/v1/status now (owned). */
+const char *scheduler_node_url(const scheduler_node *n);
+char *scheduler_node_status(const scheduler_node *n, uint64_t now_us);
