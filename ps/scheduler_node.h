@@ -2,6 +2,7 @@
  * Threads: one owner. */
 #pragma once
 
+#include "common/config.h"
 #include "common/shell.h"
 #include "ps/scheduler.h"
 
