@@ -11,8 +11,9 @@
 #include <string.h>
 
 enum { KEY_BYTES = 16, CHECK_BYTES = 8 };
-/* Address space only: the file grows with its content (no MDB_WRITEMAP). */
-static const size_t MAP_BYTES = (size_t)1 << 40;
+/* Of address space; doubled when it is full (no MDB_WRITEMAP: the file is as large as its content).
+ */
+static const size_t MAP_START = (size_t)16 << 20, MAP_MAX = (size_t)1 << 44;
 
 struct text_cache {
     MDB_env *env;
@@ -24,17 +25,36 @@ struct text_cache {
 
 static err_code failed(const text_cache *c, const char *what, int code)
 {
-    log_user_error("%s: text cache: %s: %s", c->folder, what, mdb_strerror(code));
-    return code == MDB_INVALID || code == MDB_VERSION_MISMATCH || code == MDB_CORRUPTED ||
-                   code == MDB_PAGE_NOTFOUND
-               ? ERR_CORRUPT
-               : ERR_IO;
+    bool is_corrupt = code == MDB_INVALID || code == MDB_VERSION_MISMATCH ||
+                      code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND;
+    log_user_error("%s: text cache: %s: %s%s", c->folder, what, mdb_strerror(code),
+                   is_corrupt ? " (remove the folder to start it afresh)" : "");
+    return is_corrupt ? ERR_CORRUPT : ERR_IO;
+}
+
+/* Another process may have made the map larger. */
+static int begin(text_cache *c, unsigned flags, MDB_txn **txn)
+{
+    int code = mdb_txn_begin(c->env, NULL, flags, txn);
+    if (code != MDB_MAP_RESIZED) return code;
+    code = mdb_env_set_mapsize(c->env, 0);
+    return code ? code : mdb_txn_begin(c->env, NULL, flags, txn);
+}
+
+/* Call without a transaction. */
+static int grow_map(text_cache *c)
+{
+    MDB_envinfo info;
+    int code = mdb_env_info(c->env, &info);
+    if (code) return code;
+    return info.me_mapsize < MAP_MAX ? mdb_env_set_mapsize(c->env, 2 * info.me_mapsize)
+                                     : MDB_MAP_FULL;
 }
 
 static int open_database(text_cache *c)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(c->env, NULL, 0, &txn);
+    int code = begin(c, 0, &txn);
     if (code) return code;
     code = mdb_dbi_open(txn, NULL, 0, &c->dbi);
     if (code) {
@@ -48,7 +68,7 @@ static int open_env(text_cache *c)
 {
     int dead;
     int code = mdb_env_create(&c->env);
-    if (!code) code = mdb_env_set_mapsize(c->env, MAP_BYTES);
+    if (!code) code = mdb_env_set_mapsize(c->env, MAP_START);
     if (!code) code = mdb_env_open(c->env, c->folder, MDB_NOTLS | MDB_NORDAHEAD, 0644);
     if (!code) code = mdb_reader_check(c->env, &dead); /* slots of killed processes */
     return code ? code : open_database(c);
@@ -65,7 +85,7 @@ err_code text_cache_open(const char *folder, uint64_t model_id, uint32_t dim, te
     c->dim = dim;
     int code = open_env(c);
     if (code) {
-        rc = failed(c, "cannot be opened (remove the folder to start it afresh)", code);
+        rc = failed(c, "cannot be opened", code);
         text_cache_close(c);
         return rc;
     }
@@ -108,7 +128,7 @@ static err_code get_counted(text_cache *c, const char *const *texts, size_t n, f
                             bool *found, uint64_t *corrupt)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(c->env, NULL, MDB_RDONLY, &txn);
+    int code = begin(c, MDB_RDONLY, &txn);
     if (code) return failed(c, "cannot be read", code);
     for (size_t i = 0; i < n && !code; i++) {
         uint64_t key[2];
@@ -142,19 +162,23 @@ static int put_one(text_cache *c, MDB_txn *txn, const char *text, const float *v
     return 0;
 }
 
-err_code text_cache_put(text_cache *c, const char *const *texts, size_t n, const float *vectors)
+static int put_all(text_cache *c, const char *const *texts, size_t n, const float *vectors)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(c->env, NULL, 0, &txn);
-    if (code) return failed(c, "cannot be written", code);
+    int code = begin(c, 0, &txn);
+    if (code) return code;
     for (size_t i = 0; i < n && !code; i++) {
         code = put_one(c, txn, texts[i], vectors + i * c->dim);
     }
-    if (code) {
-        mdb_txn_abort(txn);
-    } else {
-        code = mdb_txn_commit(txn); /* a full disk shows here, as EIO */
-    }
+    if (!code) return mdb_txn_commit(txn); /* a full disk shows here, as EIO */
+    mdb_txn_abort(txn);
+    return code;
+}
+
+err_code text_cache_put(text_cache *c, const char *const *texts, size_t n, const float *vectors)
+{
+    int code = put_all(c, texts, n, vectors);
+    while (code == MDB_MAP_FULL && (code = grow_map(c)) == 0) code = put_all(c, texts, n, vectors);
     return code ? failed(c, "cannot be written", code) : ERR_OK;
 }
 

@@ -94,6 +94,30 @@ START_TEST(many_texts_come_in_batches)
 }
 END_TEST
 
+START_TEST(the_cache_grows_as_it_fills)
+{
+    enum { WIDE = TEXT_CACHE_DIM_MAX, N = 600 }; /* 38 MiB */
+    float *vector = calloc(WIDE, sizeof *vector);
+    char text[16];
+    const char *texts = text;
+    text_cache *c = NULL;
+    ck_assert_int_eq(text_cache_open(folder, MODEL, WIDE, &c), ERR_OK);
+    for (int i = 0; i < N; i++) {
+        vector[1] = (float)i;
+        snprintf(text, sizeof text, "%d", i);
+        ck_assert_int_eq(text_cache_put(c, &texts, 1, vector), ERR_OK);
+    }
+    for (int i = 0; i < N; i += 97) {
+        bool found = false;
+        snprintf(text, sizeof text, "%d", i);
+        ck_assert_int_eq(text_cache_get(c, &texts, 1, vector, &found), ERR_OK);
+        ck_assert(found && vector[1] == (float)i);
+    }
+    text_cache_close(c);
+    free(vector);
+}
+END_TEST
+
 START_TEST(models_do_not_share_vectors)
 {
     const char *texts[] = {"same text"};
@@ -189,6 +213,7 @@ int main(void)
     tcase_add_checked_fixture(c, make_folder, remove_folder);
     tcase_add_test(c, a_second_run_asks_only_for_what_is_new);
     tcase_add_test(c, many_texts_come_in_batches);
+    tcase_add_test(c, the_cache_grows_as_it_fills);
     tcase_add_test(c, models_do_not_share_vectors);
     tcase_add_test(c, an_encoder_that_fails_stores_nothing);
     tcase_add_test(c, a_damaged_value_is_computed_again);
