@@ -53,7 +53,11 @@ static const char *check_header(dataset_file *f)
     if (h->magic != DATASET_MAGIC) return "wrong magic";
     if (h->version != DATASET_VERSION || h->sections != DATASET_SECTIONS) return "other version";
     if (h->file_bytes != f->bytes) return "wrong size";
-    if (h->table_hash != hash64(f->data + sizeof *h, table, 0)) return "wrong checksum";
+    dataset_header seed = *h;
+    seed.table_hash = 0;
+    if (h->table_hash != hash64(f->data + sizeof *h, table, hash64(&seed, sizeof seed, 0))) {
+        return "wrong checksum";
+    }
     f->header = h;
     f->table = (const dataset_entry *)(const void *)(f->data + sizeof *h);
     return NULL;

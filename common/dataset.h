@@ -5,10 +5,7 @@
  * Lists of a user hold item rows.  "Train" is the train part of the split; a held-out (user, item)
  * has no event of any kind in it.
  *
- * The file, little-endian: a header of 64 bytes {u32 magic "WFDS", u32 version, u32 sections, u32
- * text_dim, u64 file bytes, u64 XXH3 of the section table, u32 items, u32 users, u32 types, zeros},
- * then per section 32 bytes {u32 dataset_section, u32 bytes an entry, u64 offset, u64 bytes, u64
- * XXH3}, then the sections, each at a multiple of 64.
+ * dataset_format.h has the file's bytes.
  *
  * Immutable after open: any thread. */
 #pragma once

@@ -50,7 +50,8 @@ typedef enum dataset_section {
 
 typedef struct dataset_header {
     uint32_t magic, version, sections, text_dim;
-    uint64_t file_bytes, table_hash;
+    uint64_t file_bytes;
+    uint64_t table_hash; /* XXH3 of the table, seeded by the XXH3 of this header with 0 here */
     uint32_t items, users, types, zero[5];
 } dataset_header;
 static_assert(sizeof(dataset_header) == 64, "the header has 64 bytes");

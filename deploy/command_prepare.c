@@ -50,8 +50,8 @@ static err_code print_json(const manifest *m, const char *folder, const prepare_
     json_key(&w, "data");
     json_raw(&w, m->data_json);
     json_object_end(&w);
-    json_newline(&w);
-    return json_finish(&w);
+    err_code rc = json_finish(&w);
+    return rc == ERR_OK && (putchar('\n') == EOF || fflush(stdout) != 0) ? ERR_IO : rc;
 }
 
 static err_code print_table(const manifest *m, const char *folder, const prepare_stats *s)

@@ -270,7 +270,7 @@ static err_code put_header(writer *w, uint64_t *hash)
                         .users = w->s->data->users_n,
                         .types = w->s->data->types_n};
 
-    *hash = h.table_hash = hash64(w->table, sizeof w->table, 0);
+    *hash = h.table_hash = hash64(w->table, sizeof w->table, hash64(&h, sizeof h, 0));
     if (fseek(w->file, 0, SEEK_SET) != 0 || fwrite(&h, sizeof h, 1, w->file) != 1 ||
         fwrite(w->table, sizeof w->table, 1, w->file) != 1) {
         return fail(w);
