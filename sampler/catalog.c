@@ -69,17 +69,25 @@ static void finish_user_attributes(catalog_load *l)
            (c->users_n - c->users_in_file) * d * sizeof(float));
 }
 
-static uint64_t combine(uint64_t items, uint64_t interactions, uint64_t users, uint64_t split)
+static uint64_t combine(uint64_t items, uint64_t interactions, uint64_t users, uint64_t others)
 {
-    uint64_t parts[4] = {items, interactions, users, split};
+    uint64_t parts[4] = {items, interactions, users, others};
     return hash64(parts, sizeof parts, 0);
 }
 
-static err_code hash_split_file(const config *c, uint64_t *out)
+/* The files that are not tables of the catalogue: user vectors and a given split. */
+static err_code hash_others(const config *c, uint64_t *out)
 {
-    *out = 0;
-    if (c->split.method != SPLIT_FILE || !c->split.file || !*c->split.file) return ERR_OK;
-    return table_reader_hash_file(c->split.file, out);
+    bool users = c->data.users.path && *c->data.users.path;
+    bool given = c->split.method == SPLIT_FILE && c->split.file && *c->split.file;
+    uint64_t parts[2] = {0};
+    err_code rc = ERR_OK;
+    if (users && c->data.users.vector && *c->data.users.vector) {
+        rc = table_reader_hash_file(c->data.users.vector, &parts[0]);
+    }
+    if (rc == ERR_OK && given) rc = table_reader_hash_file(c->split.file, &parts[1]);
+    *out = hash64(parts, sizeof parts, 0);
+    return rc;
 }
 
 static err_code read_files(catalog_load *l)
@@ -89,9 +97,9 @@ static err_code read_files(catalog_load *l)
     if (rc == ERR_OK) rc = catalog_load_events(l);
     if (rc != ERR_OK) return rc;
     finish_user_attributes(l);
-    uint64_t split;
-    rc = hash_split_file(l->config, &split);
-    l->data->content_hash = combine(l->hash_items, l->hash_interactions, l->hash_users, split);
+    uint64_t others;
+    rc = hash_others(l->config, &others);
+    l->data->content_hash = combine(l->hash_items, l->hash_interactions, l->hash_users, others);
     return rc;
 }
 
@@ -147,14 +155,14 @@ void catalog_free(catalog *c)
 
 err_code catalog_content_hash(const config *c, uint64_t *out)
 {
-    uint64_t items = 0, interactions = 0, users = 0, split = 0;
+    uint64_t items = 0, interactions = 0, users = 0, others = 0;
     err_code rc = table_reader_hash_file(c->data.items.path, &items);
     if (rc == ERR_OK) rc = table_reader_hash_file(c->data.interactions.path, &interactions);
     if (rc == ERR_OK && c->data.users.path && *c->data.users.path) {
         rc = table_reader_hash_file(c->data.users.path, &users);
     }
-    if (rc == ERR_OK) rc = hash_split_file(c, &split);
-    *out = combine(items, interactions, users, split);
+    if (rc == ERR_OK) rc = hash_others(c, &others);
+    *out = combine(items, interactions, users, others);
     return rc;
 }
 

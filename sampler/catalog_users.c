@@ -1,7 +1,9 @@
 #include "sampler/catalog_load.h"
 
+#include "common/f16.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/npy.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -12,11 +14,11 @@ typedef struct users_reader {
     catalog_load *l;
     table_reader *r;
     const char *path;
-    table_column id, list, vector; /* list: where the key=value fields begin */
-    table_column *columns;         /* [user_attributes_n] of attributes that are columns */
-    bool keys_given;               /* data.users.attributes names the keys */
+    table_column id, list; /* list: where the key=value fields begin */
+    table_column *columns; /* [user_attributes_n] of attributes that are columns */
+    bool keys_given;       /* data.users.attributes names the keys */
     uint64_t *lines;
-    size_t lines_cap, vectors_cap;
+    size_t lines_cap;
 } users_reader;
 
 static attribute_builder *add_attribute(catalog_load *l, const char *key)
@@ -81,46 +83,54 @@ static err_code map_columns(users_reader *s)
     err_code rc =
         table_reader_map(s->r, &c->data.users.user_id, "data.users.columns.user_id", false, &s->id);
     if (rc == ERR_OK) rc = map_list(s);
-    if (rc == ERR_OK) rc = map_attributes(s);
-    if (rc != ERR_OK || !c->data.users.vector || !*c->data.users.vector) return rc;
-    char *name = c->data.users.vector;
-    config_column column = {.names = {&name, 1}};
-    return table_reader_map(s->r, &column, "data.users.vector", false, &s->vector);
+    return rc == ERR_OK ? map_attributes(s) : rc;
 }
 
-/* Parses numbers separated by commas or spaces; returns how many, or -1. */
-static int parse_vector(const char *text, float *out)
+static err_code take_vectors(catalog_load *l, const char *path, const npy_array *a)
 {
-    int n = 0;
-    while (*text) {
-        char *end;
-        float v = strtof(text, &end);
-        if (end == text || !isfinite(v) || n == CATALOG_VECTOR_MAX) return -1;
-        out[n++] = v;
-        text = end + strspn(end, ", ");
-        if (text == end && *text) return -1;
+    catalog *d = l->data;
+    d->user_vectors = try_malloc(a->values, sizeof(float));
+    d->user_vector_d = (uint32_t)a->shape[1];
+    if (!d->user_vectors && a->values) {
+        log_user_error("%s: no memory for %" PRIu64 " values", path, a->values);
+        return ERR_NO_MEMORY;
     }
-    return n;
+    if (a->type == NPY_F16) {
+        f16_decode(d->user_vectors, a->data, a->values);
+    } else if (a->values) {
+        memcpy(d->user_vectors, a->data, a->values * sizeof(float));
+    }
+    for (uint64_t i = 0; i < a->values; i++) {
+        if (isfinite(d->user_vectors[i])) continue;
+        log_user_error("%s: row %" PRIu64 " holds a value that is not finite", path,
+                       i / a->shape[1]);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
 }
 
-/* NULL, or what is wrong with the row's vector.  An empty one is zeros. */
-static const char *read_vector(users_reader *s, uint32_t user)
+/* Takes data.users.vector: row i belongs to the i-th row of the users file. */
+static err_code read_vectors(catalog_load *l)
 {
-    catalog *d = s->l->data;
-    float values[CATALOG_VECTOR_MAX];
-    int n = parse_vector(table_reader_value(s->r, &s->vector, NULL), values);
-    if (n < 0) return "the vector is not a list of at most 4096 numbers";
-    if (n && !d->user_vector_d) d->user_vector_d = (uint32_t)n;
-    size_t dim = d->user_vector_d;
-    if (n && (size_t)n != dim) return "the vector has another length than those before";
-    if (!dim) return NULL;
-    size_t had = s->vectors_cap;
-    grow(&d->user_vectors, &s->vectors_cap, ((size_t)user + 1) * dim, sizeof(float));
-    if (s->vectors_cap > had) {
-        memset(d->user_vectors + had, 0, (s->vectors_cap - had) * sizeof(float));
+    const char *path = l->config->data.users.vector;
+    catalog *d = l->data;
+    npy_array a = {0};
+    if (!path || !*path) return ERR_OK;
+    err_code rc = npy_read(path, &a);
+    if (rc != ERR_OK) return rc;
+    bool is_float = a.type == NPY_F32 || a.type == NPY_F16;
+    rc = ERR_INVALID;
+    if (a.dims != 2 || !is_float || !a.shape[1] || a.shape[1] > CATALOG_VECTOR_MAX) {
+        log_user_error("%s: user vectors are [users, 1 to %d] of f32 or f16", path,
+                       CATALOG_VECTOR_MAX);
+    } else if (a.shape[0] != d->users_in_file) {
+        log_user_error("%s: %" PRIu64 " rows for the %" PRIu32 " users of %s", path, a.shape[0],
+                       d->users_in_file, l->config->data.users.path);
+    } else {
+        rc = take_vectors(l, path, &a);
     }
-    if (n) memcpy(d->user_vectors + user * dim, values, dim * sizeof(float));
-    return NULL;
+    npy_fini(&a);
+    return rc;
 }
 
 /* NULL, or what is wrong with one key=value field. */
@@ -189,9 +199,6 @@ static err_code read_user(users_reader *s)
     err_code rc = walk_pairs(s, 0, false, &ok);
     if (rc != ERR_OK || !ok) return rc;
     uint32_t user = string_pool_count(d->user_ids);
-    if (s->vector.fields_n && (problem = read_vector(s, user))) {
-        return table_reader_reject(s->r, &s->vector, "%s", problem);
-    }
     if (string_pool_intern(d->user_ids, id, len, NULL) == STRING_POOL_NONE) {
         log_user_error("%s: more than 2^32 - 2 users", s->path);
         return ERR_LIMIT;
@@ -248,7 +255,6 @@ static void finish(users_reader *s)
     bool *used = xcalloc(table_reader_columns(s->r), sizeof *used);
     catalog_load_mark(used, &s->id);
     catalog_load_mark(used, &s->list);
-    catalog_load_mark(used, &s->vector);
     for (size_t i = 0; i < s->l->config->data.users.attribute_keys.n; i++) {
         catalog_load_mark(used, &s->columns[i]);
     }
@@ -271,9 +277,9 @@ err_code catalog_load_users(catalog_load *l)
     }
     if (rc == ERR_OK) finish(&s);
     if (rc == ERR_OK) rc = choose_attributes(&s);
+    if (rc == ERR_OK) rc = read_vectors(l);
     table_column_fini(&s.id);
     table_column_fini(&s.list);
-    table_column_fini(&s.vector);
     for (size_t i = 0; s.columns && i < l->config->data.users.attribute_keys.n; i++) {
         table_column_fini(&s.columns[i]);
     }

@@ -2,11 +2,14 @@
  * says, and every error in them names file, line and field or the key to change. */
 #include "sampler/catalog.h"
 
+#include "common/f16.h"
 #include "common/hash.h"
+#include "common/npy.h"
 #include "testing_config.h"
 #include "testing_files.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -400,35 +403,66 @@ START_TEST(user_attributes_come_from_key_value_fields)
 }
 END_TEST
 
-START_TEST(user_attributes_and_vectors_come_from_columns)
+START_TEST(user_attributes_come_from_columns)
 {
     testing_config_users(&cfg);
-    testing_put_text("users.tsv",
-                     "user_id\tage\ttaste\nu1\told\t\nu2\tyoung\t0.5, -1e1\nu3\told\t1,2\n");
+    testing_put_text("users.tsv", "user_id\tage\ttaste\nu1\told\tx\nu2\tyoung\ty\nu3\told\tz\n");
     cfg.data.users.attribute_keys = testing_config_list("age", NULL);
-    cfg.data.users.vector = (char *)"taste";
     catalog *c = read_ok();
     ck_assert_uint_eq(c->user_attributes_n, 1);
     ck_assert_uint_eq(c->user_attributes[0].index[1], 2);
-    ck_assert_uint_eq(c->user_vector_d, 2);
-    static const float expected[] = {0, 0, 0.5f, -10, 1, 2};
-    ck_assert_mem_eq(c->user_vectors, expected, sizeof expected);
     catalog_free(c);
     cfg.data.users.attribute_keys = testing_config_list("height", NULL);
     expect_error(ERR_INVALID, "users.tsv:1: no column \"height\" (data.users.attributes)");
 }
 END_TEST
 
-START_TEST(users_without_a_vector_in_the_file_have_zeros)
+static void put_vectors(npy_type type, uint64_t rows, uint64_t d, const void *values)
+{
+    uint64_t shape[2] = {rows, d};
+    ck_assert_int_eq(npy_write("v.npy", type, shape, 2, values), ERR_OK);
+    cfg.data.users.vector = (char *)"v.npy";
+}
+
+START_TEST(user_vectors_are_rows_of_a_npy_file)
 {
     testing_config_users(&cfg);
-    testing_put_text("users.tsv", "user_id\ttaste\nu1\t1 2\nu3\t\n");
-    cfg.data.users.vector = (char *)"taste";
+    testing_put_text("users.tsv", "user_id\nu1\nu3\n");
+    static const float values[] = {1, 2, 0.5f, -10};
+    put_vectors(NPY_F32, 2, 2, values);
     catalog *c = read_ok();
-    ck_assert_uint_eq(c->users_n, 3);
-    static const float expected[] = {1, 2, 0, 0, 0, 0};
+    ck_assert_uint_eq(c->users_n, 3); /* u2 is not in the file: zeros */
+    ck_assert_uint_eq(c->user_vector_d, 2);
+    static const float expected[] = {1, 2, 0.5f, -10, 0, 0};
     ck_assert_mem_eq(c->user_vectors, expected, sizeof expected);
+    uint64_t hash;
+    ck_assert_int_eq(catalog_content_hash(&cfg, &hash), ERR_OK);
+    ck_assert_uint_eq(hash, c->content_hash);
     catalog_free(c);
+    uint16_t halves[4];
+    f16_encode(halves, values, 4);
+    put_vectors(NPY_F16, 2, 2, halves);
+    c = read_ok();
+    ck_assert_mem_eq(c->user_vectors, expected, sizeof expected);
+    ck_assert_uint_ne(hash, c->content_hash);
+    catalog_free(c);
+}
+END_TEST
+
+START_TEST(user_vectors_of_another_shape_or_kind_are_refused)
+{
+    testing_config_users(&cfg);
+    testing_put_text("users.tsv", "user_id\nu1\nu3\n");
+    static const float values[] = {1, 2, 3, 4};
+    put_vectors(NPY_F32, 4, 1, values);
+    expect_error(ERR_INVALID, "v.npy: 4 rows for the 2 users of users.tsv");
+    put_vectors(NPY_I32, 2, 2, values);
+    expect_error(ERR_INVALID, "v.npy: user vectors are [users, 1 to 4096] of f32 or f16");
+    static const float odd[] = {1, 2, 3, INFINITY};
+    put_vectors(NPY_F32, 2, 2, odd);
+    expect_error(ERR_INVALID, "v.npy: row 1 holds a value that is not finite");
+    cfg.data.users.vector = (char *)"none.npy";
+    expect_error(ERR_NOT_FOUND, "none.npy");
 }
 END_TEST
 
@@ -451,14 +485,6 @@ START_TEST(bad_users_are_named_by_line_and_field)
     cfg.data.users.attribute_keys = testing_config_list("a", "a", NULL);
     expect_user_error("user_id\tattributes\nu1\ta=1\n",
                       "data.users.attributes: \"a\" is not a name");
-    cfg.data.users.attribute_keys = (string_list){0};
-    cfg.data.users.vector = (char *)"v";
-    expect_user_error("user_id\tv\nu1\t1,x\n", "users.tsv:2:2: the vector is not a list");
-    expect_user_error("user_id\tv\nu1\t1,inf\n", "users.tsv:2:2: the vector is not a list");
-    expect_user_error("user_id\tv\nu1\t1,2\nu2\t1\n",
-                      "users.tsv:3:2: the vector has another length");
-    cfg.data.users.vector = (char *)"w";
-    expect_user_error("user_id\tv\nu1\t1,2\n", "no column \"w\" (data.users.vector)");
 }
 END_TEST
 
@@ -525,31 +551,33 @@ END_TEST
 
 START_TEST(movielens_csv_loads_through_the_column_map)
 {
-    testing_put_text("movies.csv",
-                     "movieId,title,genres\r\n1,\"American President, The (1995)\",Comedy|Drama\r\n"
-                     "2,\"\"\"Great Performances\"\" Cats (1998)\",Musical\r\n");
-    testing_put_text(
-        "ratings.csv",
-        "userId,movieId,rating,timestamp\r\n7,2,4.5,964982703\r\n7,1,2.0,964981247\r\n");
+    testing_put_text("movies.csv", "movieId,title,genres\r\n1,\"American President, The "
+                                   "(1995)\",Comedy|Drama\r\n"
+                                   "2,\"\"\"Great Performances\"\" Cats (1998)\",Musical\r\n");
+    testing_put_text("ratings.csv", "userId,movieId,rating,timestamp\r\n"
+                                    "7,2,4.5,964982703\r\n7,1,2.0,964981247\r\n");
+    static const char *const sets[] = {"data.items.path=movies.csv",
+                                       "data.interactions.path=ratings.csv"};
+    config *given;
+    ck_assert_int_eq(config_load(WEFT_SOURCE_DIR "/configs/movielens.yaml", sets, 2, &given),
+                     ERR_OK);
+    cfg = *given;
     cfg.data.items.path = (char *)"movies.csv";
-    cfg.data.items.item_id = testing_config_column("movieId");
-    cfg.data.items.item_type = (config_column){.constant = (char *)"movie"};
-    cfg.data.items.text.names = testing_config_list("title", "genres", NULL);
     cfg.data.interactions.path = (char *)"ratings.csv";
-    cfg.data.interactions.user_id = testing_config_column("userId");
-    cfg.data.interactions.item_id = testing_config_column("movieId");
-    cfg.data.interactions.weight = testing_config_column("rating");
-    cfg.data.interactions.kind = (config_column){.constant = (char *)"rating"};
     catalog *c = read_ok();
     ck_assert_uint_eq(c->items_n, 2);
     ck_assert_str_eq(c->types[0], "movie");
     ck_assert_str_eq(catalog_item_text(c, 0), "American President, The (1995). Comedy|Drama");
     ck_assert_str_eq(catalog_item_text(c, 1), "\"Great Performances\" Cats (1998). Musical");
     ck_assert_uint_eq(c->events_n, 2);
+    ck_assert_int_eq(c->order, ORDER_TIME);
     ck_assert_uint_eq(c->events[0].item, 0);
+    ck_assert_uint_eq(c->events[0].roles, ROLE_SEEN); /* rated 2: no positive, but not news */
     ck_assert(c->events[1].weight == 4.5f);
+    ck_assert_uint_eq(c->events[1].roles, ROLE_ALL);
     ck_assert_str_eq(c->kinds[0].name, "rating");
     catalog_free(c);
+    config_free(given);
 }
 END_TEST
 
@@ -590,8 +618,9 @@ int main(void)
     tcase_add_test(c, bad_rows_are_skipped_and_counted_when_asked);
     tcase_add_test(c, item_attributes_are_sorted_values_with_unknown_first);
     tcase_add_test(c, user_attributes_come_from_key_value_fields);
-    tcase_add_test(c, user_attributes_and_vectors_come_from_columns);
-    tcase_add_test(c, users_without_a_vector_in_the_file_have_zeros);
+    tcase_add_test(c, user_attributes_come_from_columns);
+    tcase_add_test(c, user_vectors_are_rows_of_a_npy_file);
+    tcase_add_test(c, user_vectors_of_another_shape_or_kind_are_refused);
     tcase_add_test(c, bad_users_are_named_by_line_and_field);
     tcase_add_test(c, missing_files_are_not_found);
     tcase_add_test(c, columns_that_nothing_uses_are_listed_once);
