@@ -21,8 +21,8 @@ static const char style[] =
     "h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 8px;padding-top:14px;"
     "border-top:1px solid var(--line)}h3{font-size:15px;margin:18px 0 6px}\n"
     "p{margin:6px 0}.soft{color:var(--soft)}code{font:13px ui-monospace,monospace}\n"
-    ".say{background:var(--tint);border-left:3px solid var(--mark);padding:8px 14px;margin:10px "
-    "0}\n"
+    ".say{white-space:pre-line;background:var(--tint);border-left:3px solid var(--mark);"
+    "padding:8px 14px;margin:10px 0}\n"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;"
     "margin:8px 0}th,td{padding:4px 12px 4px 0;text-align:right;white-space:nowrap;"
     "border-bottom:1px solid var(--line)}\n"
@@ -183,7 +183,7 @@ static void put_type(FILE *f, const report_input *r, uint32_t type)
 {
     const evaluation_type_users *u = &r->result->type_users[type];
     if (u->users == 0) return;
-    char *verdict = report_text_verdict(r, type);
+    char *verdict = report_text_verdict(r, type, "\n");
     fputs("<h2>", f);
     put_escaped(f, r->type_name[type]);
     fprintf(f, "</h2>\n<p class=\"soft\">%u users, %" PRIu64 " test positives.</p>\n", u->users,

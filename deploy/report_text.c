@@ -59,13 +59,14 @@ static void put_difference(bytes_writer *w, const evaluation_comparison *c)
 /* "two_tower is better than popularity (...), text_knn (...)."; nothing if no model has the
  * verdict. */
 static void put_models(bytes_writer *w, const evaluation_result *e, uint32_t type,
-                       evaluation_verdict verdict, const char *lead)
+                       evaluation_verdict verdict, const char *between, const char *lead)
 {
     bool any = false;
     for (int m = EVALUATION_MODELS - 1; m >= 0; m--) {
         const evaluation_comparison *c = find_comparison(e, type, (evaluation_model)m);
         if (!c || c->verdict != verdict) continue;
-        put(w, any ? ", " : lead);
+        put(w, any ? ", " : between);
+        if (!any) put(w, lead);
         put(w, evaluation_model_name((evaluation_model)m));
         put_difference(w, c);
         any = true;
@@ -73,7 +74,7 @@ static void put_models(bytes_writer *w, const evaluation_result *e, uint32_t typ
     if (any) put(w, ".");
 }
 
-char *report_text_verdict(const report_input *r, uint32_t type)
+char *report_text_verdict(const report_input *r, uint32_t type, const char *between)
 {
     const evaluation_result *e = r->result;
     if (e->type_users[type].users == 0) return NULL;
@@ -84,9 +85,9 @@ char *report_text_verdict(const report_input *r, uint32_t type)
         put(&w, ": two_tower was not evaluated.");
     } else {
         put(&w, ", HR@10:");
-        put_models(&w, e, type, VERDICT_BETTER, " two_tower is better than ");
-        put_models(&w, e, type, VERDICT_WORSE, " two_tower loses to ");
-        put_models(&w, e, type, VERDICT_EVEN, " No difference is shown to ");
+        put_models(&w, e, type, VERDICT_BETTER, between, "two_tower is better than ");
+        put_models(&w, e, type, VERDICT_WORSE, between, "two_tower loses to ");
+        put_models(&w, e, type, VERDICT_EVEN, between, "no difference is shown to ");
         if (w.data[w.len - 1] == ':') put(&w, " nothing to compare two_tower with.");
     }
     bytes_put_u8(&w, 0);
@@ -163,7 +164,7 @@ void report_print(const report_input *r, FILE *out)
     for (uint32_t t = 0; t < r->result->types; t++) print_type(out, r, t);
     fputc('\n', out);
     for (uint32_t t = 0; t < r->result->types; t++) {
-        char *verdict = report_text_verdict(r, t);
+        char *verdict = report_text_verdict(r, t, "\n  ");
         if (verdict) fprintf(out, "%s\n", verdict);
         free(verdict);
     }
@@ -236,7 +237,7 @@ static void markdown_type(FILE *f, const report_input *r, uint32_t type)
         if (row->type != type || row->segment != SEGMENT_ALL) continue;
         markdown_row(f, row, evaluation_model_name(row->model));
     }
-    char *verdict = report_text_verdict(r, type);
+    char *verdict = report_text_verdict(r, type, "\n- ");
     fprintf(f, "\n%s\n\n", verdict);
     free(verdict);
     for (int m = 0; m < EVALUATION_MODELS; m++) {
