@@ -326,7 +326,7 @@ START_TEST(random_depends_on_seed_and_ids_not_on_rows)
     bool test[3][20];
     for (int u = 0; u < 3; u++) {
         for (int i = 0; i < 20; i++) {
-            char user[8], item[8];
+            char user[16], item[16];
             sprintf(user, "u%d", u);
             sprintf(item, "m%d", i);
             test[u][i] = strcmp(part_of(user, item, NULL), "test") == 0;
@@ -338,7 +338,7 @@ START_TEST(random_depends_on_seed_and_ids_not_on_rows)
     for (int round = 0; round < 2; round++) {
         for (int u = 0; u < 3; u++) {
             for (int i = 0; i < 20; i++) {
-                char user[8], item[8];
+                char user[16], item[16];
                 sprintf(user, "u%d", u);
                 sprintf(item, "m%d", i);
                 bool now = strcmp(part_of(user, item, NULL), "test") == 0;
@@ -365,7 +365,7 @@ START_TEST(random_holds_out_pairs_with_every_kind)
     ck_assert_uint_eq(s->positives[SPLIT_TEST], 2);
     ck_assert_uint_eq(s->events[SPLIT_TEST], 4);
     for (int i = 0; i < 20; i++) {
-        char item[8];
+        char item[16];
         sprintf(item, "m%d", i);
         ck_assert_str_eq(part_of("u", item, "tag"), part_of("u", item, "listen"));
     }
