@@ -173,6 +173,7 @@ int main(void)
 {
     Suite *suite = suite_create("partition");
     TCase *t = tcase_create("partition");
+    tcase_add_checked_fixture(t, testing_enter_folder, testing_leave_folder);
     tcase_add_test(t, ldg_cuts_far_fewer_edges_than_hash);
     tcase_add_test(t, ldg_balances_every_type);
     tcase_add_test(t, assignment_and_numbers_do_not_depend_on_the_order_of_items);
