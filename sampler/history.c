@@ -164,5 +164,5 @@ void history_seen(node_list *out, const store_user *u, uint32_t through)
     for (uint32_t i = 0; i < u->n; i++) {
         if (u->part[i] <= through && u->role[i] & ROLE_SEEN) node_list_add(out, u->node[i]);
     }
-    node_list_sort(out);
+    node_list_unique(out);
 }
