@@ -22,8 +22,7 @@ void shard_map_init(shard_map *m, uint32_t version, uint32_t shards, uint32_t se
     m->version = version;
     m->shards = shards;
     m->servers = servers;
-    for (uint32_t v = 0; v < shards; v++)
-        m->server_of[v] = (uint16_t)plan_vshard_owner(v, servers);
+    for (uint32_t v = 0; v < shards; v++) m->server_of[v] = (uint16_t)plan_vshard_owner(v, servers);
 }
 
 uint64_t table_block_key(uint32_t stage, uint32_t block)
@@ -88,6 +87,11 @@ void table_scatter(float *flat, const shard_map *m, uint32_t stage, size_t float
         memcpy(flat + (size_t)b * DENSE_BLOCK_FLOATS, blocks, n * sizeof *flat);
         blocks += n;
     }
+}
+
+uint32_t partition_owner(uint32_t partition, uint32_t samplers)
+{
+    return plan_partition_owner(partition, samplers);
 }
 
 bool table_keys_ascend(const uint64_t *keys, size_t n)

@@ -53,6 +53,9 @@ void table_gather(float *out, const shard_map *m, uint32_t stage, size_t floats,
 void table_scatter(float *flat, const shard_map *m, uint32_t stage, size_t floats, uint32_t server,
                    const float *blocks);
 
+/* Which sampler of `samplers` owns a partition (plan_partition_owner). */
+uint32_t partition_owner(uint32_t partition, uint32_t samplers);
+
 typedef struct push_head {
     uint32_t magic, sections;
     uint64_t examples;     /* 0 in a void slot */

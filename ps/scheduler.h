@@ -8,6 +8,7 @@
 #pragma once
 
 #include "common/core.h"
+#include "common/peer_state.h"
 #include "common/table_codec.h"
 
 enum {
@@ -99,32 +100,6 @@ MUST_USE err_code scheduler_set_plan(scheduler *s, const scheduler_plan *plan, u
 uint64_t scheduler_step(scheduler *s, const core_event *e, core_actions *out);
 uint64_t scheduler_digest(const scheduler *s);
 /* POST /api/v1/stop and SIGTERM: stops leasing, tells everybody, exits. */
-
-typedef enum job_state {
-    JOB_STARTING,
-    JOB_PREPARING,
-    JOB_RUNNING,
-    JOB_VALIDATING,
-    JOB_ROLLING,
-    JOB_STALLED,
-    JOB_STOPPING,
-    JOB_DONE,
-    JOB_FAILED
-} job_state;
-const char *job_state_name(job_state s); /* "RUNNING", ... */
-
-typedef enum peer_state {
-    PEER_STARTING,
-    PEER_READY,
-    PEER_LOST, /* servers and samplers; */
-    PEER_IDLE,
-    PEER_SAMPLING,
-    PEER_PULLING,
-    PEER_COMPUTING,
-    PEER_PUSHING,
-    PEER_WAITING /* workers */
-} peer_state;
-const char *peer_state_name(peer_state s); /* "idle", ... */
 
 /* One row of workers, servers or samplers; fields that do not apply are 0. */
 typedef struct status_peer {
