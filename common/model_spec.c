@@ -12,6 +12,7 @@
 /* Standard deviations of what is not a weight matrix. */
 #define EMBEDDING_DEVIATION 0.1
 #define ID_DEVIATION        0.02
+#define START_LENGTH        0.1
 #define SQRT_3              1.7320508075688772
 
 typedef struct builder {
@@ -137,12 +138,27 @@ static void add_tower(builder *b, const config *c, const char *prefix, const cha
     }
 }
 
+/* A user without history and attributes is nothing but biases: zeros would have no direction, and
+ * the first steps away from them gradients without measure. */
+static void start_bias(builder *b, const config *c, const char *prefix)
+{
+    char *name = xprintf("%s.user.%u.b", prefix, (uint32_t)c->two_tower.layers);
+    for (size_t i = 0; i < b->spec->tensors; i++) {
+        model_tensor *t = &b->spec->tensor[i];
+        if (strcmp(t->name, name) != 0) continue;
+        t->init = MODEL_INIT_UNIFORM;
+        t->bound = (float)(START_LENGTH * sqrt(3.0 / (double)t->n));
+    }
+    free(name);
+}
+
 static void build_two_tower(builder *b, const config *c, const model_facts *f)
 {
     model_spec *s = b->spec;
     const char *prefix = s->stage == STAGE_TWO_TOWER ? "two_tower" : "two_tower_no_z";
     add_tower(b, c, prefix, "user", s->user_dim);
     add_tower(b, c, prefix, "item", s->item_dim);
+    start_bias(b, c, prefix);
     if (c->two_tower.skip_shared) {
         model_tensor *t =
             add(b, xprintf("%s.skip.w", prefix), s->output_dim, s->v_dim + c->two_tower.item_id, 2);

@@ -74,12 +74,18 @@ void model_spec_free(model_spec *s); /* accepts NULL */
 const model_tensor *model_spec_find(const model_spec *s, const char *name);
 
 /* out [n] overwritten: elements first .. first + n - 1 of tensor `t`, a pure function of (seed,
- * name, element). weights: He uniform, bound sqrt(6 / in); in the HGNN divided by sqrt(1 +
- * relations into the type) (shared: by the largest such number); last layers Xavier, bound sqrt(6 /
- * (in + out)) (the HGNN's with the same division; towers with a skip: a tenth of it) skip:    the z
- * part is the identity where the output is at least as wide as z, else N(0, 1 / out) (which keeps
- * dot products in expectation); the id part is N(0, 1 / out): scores start as z-kNN biases:  0.
- * Embedding tables: uniform with standard deviation 0.1. */
+ * name, element).
+ *
+ *   - weights: He uniform, bound sqrt(6 / in).  In the HGNN divided by sqrt(1 + relations into the
+ *     type); shared: by the largest such number.
+ *   - last layers: Xavier, bound sqrt(6 / (in + out)), in the HGNN with the same division; in
+ *     towers with a skip a tenth of it.
+ *   - skip: the z part is the identity where the output is at least as wide as z, else N(0, 1 /
+ *     out), which keeps dot products in expectation; the id part is N(0, 1 / out).  Scores start
+ *     as z-kNN.
+ *   - biases: 0; the user tower's last: uniform, of length about 0.1 (all that users without any
+ *     input have).
+ *   - embedding tables: uniform with standard deviation 0.1; ids 0.02. */
 void model_spec_init(const model_tensor *t, uint64_t seed, size_t first, size_t n, float *out);
 /* The initial value of row `key` of a sparse table: out [dim]. */
 void model_spec_init_row(const model_table *t, uint64_t seed, uint64_t key, float *out);

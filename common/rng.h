@@ -3,7 +3,9 @@
  * No generator has state.  A draw is a function of (key, node, draw): the key is made from the
  * job's seed, the name of the unit of work and what the draw is for; `node` is whatever is drawn
  * for (a node number, a stable key, a pair, an element); `draw` counts the draws for it.  Who
- * computes it, when and how often is irrelevant. Threads: any. */
+ * computes it, when and how often is irrelevant.
+ *
+ * Threads: any. */
 #pragma once
 
 #include "common/slot.h"

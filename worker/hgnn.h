@@ -7,8 +7,9 @@
  *
  * One GEMM per (layer, relation): mean aggregators aggregate first and multiply the destination
  * rows that have neighbours; max_pool multiplies the source rows that are somebody's neighbour.
- * Shapes and orders depend on the subgraph only. Threads: an hgnn belongs to one thread; it holds
- * the activations of its last forward. */
+ * Shapes and orders depend on the subgraph only.
+ *
+ * Threads: an hgnn belongs to one thread; it holds the activations of its last forward. */
 #pragma once
 
 #include "common/model_spec.h"

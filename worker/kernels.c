@@ -49,7 +49,10 @@ void relu_forward(float *y, const float *x, size_t n)
 
 void relu_backward(float *dx, const float *dy, const float *y, size_t n)
 {
-    for (size_t i = 0; i < n; i++) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        const float d = dy[i]; /* loaded in any case: no branch */
+        dx[i] = y[i] > 0.0f ? d : 0.0f;
+    }
 }
 
 void normalise_forward(float *y, float *norm, const float *x, size_t n, size_t d)
@@ -67,9 +70,10 @@ void normalise_backward(float *dx, const float *dy, const float *y, const float 
 {
     for (size_t i = 0; i < n; i++) {
         const float *yi = y + i * d, *dyi = dy + i * d;
-        float along = norm[i] > NORM_MIN ? reduce_dot(dyi, yi, d) : 0.0f;
-        float divisor = norm[i] > NORM_MIN ? norm[i] : NORM_MIN;
-        for (size_t j = 0; j < d; j++) dx[i * d + j] = (dyi[j] - along * yi[j]) / divisor;
+        const bool has_direction = norm[i] > NORM_MIN;
+        const float along = has_direction ? reduce_dot(dyi, yi, d) : 0.0f;
+        const float scale = has_direction ? 1.0f / norm[i] : 0.0f;
+        for (size_t j = 0; j < d; j++) dx[i * d + j] = (dyi[j] - along * yi[j]) * scale;
     }
 }
 
@@ -149,24 +153,33 @@ void mean_f16_forward(float *out, size_t out_stride, const uint16_t *x, size_t s
     }
 }
 
+/* The earlier row wins a tie. */
+static void take_larger(float *restrict best, uint32_t *restrict from,
+                        const float *restrict candidate, uint32_t u, size_t d)
+{
+    for (size_t j = 0; j < d; j++) {
+        const float c = candidate[j], b = best[j];
+        const uint32_t f = from[j];
+        best[j] = c > b ? c : b;
+        from[j] = c > b ? u : f;
+    }
+}
+
 void max_pool_forward(float *out, uint32_t *arg, const float *x, const uint64_t *indptr,
                       const uint32_t *index, const uint32_t *map, const uint32_t *row, size_t n,
                       size_t d)
 {
     for (size_t i = 0; i < n; i++) {
         const size_t v = row ? row[i] : i;
-        float *best = out + i * d;
-        uint32_t *from = arg + i * d;
         ASSERT(indptr[v] < indptr[v + 1]);
         for (uint64_t e = indptr[v]; e < indptr[v + 1]; e++) {
             const uint32_t u = map ? map[index[e]] : index[e];
-            const float *candidate = x + (size_t)u * d;
-            const bool first = e == indptr[v];
-            for (size_t j = 0; j < d; j++) {
-                bool wins = first || candidate[j] > best[j];
-                best[j] = wins ? candidate[j] : best[j];
-                from[j] = wins ? u : from[j];
+            if (e > indptr[v]) {
+                take_larger(out + i * d, arg + i * d, x + (size_t)u * d, u, d);
+                continue;
             }
+            memcpy(out + i * d, x + (size_t)u * d, d * sizeof *out);
+            for (size_t j = 0; j < d; j++) arg[i * d + j] = u;
         }
     }
 }

@@ -26,8 +26,8 @@ void relu_backward(float *dx, const float *dy, const float *y, size_t n);
 
 /* y [n, d] = x / max(|x|, 1e-12) row by row;  norm [n] = |x|.   y may be x */
 void normalise_forward(float *y, float *norm, const float *x, size_t n, size_t d);
-/* dx [n, d] from dy, the forward's y and norm; dx may be dy.  Rows with |x| <= 1e-12: dx = dy /
- * 1e-12. */
+/* dx [n, d] from dy, the forward's y and norm; dx may be dy.  A row with |x| <= 1e-12 has no
+ * direction: its dx is 0 (the formula's dy / 1e-12 would drown every other row of a batch). */
 void normalise_backward(float *dx, const float *dy, const float *y, const float *norm, size_t n,
                         size_t d);
 
@@ -36,10 +36,12 @@ void gather_rows(float *out, const float *in, const uint32_t *index, size_t rows
 /* out[index[i]] += in[i], in the order of i. */
 void scatter_add_rows(float *out, const float *in, const uint32_t *index, size_t rows, size_t d);
 
-/* (Weighted) mean over CSR lists.  List i is index[indptr[row[i]] .. indptr[row[i] + 1]) (row NULL:
- * i), of rows of x, stride floats apart; weight NULL: all 1. out [n, d], out_stride floats apart
- * overwritten; an empty list gives zeros Summed in the order of the list with float coefficients
- * weight / sum of weights. */
+/* (Weighted) mean over CSR lists.
+ *   list i is index[indptr[v] .. indptr[v + 1]), v = row[i] (row NULL: i): rows of x
+ *   x      rows stride floats apart;  weight NULL: all 1
+ *   out    [n, d], rows out_stride floats apart: overwritten; an empty list gives zeros
+ *
+ * Summed in the order of the list with float coefficients weight / sum of weights. */
 void mean_forward(float *out, size_t out_stride, const float *x, size_t stride,
                   const uint64_t *indptr, const uint32_t *index, const uint16_t *weight,
                   const uint32_t *row, size_t n, size_t d);

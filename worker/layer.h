@@ -1,7 +1,8 @@
 /* layer.h - one layer of the HGNN on one hop of a subgraph: forward and backward over all types.
  *
- * Everything that is computed lies in an arena and lives until that is reset.  Threads: the
- * arena's. */
+ * Everything that is computed lies in an arena and lives until that is reset.
+ *
+ * Threads: the arena's. */
 #pragma once
 
 #include "common/arena.h"

@@ -2,8 +2,9 @@
  *
  * Scores are dot products of z.  Pairs are taken type by type of the positive, in their order; a
  * negative equal to the pair's anchor or positive, or whose mask bit is set, is left out; with
- * in_batch the other pairs' positives of the type follow the negatives (no mask bits). Threads: the
- * arena's. */
+ * in_batch the other pairs' positives of the type follow the negatives (no mask bits).
+ *
+ * Threads: the arena's. */
 #pragma once
 
 #include "common/arena.h"

@@ -1,8 +1,9 @@
 /* tower.h - one tower of the two-tower model, and the loss between two.
  *
  * out = normalise(mlp(x) + skip.w s): relu between layers, none after the last; the skip is
- * optional. Threads: a tower belongs to one thread; it holds the activations of its last forward.
- */
+ * optional.
+ *
+ * Threads: a tower belongs to one thread; it holds the activations of its last forward. */
 #pragma once
 
 #include "common/config.h"

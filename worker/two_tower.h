@@ -2,12 +2,16 @@
  * the gradients of everything trainable.
  *
  * v is z, or the text vector where z is not used.
- * User input  = [pooled v | pooled item_id | 0.3 log1p(count) per type | attributes | dense
- * vector]. Item input  = [v | text (where v is z and use_text) | type | attributes | item_id].
+ *
+ *     user input = [pooled v | pooled item_id | 0.3 log1p(count) per type | attributes | dense]
+ *     item input = [v | text (where v is z and use_text) | type | attributes | item_id]
+ *     skip input = [mean v over the whole history | pooled item_id] and [v | item_id]
+ *
  * Pooled v: mean over the history (pool all), per type of the store in their order (per_type), or
- * both (all first).  Pooled item_id: mean over the history items whose id is not dropped. Skip
- * input  = [mean v over the whole history | pooled item_id] and [v | item_id]. An empty mean is
- * zeros. Threads: a two_tower belongs to one thread. */
+ * both (all first).  Pooled item_id: mean over the history items whose id is not dropped.  An empty
+ * mean is zeros.
+ *
+ * Threads: a two_tower belongs to one thread. */
 #pragma once
 
 #include "common/model_spec.h"
@@ -21,8 +25,7 @@ typedef struct two_tower_batch {
     const float *z;       /* [unique, z_dim]; NULL unless v is z */
     const uint16_t *text; /* f16 [v is z ? targets : unique, text_dim]; NULL where not used */
     const float *id;      /* [unique, item_id]; NULL without ids */
-    const uint32_t
-        *item_attribute; /* [targets, item attributes] value index, 0 = unknown; NULL: none */
+    const uint32_t *item_attribute; /* [targets, attributes] value, 0 = unknown; NULL: none */
     uint32_t users;
     const uint64_t *history_indptr; /* [users + 1] */
     const uint32_t *history;        /* unique rows */

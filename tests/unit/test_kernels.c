@@ -99,13 +99,13 @@ START_TEST(normalise_backward_agrees_with_differences)
 }
 END_TEST
 
-START_TEST(a_zero_row_normalises_to_zero)
+START_TEST(a_zero_row_normalises_to_zero_and_gets_no_gradient)
 {
     float v[3] = {0}, y[3], norm[1], d[3] = {1, 2, 3};
     normalise_forward(y, norm, v, 1, 3);
     ck_assert(y[0] == 0 && y[1] == 0 && y[2] == 0 && norm[0] == 0);
     normalise_backward(d, d, y, norm, 1, 3);
-    ck_assert(isfinite(d[0]) && d[2] > d[1]);
+    ck_assert(d[0] == 0 && d[1] == 0 && d[2] == 0);
 }
 END_TEST
 
@@ -309,7 +309,7 @@ int main(void)
     tcase_add_test(c, linear_backward_agrees_with_differences);
     tcase_add_test(c, relu_cuts_below_zero_and_keeps_nan);
     tcase_add_test(c, normalise_backward_agrees_with_differences);
-    tcase_add_test(c, a_zero_row_normalises_to_zero);
+    tcase_add_test(c, a_zero_row_normalises_to_zero_and_gets_no_gradient);
     tcase_add_test(c, weighted_mean_agrees_with_a_loop_and_its_backward_with_differences);
     tcase_add_test(c, mean_of_chosen_rows_with_a_stride);
     tcase_add_test(c, mean_of_f16_rows_agrees_with_the_float_mean);

@@ -146,6 +146,22 @@ START_TEST(first_values_are_pure_and_bounded)
 }
 END_TEST
 
+START_TEST(a_user_without_input_starts_with_a_direction)
+{
+    config *c = load(NULL, NULL);
+    model_spec *s = model_spec_new(c, &facts, STAGE_TWO_TOWER);
+    float b[128], other[128];
+    double length = 0;
+    model_spec_init(model_spec_find(s, "two_tower.user.3.b"), 1, 0, 128, b);
+    model_spec_init(model_spec_find(s, "two_tower.item.3.b"), 1, 0, 128, other);
+    for (size_t i = 0; i < 128; i++) length += (double)b[i] * (double)b[i];
+    ck_assert_double_lt(fabs(sqrt(length) - 0.1), 0.02);
+    for (size_t i = 0; i < 128; i++) ck_assert(other[i] == 0);
+    model_spec_free(s);
+    config_free(c);
+}
+END_TEST
+
 START_TEST(a_skip_narrower_than_z_keeps_dot_products)
 {
     model_tensor t = {.name = (char[]){"two_tower.skip.w"},
@@ -191,6 +207,7 @@ int main(void)
     tcase_add_test(c, the_two_tower_widths_follow_the_configuration);
     tcase_add_test(c, tensors_are_sorted_and_fill_the_array);
     tcase_add_test(c, first_values_are_pure_and_bounded);
+    tcase_add_test(c, a_user_without_input_starts_with_a_direction);
     tcase_add_test(c, a_skip_narrower_than_z_keeps_dot_products);
     tcase_add_test(c, rows_of_a_table_depend_on_their_key);
     suite_add_tcase(s, c);
