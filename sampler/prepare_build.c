@@ -300,6 +300,24 @@ static err_code write_partitions(builder *b, const store_source *s)
     return ERR_OK;
 }
 
+/* Relations that training will skip are named once. */
+static void name_empty_relations(builder *b)
+{
+    char *names = xstrdup("");
+
+    for (uint32_t r = 0; r < b->relations; r++) {
+        uint64_t edges = 0;
+        for (uint32_t p = 0; p < b->partitions; p++) edges += b->written[p].edges[r];
+        if (edges > 0) continue;
+        char *more = xprintf("%s%s%s -> %s", names, names[0] == 0 ? "" : ", ",
+                             b->data->types[b->relation[r][0]], b->data->types[b->relation[r][1]]);
+        free(names);
+        names = more;
+    }
+    if (names[0] != 0) catalog_warn(b->data, "graph: relations without edges: %s", names);
+    free(names);
+}
+
 /* <folder>/positives: see manifest.h. */
 static err_code write_positives(builder *b)
 {
@@ -368,6 +386,7 @@ static err_code build(builder *b, uint64_t hash, prepare_stats *stats)
     if (rc != ERR_OK) return rc;
     store_source s = source_of(b);
     rc = write_partitions(b, &s);
+    if (rc == ERR_OK) name_empty_relations(b);
     if (rc == ERR_OK) rc = write_rest(b, &s, hash);
     if (rc == ERR_OK) fill_stats(b, stats);
     return rc;

@@ -370,7 +370,8 @@ store_list store_neighbours(const store *s, uint32_t relation, uint32_t node)
 
 static uint64_t block_point(const section *t, uint32_t b, bool by_weight)
 {
-    return by_weight ? u64s(&t->blocks[b], 0)[0] : t->blocks[b].header->first_edge;
+    const store_header *h = t->blocks[b].header;
+    return by_weight ? h->extra : h->first_edge;
 }
 
 /* The last block that starts at or before `point`. */
@@ -396,10 +397,6 @@ static block *block_at(const store *s, uint32_t relation, uint32_t partition, ui
     const section *t = &p->section[STORE_ADJACENCY][relation];
 
     ASSERT(t->blocks != NULL);
-    /* By weight the search reads the payload's first number: check those blocks first. */
-    for (uint32_t b = 0; by_weight && s->verify == VERIFY_LAZY && b < blocks_of(t); b++) {
-        if (!is_good(s, p, &t->blocks[b])) return NULL;
-    }
     block *b = &t->blocks[find_start(t, point, by_weight)];
     return is_good(s, p, b) ? b : NULL;
 }

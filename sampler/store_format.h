@@ -35,7 +35,8 @@ typedef struct store_header {
     uint64_t entries;    /* edges (ADJACENCY), events (EVENTS), else 0 */
     uint64_t first_edge; /* ADJACENCY: edges of the blocks before it in (relation, partition) */
     uint64_t payload_bytes;
-    uint64_t extra; /* TEXT: 0 f16, 1 int8; USER: width of the dense vector; else 0 */
+    uint64_t extra; /* ADJACENCY: pair weights of the blocks before it; TEXT: 0 f16, 1 int8;
+                     * USER: width of the dense vector; else 0 */
     uint64_t hash;  /* XXH3 of the payload, seeded by the XXH3 of the 56 bytes before */
 } store_header;
 

@@ -245,7 +245,8 @@ static err_code write_relation(writer *w, uint32_t r)
     for (uint32_t b = 0, node = range[0]; edges > 0 && node < range[1]; b++) {
         store_layout l;
         uint32_t left = range[1] - node;
-        store_header h = {.kind = STORE_ADJACENCY, .sub = r, .first = node, .first_edge = done};
+        store_header h = {
+            .kind = STORE_ADJACENCY, .sub = r, .first = node, .first_edge = done, .extra = pairs};
         h.rows = left < STORE_BLOCK_ROWS ? left : STORE_BLOCK_ROWS;
         h.entries = count_edges(w->s, node, h.rows, type);
         err_code rc = block_begin(w, &h, &l);

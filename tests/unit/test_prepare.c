@@ -16,6 +16,7 @@
 
 #include <check.h>
 #include <dirent.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -482,6 +483,51 @@ START_TEST(relations_can_be_restricted)
 }
 END_TEST
 
+static json_int_t number_at(const json_t *root, const char *object, const char *key)
+{
+    const json_t *v = object == NULL ? root : json_object_get(root, object);
+    ck_assert(json_is_integer(json_object_get(v, key)));
+    return json_integer_value(json_object_get(v, key));
+}
+
+START_TEST(the_report_says_what_was_read_and_which_relations_are_empty)
+{
+    prepare();
+    json_t *root = json_loads(m->data_json, JSON_REJECT_DUPLICATES, NULL);
+    ck_assert_ptr_nonnull(root);
+    ck_assert_int_eq(number_at(root, "items", "rare"), 2);
+    ck_assert_int_eq(number_at(root, NULL, "users"), data->users_n);
+    ck_assert_int_eq(number_at(root, "events", "listen") + number_at(root, "events", "preview"),
+                     (json_int_t)data->events_n);
+    ck_assert_int_eq(number_at(root, NULL, "duplicates") + (json_int_t)data->events_n, EVENTS);
+    ck_assert_int_eq(number_at(root, "split", "train") + number_at(root, "split", "valid") +
+                         number_at(root, "split", "test"),
+                     (json_int_t)data->events_n);
+    ck_assert_str_eq(json_string_value(json_object_get(root, "order")), "time");
+    const json_t *relations = json_object_get(root, "relations");
+    ck_assert_uint_eq(json_array_size(relations), 9);
+    for (uint32_t r = 0; r < 9; r++) {
+        ck_assert_int_eq(number_at(json_array_get(relations, r), NULL, "edges"),
+                         (json_int_t)m->relation[r].edges);
+    }
+    json_decref(root);
+}
+END_TEST
+
+START_TEST(relations_without_edges_are_named)
+{
+    testing_put_text("interactions.tsv", "user_id\titem_id\ttimestamp\tkind\n"
+                                         "u1\ti0\t1\tlisten\nu1\ti4\t2\tlisten\n"
+                                         "u2\ti4\t3\tlisten\nu2\ti5\t4\tlisten\n");
+    c->split.method = SPLIT_NONE;
+    prepare();
+    testing_expect_part(m->data_json, "graph: relations without edges: rare -> rare, ");
+    testing_expect_part(m->data_json, "book -> book");
+    ck_assert_ptr_null(strstr(m->data_json, "rare -> movie"));
+    ck_assert_ptr_null(strstr(m->data_json, "movie -> movie"));
+}
+END_TEST
+
 START_TEST(int8_rows_are_exact_in_the_dataset)
 {
     config_free(c);
@@ -519,6 +565,8 @@ int main(void)
     tcase_add_test(t, partial_folders_of_dead_processes_are_removed);
     tcase_add_test(t, metis_and_unknown_relation_types_are_refused);
     tcase_add_test(t, relations_can_be_restricted);
+    tcase_add_test(t, the_report_says_what_was_read_and_which_relations_are_empty);
+    tcase_add_test(t, relations_without_edges_are_named);
     tcase_add_test(t, int8_rows_are_exact_in_the_dataset);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
