@@ -292,16 +292,16 @@ START_TEST(an_unknown_target_type_is_named)
 }
 END_TEST
 
-START_TEST(edges_are_found_by_position_and_by_weight)
+/* Every edge, by its list, its position and the running sum of pair weights. */
+static void expect_edges(uint64_t at_least)
 {
     uint64_t edges = 0;
 
-    prepare();
     for (uint32_t r = 0; r < m->relations; r++) {
         for (uint32_t p = 0; p < m->partitions; p++) {
-            uint32_t type = m->relation[r].destination;
+            const uint32_t *range = &m->node_base[m->relation[r].destination * m->partitions + p];
             uint64_t index = 0, point = 0;
-            for (uint32_t v = m->node_base[type * 4 + p]; v < m->node_base[type * 4 + p + 1]; v++) {
+            for (uint32_t v = range[0]; v < range[1]; v++) {
                 store_list l = store_neighbours(s, r, v);
                 ck_assert_uint_eq(l.n == 0 ? index : l.first_edge, index);
                 for (uint32_t i = 0; i < l.n; i++, index++) {
@@ -322,7 +322,36 @@ START_TEST(edges_are_found_by_position_and_by_weight)
             edges += index;
         }
     }
-    ck_assert_uint_gt(edges, 1000);
+    ck_assert_uint_gt(edges, at_least);
+}
+
+START_TEST(edges_are_found_by_position_and_by_weight)
+{
+    prepare();
+    expect_edges(1000);
+}
+END_TEST
+
+START_TEST(sections_of_several_blocks_are_one_range)
+{
+    testing_prepare_write(9000, 16000, 40000, 9);
+    c->graph.partitions = 1;
+    prepare();
+    ck_assert_uint_gt(m->node_base[2] - m->node_base[1], 2 * 4096); /* movies */
+    ck_assert_uint_gt(m->users, 4096);
+    expect_edges(10000);
+    for (uint32_t i = 0; i < data->items_n; i++) {
+        store_item item;
+        ck_assert(store_item_get(s, d->item_node[i], &item));
+        ck_assert_uint_eq(item.key, data->item_key[i]);
+        ck_assert_mem_eq(item.text_f16, dataset_text(d, i), 32);
+    }
+    for (uint32_t u = 0; u < data->users_n; u++) {
+        store_user row;
+        ck_assert(store_user_get(s, d->user_number[u], &row));
+        ck_assert_uint_eq(row.key, d->user_key[u]);
+        ck_assert_uint_eq(row.n, data->user_events[u + 1] - data->user_events[u]);
+    }
 }
 END_TEST
 
@@ -558,6 +587,7 @@ int main(void)
     tcase_add_test(t, positives_are_counted_under_cap_and_targets);
     tcase_add_test(t, an_unknown_target_type_is_named);
     tcase_add_test(t, edges_are_found_by_position_and_by_weight);
+    tcase_add_test(t, sections_of_several_blocks_are_one_range);
     tcase_add_test(t, the_store_is_the_same_for_every_budget_and_number_of_threads);
     tcase_add_test(t, a_complete_store_is_used_again_and_a_damaged_one_is_not);
     tcase_add_test(t, other_contents_or_keys_give_another_store);
