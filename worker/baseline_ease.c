@@ -1,9 +1,9 @@
 #include "worker/baseline_ease.h"
 
-#include "common/lapack.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/baseline_popularity.h"
+#include "worker/spd_inverse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -132,15 +132,15 @@ static void fill_gram(baseline_ease *e, double lambda)
     }
 }
 
-err_code baseline_ease_solve(baseline_ease *e, double lambda)
+err_code baseline_ease_solve(baseline_ease *e, double lambda, uint32_t threads)
 {
     e->from_kept = false;
     fill_gram(e, lambda);
-    err_code rc = lapack_invert(e->p, e->n);
-    if (rc != ERR_OK) {
+    err_code rc = spd_inverse(e->p, e->n, threads);
+    if (rc == ERR_INVALID) {
         log_user_error("evaluation: EASE with lambda %g cannot be solved in float", lambda);
-        return rc;
     }
+    if (rc != ERR_OK) return rc;
     for (size_t i = 0; i < e->n; i++) e->diagonal[i] = e->p[i * e->n + i];
     return ERR_OK;
 }
@@ -217,7 +217,7 @@ static err_code keep_columns(baseline_ease *e, uint32_t type)
 static err_code try_lambda(baseline_ease *e, const candidates *c, const scoring_sink *sink,
                            uint32_t lambda, evaluation_choice *best)
 {
-    err_code rc = baseline_ease_solve(e, lambda);
+    err_code rc = baseline_ease_solve(e, lambda, c->in->threads);
     scorer s = baseline_ease_scorer(e);
     for (uint32_t t = 0; rc == ERR_OK && t < e->types; t++) {
         if (sink->wanted[t].users == 0) continue;

@@ -173,7 +173,7 @@ START_TEST(ease_gives_the_published_values)
     mean_metrics(mean, &c, &popularity);
     ck_assert_double_eq_tol(mean[METRIC_RECALL], 0.070, 0.010);
     ck_assert_int_eq(baseline_ease_new(&c, &matrix, 12000, &ease), ERR_OK);
-    ck_assert_int_eq(baseline_ease_solve(ease, 100), ERR_OK);
+    ck_assert_int_eq(baseline_ease_solve(ease, 100, 2), ERR_OK);
     scorer s = baseline_ease_scorer(ease);
     mean_metrics(mean, &c, &s);
     ck_assert_double_eq_tol(mean[METRIC_RECALL], 0.21, 0.012);

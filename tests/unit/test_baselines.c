@@ -3,10 +3,12 @@
 #include "common/blas.h"
 #include "common/hash.h"
 #include "common/lapack.h"
+#include "common/rng.h"
 #include "testing_evaluation.h"
 #include "worker/baseline_ease.h"
 #include "worker/baseline_item_knn.h"
 #include "worker/ranking.h"
+#include "worker/spd_inverse.h"
 
 #include <check.h>
 #include <math.h>
@@ -175,7 +177,7 @@ START_TEST(ease_is_the_closed_form)
     static double want[FIXTURE_USERS * FIXTURE_ITEMS];
     baseline_ease *e = NULL;
     ck_assert_int_eq(baseline_ease_new(&c, &matrix, 12000, &e), ERR_OK);
-    ck_assert_int_eq(baseline_ease_solve(e, lambda[_i]), ERR_OK);
+    ck_assert_int_eq(baseline_ease_solve(e, lambda[_i], 1), ERR_OK);
     naive_ease(want, lambda[_i]);
     scorer s = baseline_ease_scorer(e);
     for (uint32_t t = 0; t < 3; t++) {
@@ -197,7 +199,7 @@ START_TEST(ease_keeps_the_most_frequent_items)
     baseline_ease *e = NULL;
     ck_assert_int_eq(baseline_ease_new(&c, &matrix, 5, &e), ERR_OK);
     ck_assert_uint_eq(baseline_ease_items(e), 5);
-    ck_assert_int_eq(baseline_ease_solve(e, 20), ERR_OK);
+    ck_assert_int_eq(baseline_ease_solve(e, 20, 1), ERR_OK);
     scorer s = baseline_ease_scorer(e);
     uint32_t scored[FIXTURE_ITEMS] = {0}, n_scored = 0, least = UINT32_MAX;
     for (uint32_t t = 0; t < 3; t++) {
@@ -236,7 +238,7 @@ START_TEST(the_grid_value_is_the_best_on_valid)
     ck_assert_int_eq(baseline_ease_new(&c, &matrix, 12000, &e), ERR_OK);
     for (int l = 0; l < 3; l++) {
         double hr;
-        ck_assert_int_eq(baseline_ease_solve(e, lambda[l]), ERR_OK);
+        ck_assert_int_eq(baseline_ease_solve(e, lambda[l], 1), ERR_OK);
         scorer s = baseline_ease_scorer(e);
         ck_assert_int_eq(scoring_valid_hr(&hr, &c, 0, &valid, &s), ERR_OK);
         if (hr > best) {
@@ -273,6 +275,51 @@ START_TEST(a_matrix_that_is_not_positive_definite_is_refused)
 }
 END_TEST
 
+/* a [n, n]: the upper triangle of X^T X + 5 I for random X. */
+static void fill_spd(float *a, size_t n)
+{
+    uint64_t key = rng_key(1, 0, 0, 0, 0, USE_TEST);
+    float x[8 * 600];
+    for (size_t i = 0; i < 8 * n; i++) x[i] = rng_normal(key, i, 0);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i; j < n; j++) {
+            float sum = i == j ? 5 : 0;
+            for (size_t k = 0; k < 8; k++) sum += x[k * n + i] * x[k * n + j];
+            a[i * n + j] = sum;
+        }
+    }
+}
+
+START_TEST(a_large_inverse_times_its_matrix_is_one)
+{
+    /* Several blocks and tiles, the last ones short. */
+    size_t n = _i == 0 ? 600 : _i == 1 ? 256 : 7;
+    float *a = calloc(n * n, sizeof *a), *p = calloc(n * n, sizeof *p),
+          *q = calloc(n * n, sizeof *q);
+    fill_spd(a, n);
+    memcpy(p, a, n * n * sizeof *p);
+    memcpy(q, a, n * n * sizeof *q);
+    ck_assert_int_eq(spd_inverse(p, n, 1), ERR_OK);
+    ck_assert_int_eq(spd_inverse(q, n, 3), ERR_OK);
+    ck_assert_mem_eq(p, q, n * n * sizeof *p);
+    for (size_t i = 0; i < n; i += 7) {
+        for (size_t j = 0; j < n; j += 5) {
+            double sum = 0;
+            for (size_t k = 0; k < n; k++) {
+                float aik = i <= k ? a[i * n + k] : a[k * n + i];
+                sum += (double)aik * (double)p[k * n + j];
+            }
+            ck_assert_double_eq_tol(sum, i == j, 1e-3);
+        }
+    }
+    a[0] = -1;
+    ck_assert_int_eq(spd_inverse(a, n, 1), ERR_INVALID);
+    free(a);
+    free(p);
+    free(q);
+}
+END_TEST
+
 START_TEST(lists_are_sorted_with_ties_and_leave_out_what_is_masked)
 {
     float score[] = {1, 3, -INFINITY, 3, 2, 3};
@@ -297,6 +344,7 @@ int main(void)
     tcase_add_test(t, ease_keeps_the_most_frequent_items);
     tcase_add_test(t, the_grid_value_is_the_best_on_valid);
     tcase_add_test(t, a_matrix_that_is_not_positive_definite_is_refused);
+    tcase_add_loop_test(t, a_large_inverse_times_its_matrix_is_one, 0, 3);
     tcase_add_test(t, lists_are_sorted_with_ties_and_leave_out_what_is_masked);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
