@@ -132,11 +132,11 @@ static void fill_gram(baseline_ease *e, double lambda)
     }
 }
 
-err_code baseline_ease_solve(baseline_ease *e, double lambda, uint32_t threads)
+err_code baseline_ease_solve(baseline_ease *e, const evaluation_input *in, double lambda)
 {
     e->from_kept = false;
     fill_gram(e, lambda);
-    err_code rc = spd_inverse(e->p, e->n, threads);
+    err_code rc = spd_inverse(e->p, e->n, in->threads, in->progress);
     if (rc == ERR_INVALID) {
         log_user_error("evaluation: EASE with lambda %g cannot be solved in float", lambda);
     }
@@ -217,7 +217,7 @@ static err_code keep_columns(baseline_ease *e, uint32_t type)
 static err_code try_lambda(baseline_ease *e, const candidates *c, const scoring_sink *sink,
                            uint32_t lambda, evaluation_choice *best)
 {
-    err_code rc = baseline_ease_solve(e, lambda, c->in->threads);
+    err_code rc = baseline_ease_solve(e, c->in, lambda);
     scorer s = baseline_ease_scorer(e);
     for (uint32_t t = 0; rc == ERR_OK && t < e->types; t++) {
         if (sink->wanted[t].users == 0) continue;

@@ -18,9 +18,9 @@ MUST_USE err_code baseline_ease_new(const candidates *c, const baseline_matrix *
 void baseline_ease_free(baseline_ease *e); /* accepts NULL */
 uint32_t baseline_ease_items(const baseline_ease *e);
 
-/* Solves for `lambda`, in float: against double, B is off by 2e-5 (norm-wise, ml_1m, lambda 20).
- * ERR_INVALID: not positive definite in float (printed).  ERR_NO_MEMORY. */
-MUST_USE err_code baseline_ease_solve(baseline_ease *e, double lambda, uint32_t threads);
+/* Solves for `lambda`, in float: against double, B is off by 4e-5 (norm-wise, ml_1m, lambda 20).
+ * ERR_INVALID: not positive definite in float (printed).  ERR_NO_MEMORY.  ERR_STOPPED. */
+MUST_USE err_code baseline_ease_solve(baseline_ease *e, const evaluation_input *in, double lambda);
 /* After solve. */
 scorer baseline_ease_scorer(const baseline_ease *e);
 

@@ -72,6 +72,7 @@ static err_code score_range(const scoring_job *j, size_t begin, size_t end, floa
                             float *kept)
 {
     size_t n = candidates_count(j->c, j->type);
+    if (progress_stopped(j->c->in->progress)) return ERR_STOPPED;
     err_code rc = j->s->score(j->s->state, j->c, j->type, j->u->user + begin, end - begin, scores);
     for (size_t i = begin; rc == ERR_OK && i < end; i++) {
         float *score = scores + (i - begin) * n;

@@ -118,7 +118,7 @@ static void negate_and_mirror(float *a, size_t n)
     }
 }
 
-err_code spd_inverse(float *a, size_t n, uint32_t threads)
+err_code spd_inverse(float *a, size_t n, uint32_t threads, const progress *p)
 {
     if (n == 0) return ERR_OK;
     if (threads < 1) threads = 1;
@@ -131,7 +131,8 @@ err_code spd_inverse(float *a, size_t n, uint32_t threads)
     for (; rc == ERR_OK && s.begin < n; s.begin += s.size) {
         s.size = s.begin + SWEEP_BLOCK < n ? SWEEP_BLOCK : n - s.begin;
         gather_panel(&s);
-        rc = invert_diagonal(&s);
+        rc = progress_stopped(p) ? ERR_STOPPED : ERR_OK;
+        if (rc == ERR_OK) rc = invert_diagonal(&s);
         if (rc != ERR_OK) break;
         blas_nn(s.product, s.p, s.panel, s.size, n, s.size, 1, 0, n, s.size, n);
         update(&s, threads);

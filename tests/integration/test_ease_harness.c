@@ -11,10 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef WEFT_DATA_DIR
-#define WEFT_DATA_DIR WEFT_SOURCE_DIR "/../shared/data"
-#endif
-
 enum { ARTISTS = 17632, USERS_MAX = 2200, EVENTS_MAX = 100000, ID_MAX = 20000 };
 
 typedef struct event {
@@ -173,7 +169,7 @@ START_TEST(ease_gives_the_published_values)
     mean_metrics(mean, &c, &popularity);
     ck_assert_double_eq_tol(mean[METRIC_RECALL], 0.070, 0.010);
     ck_assert_int_eq(baseline_ease_new(&c, &matrix, 12000, &ease), ERR_OK);
-    ck_assert_int_eq(baseline_ease_solve(ease, 100, 2), ERR_OK);
+    ck_assert_int_eq(baseline_ease_solve(ease, &in, 100), ERR_OK);
     scorer s = baseline_ease_scorer(ease);
     mean_metrics(mean, &c, &s);
     ck_assert_double_eq_tol(mean[METRIC_RECALL], 0.21, 0.012);

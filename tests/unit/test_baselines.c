@@ -177,7 +177,7 @@ START_TEST(ease_is_the_closed_form)
     static double want[FIXTURE_USERS * FIXTURE_ITEMS];
     baseline_ease *e = NULL;
     ck_assert_int_eq(baseline_ease_new(&c, &matrix, 12000, &e), ERR_OK);
-    ck_assert_int_eq(baseline_ease_solve(e, lambda[_i], 1), ERR_OK);
+    ck_assert_int_eq(baseline_ease_solve(e, &f->in, lambda[_i]), ERR_OK);
     naive_ease(want, lambda[_i]);
     scorer s = baseline_ease_scorer(e);
     for (uint32_t t = 0; t < 3; t++) {
@@ -199,7 +199,7 @@ START_TEST(ease_keeps_the_most_frequent_items)
     baseline_ease *e = NULL;
     ck_assert_int_eq(baseline_ease_new(&c, &matrix, 5, &e), ERR_OK);
     ck_assert_uint_eq(baseline_ease_items(e), 5);
-    ck_assert_int_eq(baseline_ease_solve(e, 20, 1), ERR_OK);
+    ck_assert_int_eq(baseline_ease_solve(e, &f->in, 20), ERR_OK);
     scorer s = baseline_ease_scorer(e);
     uint32_t scored[FIXTURE_ITEMS] = {0}, n_scored = 0, least = UINT32_MAX;
     for (uint32_t t = 0; t < 3; t++) {
@@ -238,7 +238,7 @@ START_TEST(the_grid_value_is_the_best_on_valid)
     ck_assert_int_eq(baseline_ease_new(&c, &matrix, 12000, &e), ERR_OK);
     for (int l = 0; l < 3; l++) {
         double hr;
-        ck_assert_int_eq(baseline_ease_solve(e, lambda[l], 1), ERR_OK);
+        ck_assert_int_eq(baseline_ease_solve(e, &f->in, lambda[l]), ERR_OK);
         scorer s = baseline_ease_scorer(e);
         ck_assert_int_eq(scoring_valid_hr(&hr, &c, 0, &valid, &s), ERR_OK);
         if (hr > best) {
@@ -299,8 +299,8 @@ START_TEST(a_large_inverse_times_its_matrix_is_one)
     fill_spd(a, n);
     memcpy(p, a, n * n * sizeof *p);
     memcpy(q, a, n * n * sizeof *q);
-    ck_assert_int_eq(spd_inverse(p, n, 1), ERR_OK);
-    ck_assert_int_eq(spd_inverse(q, n, 3), ERR_OK);
+    ck_assert_int_eq(spd_inverse(p, n, 1, NULL), ERR_OK);
+    ck_assert_int_eq(spd_inverse(q, n, 3, NULL), ERR_OK);
     ck_assert_mem_eq(p, q, n * n * sizeof *p);
     for (size_t i = 0; i < n; i += 7) {
         for (size_t j = 0; j < n; j += 5) {
@@ -313,7 +313,7 @@ START_TEST(a_large_inverse_times_its_matrix_is_one)
         }
     }
     a[0] = -1;
-    ck_assert_int_eq(spd_inverse(a, n, 1), ERR_INVALID);
+    ck_assert_int_eq(spd_inverse(a, n, 1, NULL), ERR_INVALID);
     free(a);
     free(p);
     free(q);

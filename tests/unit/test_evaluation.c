@@ -50,6 +50,20 @@ START_TEST(metrics_of_a_small_case_by_hand)
 }
 END_TEST
 
+/* What kNN takes from item i. */
+static double knn_value(evaluation_model m, uint32_t i, int k)
+{
+    size_t at = i * FIXTURE_DIM + (size_t)k;
+    return (double)(m == MODEL_HGNN_KNN ? f->z[at] : f16_to_f32(f->text[at]));
+}
+
+static double knn_length(evaluation_model m, uint32_t i)
+{
+    double squares = 0;
+    for (int k = 0; k < FIXTURE_DIM; k++) squares += knn_value(m, i, k) * knn_value(m, i, k);
+    return sqrt(squares);
+}
+
 /* score [FIXTURE_ITEMS] of a user by the definitions of the models that have no grid. */
 static void naive_score(float *score, evaluation_model m, uint32_t user)
 {
@@ -57,36 +71,34 @@ static void naive_score(float *score, evaluation_model m, uint32_t user)
     for (uint32_t i = 0; i < FIXTURE_ITEMS; i++) {
         score[i] = (float)f->count[i];
         if (m == MODEL_POPULARITY || (m != MODEL_TWO_TOWER && at[user] == at[user + 1])) continue;
-        double sum = 0, length = 0;
+        double sum = 0;
         for (int k = 0; k < FIXTURE_DIM; k++) {
-            size_t c = i * FIXTURE_DIM + (size_t)k;
+            double mean = 0;
             if (m == MODEL_TWO_TOWER) {
+                size_t c = i * FIXTURE_DIM + (size_t)k;
                 sum += (double)(f->user[user * FIXTURE_DIM + (size_t)k] * f->item[c]);
                 continue;
             }
-            double mean = 0;
             for (uint64_t p = at[user]; p < at[user + 1]; p++) {
-                const float *x = f->z + (size_t)f->train.item[p] * FIXTURE_DIM;
-                double squares = 0;
-                for (int q = 0; q < FIXTURE_DIM; q++) squares += (double)(x[q] * x[q]);
-                mean += (double)x[k] / sqrt(squares);
+                uint32_t j = f->train.item[p];
+                mean += knn_value(m, j, k) / knn_length(m, j);
             }
-            sum += mean * (double)f->z[c];
-            length += (double)(f->z[c] * f->z[c]);
+            sum += mean * knn_value(m, i, k);
         }
-        score[i] = (float)(m == MODEL_TWO_TOWER ? sum : sum / sqrt(length));
+        score[i] = (float)(m == MODEL_TWO_TOWER ? sum : sum / knn_length(m, i));
     }
 }
 
 START_TEST(ranks_are_those_of_a_naive_count_ties_included)
 {
-    const evaluation_model models[] = {MODEL_TWO_TOWER, MODEL_POPULARITY, MODEL_HGNN_KNN};
+    const evaluation_model models[] = {MODEL_TWO_TOWER, MODEL_POPULARITY, MODEL_HGNN_KNN,
+                                       MODEL_TEXT_KNN};
     float score[FIXTURE_ITEMS];
     size_t checked = 0;
     for (uint32_t t = 0; t < 3; t++) {
         const evaluation_type_users *u = &r->type_users[t];
         for (uint32_t i = 0; i < u->users; i++) {
-            for (size_t m = 0; m < 3; m++) {
+            for (size_t m = 0; m < 4; m++) {
                 naive_score(score, models[m], u->user[i]);
                 for (uint64_t p = u->indptr[i]; p < u->indptr[i + 1]; p++, checked++) {
                     uint32_t item = u->positive[p];
