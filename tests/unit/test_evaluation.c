@@ -6,6 +6,7 @@
 #include "common/f16.h"
 #include "testing_evaluation.h"
 #include "worker/bootstrap.h"
+#include "worker/evaluation_run.h"
 
 #include <check.h>
 #include <math.h>
@@ -377,6 +378,46 @@ START_TEST(intervals_hold_the_right_share)
 }
 END_TEST
 
+static dataset_lists dataset_lists_of(const fixture_lists *l)
+{
+    return (dataset_lists){l->indptr, l->item};
+}
+
+START_TEST(a_dataset_and_a_config_give_the_same)
+{
+    dataset d = {.items = FIXTURE_ITEMS,
+                 .users = FIXTURE_USERS,
+                 .types = 3,
+                 .text_dim = FIXTURE_DIM,
+                 .item_type = f->type,
+                 .item_key = f->key,
+                 .text = f->text,
+                 .train_positives = f->count,
+                 .train_any = f->count,
+                 .user_types = f->user_types};
+    d.positive = d.history = d.seen_train = dataset_lists_of(&f->train);
+    d.valid = d.seen_valid = dataset_lists_of(&f->valid);
+    d.test = dataset_lists_of(&f->test);
+    config *c = NULL;
+    const char *sets[] = {"seed=3", "evaluate.recommendations=7"};
+    ck_assert_int_eq(config_load(NULL, sets, 2, &c), ERR_OK);
+    char movie[] = "movie", book[] = "book", decade[] = "decade";
+    char *names[] = {movie, book, decade};
+    string_list types = {names, 3};
+    evaluation_run_vectors v = {.two_tower = f->in.two_tower, .z = f->z, .z_dim = FIXTURE_DIM};
+    evaluation_result *other = NULL;
+    ck_assert_int_eq(evaluation_run(c, &d, &types, &v, 2, NULL, &other), ERR_OK);
+    ck_assert_uint_eq(other->rows_n, r->rows_n);
+    for (size_t i = 0; i < r->rows_n; i++) {
+        ck_assert(other->rows[i].value[METRIC_NDCG] == r->rows[i].value[METRIC_NDCG]);
+        ck_assert(other->rows[i].hi[METRIC_MRR] == r->rows[i].hi[METRIC_MRR]);
+    }
+    ck_assert_uint_eq(other->skipped_n, r->skipped_n);
+    evaluation_free(other);
+    config_free(c);
+}
+END_TEST
+
 START_TEST(random_pairs_of_z_have_the_cosine_of_their_kind)
 {
     float same[6] = {1, 2, 2, 4, 3, 6}, apart[4] = {1, 0, 0, 1};
@@ -411,6 +452,7 @@ int main(void)
     tcase_add_test(c, a_stop_is_obeyed);
     tcase_add_test(c, the_same_model_is_even);
     tcase_add_test(c, intervals_hold_the_right_share);
+    tcase_add_test(c, a_dataset_and_a_config_give_the_same);
     tcase_add_test(c, random_pairs_of_z_have_the_cosine_of_their_kind);
     suite_add_tcase(s, c);
     SRunner *runner = srunner_create(s);
