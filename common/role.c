@@ -137,7 +137,7 @@ static bool parse_index(const role_options *o, uint32_t *out)
     if (!o->index) {
         *out = 0;
         if (!o->is_worker) return true;
-        *out = (uint32_t)(process_incarnation() % 1000000) + 1000; /* Any: workers are many. */
+        *out = 64 + (uint32_t)(process_incarnation() % 960); /* Any that is free will do. */
         return true;
     }
     if (strcmp(o->index, "auto") == 0) return index_auto(out);
