@@ -5,6 +5,7 @@
 #include "common/numerics.h"
 #include "common/process.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@ struct server_node {
     core_peer self;
     shard_model model;
     shard *shard;
+    char address[CORE_TEXT_MAX];
 };
 
 server_node *server_node_new(const job *j, core_peer self, const char *address)
@@ -19,11 +21,12 @@ server_node *server_node_new(const job *j, core_peer self, const char *address)
     server_node *n = xcalloc(1, sizeof *n);
     n->self = self;
     n->model = job_shard_model(j);
+    snprintf(n->address, sizeof n->address, "%s", address);
     shard_config c = {.index = self.index,
                       .incarnation = self.incarnation,
                       .plan_hash = j->plan_hash,
                       .numerics = numerics_id(),
-                      .address = address,
+                      .address = n->address,
                       .model = &n->model,
                       .pid = (uint32_t)getpid()};
     n->shard = shard_new(&c);

@@ -4,6 +4,7 @@
 #include "common/numerics.h"
 #include "common/process.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@ struct sampler_node {
     core_peer self;
     job_sampler *data;
     sampler_loop *loop;
+    char address[CORE_TEXT_MAX];
 };
 
 err_code sampler_node_new(const job *j, const char *store_folder, core_peer self, uint32_t samplers,
@@ -18,6 +20,7 @@ err_code sampler_node_new(const job *j, const char *store_folder, core_peer self
 {
     sampler_node *n = xcalloc(1, sizeof *n);
     n->self = self;
+    snprintf(n->address, sizeof n->address, "%s", address);
     err_code rc = job_sampler_open(j, store_folder, self.index, samplers, &n->data);
     if (rc != ERR_OK) {
         free(n);
@@ -28,7 +31,7 @@ err_code sampler_node_new(const job *j, const char *store_folder, core_peer self
                              .incarnation = self.incarnation,
                              .plan_hash = j->plan_hash,
                              .numerics = numerics_id(),
-                             .address = address,
+                             .address = n->address,
                              .pid = (uint32_t)getpid(),
                              .ops = job_sampler_ops(n->data)};
     n->loop = sampler_loop_new(&c);
