@@ -70,7 +70,8 @@ err_code job_load(config *c, const char *folder, job **out)
     manifest *m;
     err_code rc = manifest_load(folder, &m);
     if (rc != ERR_OK) return rc;
-    rc = job_new(c, m, out);
+    rc = manifest_count_positives(folder, c, m);
+    if (rc == ERR_OK) rc = job_new(c, m, out);
     if (rc != ERR_OK) manifest_free(m);
     return rc;
 }

@@ -95,9 +95,9 @@ static err_code start_role(cluster *c, const char *role, const char *program, ui
     snprintf(name, sizeof name, "%s-%" PRIu32, role, index);
     snprintf(number, sizeof number, "%" PRIu32, index);
     const char *indexed[] = {"-c", c->config_file, "--index", number, NULL};
-    const char *scheduler[] = {"-c", c->config_file, "--driver", flag, NULL};
+    const char *driven[] = {"-c", c->config_file, "--driver", flag, NULL};
     bool is_scheduler = strcmp(role, "scheduler") == 0;
-    return supervisor_start(c->children, name, program, is_scheduler ? scheduler : indexed);
+    return supervisor_start(c->children, name, program, is_scheduler ? driven : indexed);
 }
 
 static err_code write_config(cluster *c)
@@ -226,9 +226,9 @@ static err_code call(cluster *c, core_peer to, const wire_header *h, blob *body,
 {
     if (c->in_process)
         return inprocess_call(c->shell, c->self, to, h, body, c->stop, answer, answer_body);
-    char scheduler[CORE_TEXT_MAX];
-    role_scheduler_endpoint(c->config, scheduler);
-    const char *endpoint = to.role == WIRE_SCHEDULER ? scheduler : c->server_address[to.index];
+    char control[CORE_TEXT_MAX];
+    role_scheduler_endpoint(c->config, control);
+    const char *endpoint = to.role == WIRE_SCHEDULER ? control : c->server_address[to.index];
     err_code rc = zmq_client_call(c->client, endpoint, h, body, CALL_TIMEOUT_MS, c->stop, answer,
                                   answer_body);
     if (rc == ERR_CLOSED)
@@ -243,9 +243,9 @@ static err_code send_progress(cluster *c, const Weft__Progress *p)
     blob *body = blob_new(bytes);
     weft__progress__pack(p, blob_writable(body));
     wire_header h = wire_request(WIRE_PROGRESS), answer;
-    core_peer scheduler = {.role = WIRE_SCHEDULER};
+    core_peer to = {.role = WIRE_SCHEDULER};
     blob *answer_body = NULL;
-    err_code rc = call(c, scheduler, &h, body, &answer, &answer_body);
+    err_code rc = call(c, to, &h, body, &answer, &answer_body);
     blob_unref(body);
     if (rc == ERR_OK && answer.status != WIRE_OK) {
         log_error("progress_refused", "status=%s", wire_status_name(answer.status));

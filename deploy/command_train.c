@@ -1,0 +1,99 @@
+#include "deploy/command_train.h"
+
+#include "common/bytes.h"
+#include "common/cli.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/numerics.h"
+#include "deploy/train.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_SIGNAL = 128 };
+
+typedef struct options {
+    cli_options common;
+    bool in_process, fresh;
+} options;
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    (void)arg;
+    options *o = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &o->common; return 0;
+    case 'i': o->in_process = true; return 0;
+    case 'f': o->fresh = true; return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option option_list[] = {
+    {"in-process", 'i', 0, 0, "Everything in this process, without sockets", 0},
+    {"fresh", 'f', 0, 0, "Start anew whatever an earlier run left (prepared data is kept)", 0},
+    {0}};
+static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+static const struct argp train_argp = {
+    option_list, parse_option, NULL,
+    "Prepares, trains, evaluates and exports, with all processes on this machine.", children, NULL,
+    NULL};
+
+static atomic_int stop_signal; /* set by the handler */
+
+static void on_signal(int number)
+{
+    atomic_store(&stop_signal, number);
+}
+
+/* A second signal ends the process at once; its children follow. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static char *join_words(int argc, char **argv)
+{
+    bytes_writer w;
+    bytes_writer_init(&w);
+    for (int i = 0; i < argc; i++) {
+        if (i) bytes_put(&w, " ", 1);
+        bytes_put(&w, argv[i], strlen(argv[i]));
+    }
+    bytes_put_u8(&w, 0);
+    return (char *)w.data;
+}
+
+int command_train(int argc, char **argv)
+{
+    enum { STALL_TIMEOUT_MS = 600000 };
+    options o = {0};
+    config *c = NULL;
+    char *words = join_words(argc, argv);
+    cli_parse(&train_argp, argc - 1, argv + 1, &o);
+    err_code rc = cli_load_config(&o.common, &c);
+    if (rc == ERR_OK) rc = numerics_start(argv, c->train.core_type);
+    if (rc == ERR_OK) {
+        log_level level;
+        if (log_level_parse(c->log.level, &level)) log_set_level(level == LOG_INFO ? LOG_WARN : level);
+        if (!c->train.stall_timeout_ms) c->train.stall_timeout_ms = STALL_TIMEOUT_MS;
+        catch_signals();
+        train_options t = {.config = c,
+                           .out_dir = o.common.out_dir,
+                           .command = words,
+                           .in_process = o.in_process,
+                           .json = o.common.json,
+                           .stop = &stop_signal};
+        rc = train_run(&t);
+    }
+    int number = atomic_load(&stop_signal);
+    config_free(c);
+    free(words);
+    cli_options_fini(&o.common);
+    return number ? EXIT_SIGNAL + number : err_exit(rc);
+}

@@ -1,0 +1,219 @@
+#include "deploy/train.h"
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/numerics.h"
+#include "common/out_dir.h"
+#include "common/store_path.h"
+#include "deploy/cluster.h"
+#include "deploy/progress_print.h"
+#include "deploy/train_results.h"
+#include "deploy/trained.h"
+#include "sampler/prepare.h"
+#include "worker/evaluation_run.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RUN_MS = 20, STATUS_US = 400000 };
+
+typedef struct train {
+    const train_options *options;
+    cluster *cluster;
+    job *job;
+    dataset *dataset;
+    char *store;
+    progress_printer printer;
+    progress_view *view;
+    train_facts facts;
+    trained trained;
+    evaluation_result *result;
+    uint64_t told_us;
+} train;
+
+/* ---- Preparation ---- */
+
+/* Preparation runs in this thread: the cluster gets its turns from here. */
+static void on_prepare(void *context, const char *stage, uint64_t done, uint64_t total)
+{
+    train *t = context;
+    uint64_t now = clock_now_us();
+    progress_print(&t->printer, stage, done, total);
+    if (now - t->told_us < STATUS_US) return;
+    t->told_us = now;
+    err_code rc = cluster_progress(t->cluster, STAGE_PREPARE, done, total);
+    if (rc == ERR_OK) rc = cluster_run(t->cluster, 0);
+    (void)rc; /* A dead scheduler is noticed when training starts. */
+}
+
+static err_code prepare(train *t)
+{
+    const train_options *o = t->options;
+    progress p = {.report = on_prepare, .context = t, .stop = o->stop};
+    uint64_t start = clock_now_us();
+    err_code rc = prepare_run(o->config, &p, &t->store, &t->facts.prepare);
+    progress_printer_end(&t->printer);
+    if (rc == ERR_OK) rc = store_path_set(o->config, t->store);
+    train_facts_stage(&t->facts, "prepare", start, 0);
+    return rc;
+}
+
+static err_code open_job(train *t)
+{
+    char *text = config_print(t->options->config, CONFIG_ALL);
+    config *own = NULL;
+    err_code rc = config_parse("configuration", text, NULL, 0, &own);
+    if (rc == ERR_OK) {
+        rc = job_load(own, t->store, &t->job);
+        if (rc != ERR_OK) config_free(own);
+    }
+    if (rc == ERR_OK) rc = dataset_open(t->store, &t->dataset);
+    free(text);
+    return rc;
+}
+
+/* ---- Training ---- */
+
+/* All leased stages are done: the last generation is over and the stage shown is the driver's again. */
+static bool is_trained(const train *t, const json_t *status)
+{
+    uint32_t stage, stages[STAGE_COUNT], n = plan_stages(t->job->plan, stages);
+    const char *name = json_string_value(json_object_get(status, "stage"));
+    if ((uint32_t)json_integer_value(json_object_get(status, "generation")) < n) return false;
+    return name && stage_parse(name, &stage) && !plan_has_stage(t->job->plan, stage);
+}
+
+/* Reads the status once: shows it, notes when stages change.  *done: training is over. */
+static void look(train *t, bool *done)
+{
+    char *text = cluster_status(t->cluster);
+    if (!text) return;
+    json_t *status = json_loads(text, 0, NULL);
+    if (status) {
+        progress_view_update(t->view, status);
+        train_facts_status(&t->facts, status);
+        *done = is_trained(t, status);
+    }
+    json_decref(status);
+    free(text);
+}
+
+static err_code run_stages(train *t)
+{
+    bool done = false;
+    uint64_t look_us = 0;
+    err_code rc = cluster_start(t->cluster, t->job, t->store);
+    while (rc == ERR_OK && !done) {
+        rc = cluster_run(t->cluster, RUN_MS);
+        if (rc != ERR_OK || clock_now_us() < look_us) continue;
+        look(t, &done);
+        look_us = clock_now_us() + STATUS_US;
+    }
+    progress_view_end(t->view);
+    train_facts_trained(&t->facts);
+    return rc;
+}
+
+/* ---- Evaluation and export ---- */
+
+static void on_evaluate(void *context, const char *stage, uint64_t done, uint64_t total)
+{
+    train *t = context;
+    uint64_t now = clock_now_us();
+    progress_print(&t->printer, stage, done, total);
+    if (now - t->told_us < STATUS_US) return;
+    t->told_us = now;
+    err_code rc = cluster_progress(t->cluster, STAGE_EVALUATE, done, total);
+    (void)rc; /* The result does not need the scheduler any more. */
+}
+
+static err_code evaluate(train *t)
+{
+    const trained *m = &t->trained;
+    uint64_t start = clock_now_us();
+    evaluation_run_vectors v = {
+        .two_tower = {m->item_vectors, m->user_vectors, m->vector_dim},
+        .two_tower_no_z = {m->no_z_item_vectors, m->no_z_user_vectors, m->vector_dim},
+        .z = m->z,
+        .z_dim = m->z_dim};
+    progress p = {.report = on_evaluate, .context = t, .stop = t->options->stop};
+    uint32_t threads = t->options->config->prepare.threads;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (!threads) threads = cores > 1 ? (uint32_t)cores : 1;
+    err_code rc = evaluation_run(t->options->config, t->dataset, &t->job->manifest->types, &v,
+                                 threads, &p, &t->result);
+    progress_printer_end(&t->printer);
+    train_facts_stage(&t->facts, "evaluate", start, 0);
+    return rc;
+}
+
+static err_code finish(train *t)
+{
+    const train_options *o = t->options;
+    uint64_t start = clock_now_us();
+    char *out = o->out_dir ? files_absolute(o->out_dir) : files_join(o->config->work_dir, "out");
+    train_results r = {.options = o,
+                       .job = t->job,
+                       .dataset = t->dataset,
+                       .trained = &t->trained,
+                       .result = t->result,
+                       .facts = &t->facts};
+    err_code rc = cluster_progress(t->cluster, STAGE_EXPORT, 0, 1);
+    out_dir *dir = NULL;
+    if (rc == ERR_OK) rc = out_dir_open(out, &dir);
+    if (rc == ERR_OK) rc = train_results_write(&r, dir);
+    train_facts_stage(&t->facts, "export", start, 0);
+    if (rc == ERR_OK) rc = cluster_finish(t->cluster);
+    t->facts.cluster = cluster_get_facts(t->cluster);
+    if (rc == ERR_OK) rc = train_results_write_run(&r, dir);
+    if (rc == ERR_OK) rc = out_dir_commit(dir);
+    out_dir_close(dir);
+    if (rc == ERR_OK) train_results_print(&r, out);
+    free(out);
+    return rc;
+}
+
+static void say_start(const train *t)
+{
+    const char *url = cluster_url(t->cluster);
+    if (t->options->json) return;
+    fprintf(stderr, "job %s  seed %llu  %s\n", t->options->config->job,
+            (unsigned long long)t->options->config->seed, numerics_id());
+    if (*url) fprintf(stderr, "status %s\n", url);
+}
+
+static void close_all(train *t)
+{
+    cluster_close(t->cluster);
+    progress_view_free(t->view);
+    trained_fini(&t->trained);
+    evaluation_free(t->result);
+    train_facts_fini(&t->facts);
+    dataset_close(t->dataset);
+    job_free(t->job);
+    free(t->store);
+}
+
+err_code train_run(const train_options *o)
+{
+    train t = {.options = o};
+    cluster_options c = {.config = o->config, .in_process = o->in_process, .fresh = true, .stop = o->stop};
+    progress_printer_init(&t.printer, o->json);
+    t.view = progress_view_new(stderr, o->json);
+    train_facts_init(&t.facts);
+    err_code rc = cluster_open(&c, &t.cluster);
+    if (rc == ERR_OK) say_start(&t);
+    if (rc == ERR_OK) rc = prepare(&t);
+    if (rc == ERR_OK) rc = open_job(&t);
+    if (rc == ERR_OK) rc = run_stages(&t);
+    if (rc == ERR_OK) rc = trained_read(t.cluster, t.job, t.dataset, &t.trained);
+    if (rc == ERR_OK) rc = evaluate(&t);
+    if (rc == ERR_OK) rc = finish(&t);
+    close_all(&t);
+    return rc;
+}

@@ -1,0 +1,139 @@
+#include "deploy/train_results.h"
+
+#include "common/files.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/numerics.h"
+#include "deploy/report.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRAININGS_MAX = 3, METRICS_BYTES_MAX = 256 << 20 };
+
+/* A report_input with the arrays it points to. */
+typedef struct assembled {
+    report_input input;
+    report_training training[TRAININGS_MAX];
+    json_t *lines[TRAININGS_MAX]; /* what training[] borrows from, owned */
+    char *metrics_path;
+} assembled;
+
+static void assembled_fini(assembled *a)
+{
+    for (size_t i = 0; i < TRAININGS_MAX; i++) json_decref(a->lines[i]);
+    free(a->metrics_path);
+}
+
+static const char *text_of(const json_t *line, const char *key)
+{
+    const char *s = json_string_value(json_object_get(line, key));
+    return s ? s : "";
+}
+
+static uint32_t count_of(const json_t *line, const char *key)
+{
+    return (uint32_t)json_integer_value(json_object_get(line, key));
+}
+
+/* A "stage" line of a training stage. */
+static void add_training(assembled *a, json_t *line)
+{
+    if (!json_object_get(line, "stopped") || a->input.training_n == TRAININGS_MAX) {
+        json_decref(line);
+        return;
+    }
+    size_t i = a->input.training_n++;
+    a->lines[i] = line;
+    a->training[i] = (report_training){
+        .stage = text_of(line, "stage"),
+        .epochs = count_of(line, "epochs"),
+        .steps = count_of(line, "steps"),
+        .best_step = count_of(line, "best_step"),
+        .stopped = text_of(line, "stopped"),
+        .metric = text_of(line, "metric"),
+        .best = json_number_value(json_object_get(line, "best")),
+        .last_loss = json_number_value(json_object_get(line, "last_loss")),
+        .void_slots = count_of(line, "void_slots"),
+    };
+}
+
+static err_code read_training(assembled *a)
+{
+    char *text;
+    size_t bytes;
+    err_code rc = files_read(a->metrics_path, METRICS_BYTES_MAX, &text, &bytes);
+    if (rc != ERR_OK) return rc;
+    char *rest = text, *line;
+    while ((line = strsep(&rest, "\n"))) {
+        if (strncmp(line, "{\"kind\":\"stage\"", 15) != 0) continue;
+        json_t *object = json_loads(line, 0, NULL);
+        if (object) add_training(a, object);
+    }
+    a->input.training = a->training;
+    free(text);
+    return ERR_OK;
+}
+
+static err_code assemble(assembled *a, const train_results *r)
+{
+    const manifest *m = r->job->manifest;
+    *a = (assembled){.metrics_path = xprintf("%s/run/metrics.jsonl", r->options->config->work_dir)};
+    a->input = (report_input){
+        .numerics = numerics_id(),
+        .bits_guaranteed = r->options->config->train.numerics_strict,
+        .seed = r->options->config->seed,
+        .plan_hash = r->job->plan_hash,
+        .foundation_id = m->foundation_id,
+        .encoder = m->encoder,
+        .encoder_note = m->encoder_note,
+        .encoder_dim = m->text_dim,
+        .data_json = m->data_json,
+        .type_name = (const char *const *)m->types.items,
+        .data = r->dataset,
+        .metrics_path = a->metrics_path,
+        .result = r->result,
+    };
+    evaluation_z_cosine(&a->input.z_cosine_mean, &a->input.z_cosine_sd, r->trained->z,
+                        r->dataset->items, r->trained->z_dim, r->options->config->seed);
+    return read_training(a);
+}
+
+err_code train_results_write(const train_results *r, out_dir *dir)
+{
+    assembled a;
+    char *path = out_dir_path(dir, "report.json"), *folder = files_parent(path);
+    err_code rc = assemble(&a, r);
+    if (rc == ERR_OK) rc = report_write(&a.input, folder);
+    free(folder);
+    free(path);
+    assembled_fini(&a);
+    return rc;
+}
+
+err_code train_results_write_run(const train_results *r, out_dir *dir)
+{
+    char *path = out_dir_path(dir, "run.json");
+    (void)r;
+    err_code rc = files_write_atomic(path, "{}\n", 3, 0644);
+    free(path);
+    return rc;
+}
+
+void train_results_print(const train_results *r, const char *out)
+{
+    assembled a;
+    if (assemble(&a, r) == ERR_OK) {
+        char *json = r->options->json ? report_json(&a.input) : NULL;
+        if (json) {
+            fputs(json, stdout);
+        } else {
+            report_print(&a.input, stdout);
+            printf("\nresults in %s (report.html)\n", out);
+        }
+        free(json);
+    }
+    assembled_fini(&a);
+}

@@ -1,0 +1,24 @@
+/* train_results.h - writes and prints what `weft train` leaves behind.  Threads: one owner. */
+#pragma once
+
+#include "common/out_dir.h"
+#include "deploy/progress_view.h"
+#include "deploy/train.h"
+#include "deploy/train_facts.h"
+#include "deploy/trained.h"
+#include "worker/evaluation.h"
+
+typedef struct train_results { /* all borrowed */
+    const train_options *options;
+    const job *job;
+    const dataset *dataset;
+    const trained *trained;
+    const evaluation_result *result;
+    const train_facts *facts;
+} train_results;
+
+/* Every file but run.json.  ERR_IO, ERR_NO_MEMORY (logged). */
+MUST_USE err_code train_results_write(const train_results *r, out_dir *dir);
+MUST_USE err_code train_results_write_run(const train_results *r, out_dir *dir);
+/* The report's table, or report.json with --json; and where the files are. */
+void train_results_print(const train_results *r, const char *out);
