@@ -406,6 +406,43 @@ START_TEST(target_edges_and_reverses_are_out_at_every_hop)
 }
 END_TEST
 
+/* Lists of the seeds in the two layers that were drawn from more than they hold: how many are the
+ * same. */
+static void compare_layers(const subgraph *g, uint32_t *same, uint32_t *all)
+{
+    for (uint32_t r = 0; r < g->relations; r++) {
+        const subgraph_adjacency *x = &g->layer[2][r], *y = &g->layer[1][r];
+        uint32_t s = g->relation[r].source, d = g->relation[r].destination;
+        for (uint32_t i = 0; i < g->rows[2][d]; i++) {
+            uint64_t n = x->indptr[i + 1] - x->indptr[i];
+            if (n != 4 || store_neighbours(w.store, r, g->node[d][i]).n < 10) continue;
+            ck_assert_uint_eq(y->indptr[i + 1] - y->indptr[i], n);
+            uint32_t equal = 0;
+            for (uint32_t j = 0; j < n; j++) {
+                equal += g->node[s][x->index[x->indptr[i] + j]] ==
+                         g->node[s][y->index[y->indptr[i] + j]];
+            }
+            *same += equal == n;
+            ++*all;
+        }
+    }
+}
+
+START_TEST(the_two_hops_of_a_node_are_drawn_independently)
+{
+    open_world();
+    w.c->hgnn.fanout[0] = w.c->hgnn.fanout[1] = 4;
+    uint32_t same = 0, all = 0;
+    for (uint32_t j = 0; j < plan_slots(w.p, STAGE_HGNN, 1); j++) {
+        microbatch *b = built(plan_name(w.p, STAGE_HGNN, 1, j));
+        for (uint32_t k = 0; k < b->chunks; k++) compare_layers(&b->graph[k], &same, &all);
+        microbatch_free(b);
+    }
+    ck_assert_uint_gt(all, 50);
+    ck_assert_uint_lt(same, all / 10);
+}
+END_TEST
+
 START_TEST(negatives_are_of_the_positives_types_and_distinct)
 {
     open_world();
@@ -498,30 +535,41 @@ START_TEST(embedding_takes_all_neighbours_with_means)
 }
 END_TEST
 
+/* The same lists of at most fan-out; returns how many were drawn from longer ones. */
+static uint32_t check_limited(const subgraph *a, const subgraph *b)
+{
+    uint32_t limited = 0;
+    for (uint32_t r = 0; r < w.m->relations; r++) {
+        const subgraph_adjacency *x = &a->layer[1][r], *y = &b->layer[1][r];
+        uint32_t d = a->relation[r].destination, rows = a->rows[1][d];
+        ck_assert_ptr_null(x->weight);
+        ck_assert_mem_eq(x->indptr, y->indptr, (rows + 1) * sizeof *x->indptr);
+        ck_assert_mem_eq(x->index, y->index, x->indptr[rows] * sizeof *x->index);
+        for (uint32_t i = 0; i < rows; i++) {
+            uint32_t n = store_neighbours(w.store, r, a->node[d][i]).n;
+            /* Layer 2 is hop 1. */
+            ck_assert_uint_eq(x->indptr[i + 1] - x->indptr[i], n < 4 ? n : 4);
+            limited += n > 4;
+        }
+    }
+    return limited;
+}
+
 START_TEST(max_pool_embeds_with_the_fan_out_of_training)
 {
     open_world();
     w.c->hgnn.aggregator = AGG_MAX_POOL;
     uint32_t asked = 0, limited = 0;
-    slot_name name = plan_name(w.p, STAGE_EMBED, 2, 0);
-    check_same(name, &asked);
-    microbatch *b = built(name);
-    slot_name valid = {STAGE_HGNN_VALID, 5, 2, 0};
-    microbatch *v = built(valid);
-    for (uint32_t r = 0; r < w.m->relations; r++) {
-        const subgraph_adjacency *x = &b->graph->layer[1][r], *y = &v->graph->layer[1][r];
-        uint32_t rows = b->graph->rows[1][b->graph->relation[r].destination];
-        ck_assert_ptr_null(x->weight);
-        ck_assert_mem_eq(x->indptr, y->indptr, (rows + 1) * sizeof *x->indptr);
-        ck_assert_mem_eq(x->index, y->index, x->indptr[rows] * sizeof *x->index);
-        for (uint32_t i = 0; i < rows; i++) {
-            ck_assert_uint_le(x->indptr[i + 1] - x->indptr[i], 4); /* layer 2 is hop 1 */
-            limited += x->indptr[i + 1] - x->indptr[i] == 4;
-        }
+    for (uint32_t slot = 0; slot < plan_slots(w.p, STAGE_EMBED, 2); slot++) {
+        slot_name name = plan_name(w.p, STAGE_EMBED, 2, slot);
+        check_same(name, &asked);
+        /* All nodes are in the sample: validation has the same slots, and draws the same. */
+        microbatch *b = built(name), *v = built((slot_name){STAGE_HGNN_VALID, 5, 2, slot});
+        limited += check_limited(b->graph, v->graph);
+        microbatch_free(b);
+        microbatch_free(v);
     }
-    ck_assert_uint_gt(limited, 0);
-    microbatch_free(b);
-    microbatch_free(v);
+    ck_assert_uint_gt(limited, 20);
 }
 END_TEST
 
@@ -909,6 +957,48 @@ START_TEST(hostile_leaf_messages_are_refused)
 }
 END_TEST
 
+/* Gives the reply with u16 number `at` replaced. */
+static err_code reply_changed(build *b, uint32_t part, const blob *reply, size_t at, uint16_t value)
+{
+    blob *changed = blob_copy(blob_data(reply), blob_size(reply));
+    memcpy(blob_writable(changed) + 2 * at, &value, 2);
+    err_code rc = build_leaf_reply(b, part, changed);
+    blob_unref(changed);
+    return rc;
+}
+
+START_TEST(a_reply_with_impossible_neighbours_is_refused)
+{
+    open_world();
+    slot_name name = plan_name(w.p, STAGE_HGNN, 1, 0);
+    plan_work work;
+    ck_assert(plan_slot(w.p, name, &work));
+    build *b;
+    build_result r;
+    ck_assert_int_eq(build_new(w.part_env[work.partition % SAMPLERS], name, &b), ERR_OK);
+    ck_assert_int_eq(build_step(b, &r), ERR_OK);
+    build_leaf leaf = r.leaf[0];
+    blob *reply;
+    const build_env *owner = w.part_env[leaf.partition % SAMPLERS];
+    ck_assert_int_eq(leaf_answer(owner, name, leaf.body, &reply), ERR_OK);
+    /* u32 magic, lists; u64 edges; then counts, sources, weights. */
+    uint32_t lists;
+    uint64_t edges;
+    memcpy(&lists, blob_data(reply) + 4, 4);
+    memcpy(&edges, blob_data(reply) + 8, 8);
+    ck_assert(lists > 0 && edges > 0);
+    size_t source = 8 + 2 * (size_t)lists, weight = source + 2 * (size_t)edges;
+    testing_capture_start();
+    ck_assert_int_eq(reply_changed(b, leaf.part, reply, source + 1, 0xffff), ERR_INVALID);
+    ck_assert_int_eq(reply_changed(b, leaf.part, reply, weight, 0), ERR_INVALID);
+    testing_capture_end();
+    ck_assert_int_eq(build_leaf_reply(b, leaf.part, reply), ERR_OK);
+    ck_assert_int_eq(reply_changed(b, leaf.part, reply, weight, 0), ERR_OK); /* too late: ignored */
+    blob_unref(reply);
+    build_free(b);
+}
+END_TEST
+
 START_TEST(features_are_the_stores_rows)
 {
     open_world();
@@ -964,6 +1054,7 @@ int main(void)
     tcase_add_test(c, an_epoch_by_edges_holds_each_edge_at_most_once_and_all_of_small_relations);
     tcase_add_test(c, pairs_by_user_norm_follow_their_weights);
     tcase_add_test(c, target_edges_and_reverses_are_out_at_every_hop);
+    tcase_add_test(c, the_two_hops_of_a_node_are_drawn_independently);
     tcase_add_test(c, negatives_are_of_the_positives_types_and_distinct);
     tcase_add_test(c, rejected_neighbours_are_masked_down_to_the_number_kept);
     tcase_add_test(c, embedding_takes_all_neighbours_with_means);
@@ -980,6 +1071,7 @@ int main(void)
     tcase_add_test(c, without_times_history_is_the_others_drawn_and_by_rows_the_earlier_ones);
     tcase_add_test(c, builds_of_unknown_slots_and_absent_partitions_are_refused);
     tcase_add_test(c, hostile_leaf_messages_are_refused);
+    tcase_add_test(c, a_reply_with_impossible_neighbours_is_refused);
     tcase_add_test(c, features_are_the_stores_rows);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
