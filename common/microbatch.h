@@ -64,8 +64,8 @@ typedef struct microbatch_tower {
      * without repeats. */
     uint32_t negatives;
     const uint32_t *negative; /* [negatives] */
-    /* Scoring: what is removed from the candidates besides nothing else: the user's train `seen`
-     * items of the sample, ascending.  Empty otherwise. */
+    /* Scoring: the user's train `seen` items of the sample, ascending: they are no candidates.
+     * Empty otherwise. */
     const uint64_t *seen_indptr; /* [rows + 1] */
     const uint32_t *seen;
 } microbatch_tower;
@@ -80,7 +80,7 @@ typedef struct microbatch {
     blob *body;              /* what the arrays live in */
 } microbatch;
 
-/* A writer for each body; `name` is that of the slot.  ERR_LIMIT: a named limit; ERR_NO_MEMORY. */
+/* One for each body; `name` is the slot's.  ERR_LIMIT: over MICROBATCH_BYTES_MAX. */
 MUST_USE err_code microbatch_encode_graph(slot_name name, const subgraph *chunk, uint32_t chunks,
                                           blob **out);
 MUST_USE err_code microbatch_encode_tower(slot_name name, const microbatch_tower *chunk,

@@ -70,7 +70,7 @@ MUST_USE err_code hop_take(hop *h, uint32_t partition, blob *reply, const manife
 /* The lists of `node`, one per relation into its type; NULL: not a node of this hop. */
 const hop_list *hop_find(const hop *h, uint32_t node);
 
-/* Answers a request of slot `name` from partitions of `s`.  *out owned.  ERR_INVALID: malformed,
- * logged; `name`, logged; ERR_MISMATCH: the partition is not here; ERR_CORRUPT. */
+/* Answers a request of slot `name` from partitions of `s`.  *out owned.  ERR_INVALID: malformed or
+ * of another slot, logged; ERR_MISMATCH: the partition is not here; ERR_CORRUPT; ERR_NO_MEMORY. */
 MUST_USE err_code hop_answer(const config *c, const manifest *m, const hop_relations *into,
                              const store *s, slot_name name, const blob *request, blob **out);
