@@ -1,15 +1,19 @@
 #include "deploy/train_results.h"
 
+#include "common/clock.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/numerics.h"
+#include "deploy/export_files.h"
 #include "deploy/report.h"
+#include "deploy/run_json.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { TRAININGS_MAX = 3, METRICS_BYTES_MAX = 256 << 20 };
 
@@ -77,16 +81,22 @@ static err_code read_training(assembled *a)
     return ERR_OK;
 }
 
+static char *metrics_path(const train_results *r)
+{
+    return xprintf("%s/run/metrics.jsonl", r->options->config->work_dir);
+}
+
 static err_code assemble(assembled *a, const train_results *r)
 {
     const manifest *m = r->job->manifest;
-    *a = (assembled){.metrics_path = xprintf("%s/run/metrics.jsonl", r->options->config->work_dir)};
+    *a = (assembled){.metrics_path = metrics_path(r)};
     a->input = (report_input){
         .numerics = numerics_id(),
         .bits_guaranteed = r->options->config->train.numerics_strict,
         .seed = r->options->config->seed,
         .plan_hash = r->job->plan_hash,
         .foundation_id = m->foundation_id,
+        .z_id = export_z_id(r->job, r->trained->hgnn),
         .encoder = m->encoder,
         .encoder_note = m->encoder_note,
         .encoder_dim = m->text_dim,
@@ -101,7 +111,7 @@ static err_code assemble(assembled *a, const train_results *r)
     return read_training(a);
 }
 
-err_code train_results_write(const train_results *r, out_dir *dir)
+static err_code write_report(const train_results *r, out_dir *dir)
 {
     assembled a;
     char *path = out_dir_path(dir, "report.json"), *folder = files_parent(path);
@@ -113,11 +123,61 @@ err_code train_results_write(const train_results *r, out_dir *dir)
     return rc;
 }
 
+err_code train_results_write(const train_results *r, out_dir *dir)
+{
+    const trained *t = r->trained;
+    char *metrics = metrics_path(r);
+    export_input in = {.job = r->job,
+                       .data = r->dataset,
+                       .item_vectors = t->item_vectors,
+                       .user_vectors = t->user_vectors,
+                       .z = t->z,
+                       .hgnn = t->hgnn,
+                       .two_tower = t->two_tower,
+                       .item_id = t->item_id,
+                       .metrics_path = metrics,
+                       .numerics = numerics_id(),
+                       .z_id = export_z_id(r->job, t->hgnn)};
+    err_code rc = export_write(&in, dir);
+    if (rc == ERR_OK) rc = write_report(r, dir);
+    free(metrics);
+    return rc;
+}
+
+static uint64_t peak_rss(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
 err_code train_results_write_run(const train_results *r, out_dir *dir)
 {
+    const train_facts *f = r->facts;
+    run_json_stage stage[TRAIN_STAGES_MAX];
+    for (uint32_t i = 0; i < f->stages; i++) {
+        const train_stage_time *s = &f->stage[i];
+        stage[i] = (run_json_stage){s->stage, s->seconds, s->examples_per_s};
+    }
+    run_json_input in = {
+        .start_wall_s = f->start_wall_s,
+        .end_wall_s = clock_wall_s(),
+        .command = r->options->command,
+        .numerics = numerics_id(),
+        .config = r->options->config,
+        .in_process = r->options->in_process,
+        .stage = stage,
+        .stages = f->stages,
+        .store_bytes = f->prepare.store_bytes,
+        .store_reused = f->prepare.reused,
+        .encoder_cache_hits = f->prepare.cache_hits,
+        .has_encoder_cache = f->prepare.cache_hits + f->prepare.cache_misses > 0,
+        .driver_peak_rss_bytes = peak_rss(),
+        .restarts = f->cluster.restarts,
+        .status = f->last,
+    };
+    memcpy(in.peak_rss_bytes, f->cluster.peak_rss, sizeof in.peak_rss_bytes);
     char *path = out_dir_path(dir, "run.json");
-    (void)r;
-    err_code rc = files_write_atomic(path, "{}\n", 3, 0644);
+    err_code rc = run_json_write(&in, path);
     free(path);
     return rc;
 }

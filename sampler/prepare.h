@@ -18,6 +18,7 @@ typedef struct prepare_stats {
     uint64_t items, users, events, edges; /* of the store */
     uint64_t store_bytes;
     uint64_t peak_rss_bytes; /* of this process */
+    uint64_t cache_hits, cache_misses; /* text vectors in the encoder's cache; 0 without one */
 } prepare_stats;
 
 /* Prepares what `c` describes.  *store_folder (owned: free) is the store's folder.  `p` and `stats`

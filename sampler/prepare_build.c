@@ -371,6 +371,8 @@ static void fill_stats(const builder *b, prepare_stats *stats)
     stats->users = b->data->users_n;
     stats->events = b->data->events_n;
     stats->edges = b->graph->edges;
+    stats->cache_hits = b->text->cache.hits;
+    stats->cache_misses = b->text->cache.misses;
     for (uint32_t p = 0; p < b->partitions; p++) stats->store_bytes += b->written[p].bytes;
 }
 
