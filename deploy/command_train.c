@@ -2,6 +2,7 @@
 
 #include "common/bytes.h"
 #include "common/cli.h"
+#include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/numerics.h"
@@ -74,8 +75,10 @@ int command_train(int argc, char **argv)
     enum { STALL_TIMEOUT_MS = 600000 };
     options o = {0};
     config *c = NULL;
-    char *words = join_words(argc, argv);
+    char *words = join_words(argc, argv), *out = NULL;
     cli_parse(&train_argp, argc - 1, argv + 1, &o);
+    /* The driver changes to work_dir/run. */
+    if (o.common.out_dir) out = files_absolute(o.common.out_dir);
     err_code rc = cli_load_config(&o.common, &c);
     if (rc == ERR_OK) rc = numerics_start(argv, c->train.core_type);
     if (rc == ERR_OK) {
@@ -84,7 +87,7 @@ int command_train(int argc, char **argv)
         if (!c->train.stall_timeout_ms) c->train.stall_timeout_ms = STALL_TIMEOUT_MS;
         catch_signals();
         train_options t = {.config = c,
-                           .out_dir = o.common.out_dir,
+                           .out_dir = out,
                            .command = words,
                            .in_process = o.in_process,
                            .json = o.common.json,
@@ -94,6 +97,7 @@ int command_train(int argc, char **argv)
     int number = atomic_load(&stop_signal);
     config_free(c);
     free(words);
+    free(out);
     cli_options_fini(&o.common);
     return number ? EXIT_SIGNAL + number : err_exit(rc);
 }
