@@ -167,6 +167,7 @@ void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, do
     if (put(m, metric_key(key, metric->index), metric, sizeof *metric) != ERR_OK) return;
     if (metric->index < m->next) return; /* A restarted core says again what it said. */
     m->next = metric->index + 1;
+    if (metric->kind == METRIC_PUT) return;
     char *line = metrics_log_line(j, metric);
     fputs(line, m->metrics);
     fflush(m->metrics);
