@@ -146,7 +146,7 @@ void core_persist(core_actions *a, uint64_t token, blob *bytes); /* takes bytes 
 void core_compute(core_actions *a, uint64_t token, uint32_t kind, const void *detail);
 void core_metric_line(core_actions *a, const core_metric *m);
 
-/* The rules of PROTOCOL 3-5 that the simulation switches off one at a time. */
+/* The protocol's rules that the simulation switches off one at a time. */
 enum {
     CORE_RULE_COMMIT = 1 << 0,  /* tables change only on COMMIT, not when the last push arrives */
     CORE_RULE_VERSION = 1 << 1, /* a pull of rows names the exact version */

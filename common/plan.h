@@ -14,7 +14,7 @@
  *   vectors               1           1 items, 2 users; 3 and  chunks of nodes, chunks of users
  *                                     4 the same without z
  *
- * Quotas of the relations (DESIGN 6), with base = max(edges of the smallest relation that has any,
+ * Quotas of the relations, with base = max(edges of the smallest relation that has any,
  * hgnn.balance_floor): `min` takes min(E, base) pairs, `sqrt` min(E, isqrt(E x base)), `none` E.  A
  * quota is split over the partitions by largest remainder (ties: lower partition), in proportion to
  * their edges (pairs: edges) or their summed pair weight (user_norm).  A partition's positives of

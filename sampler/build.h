@@ -11,8 +11,9 @@
  * together; a leaf is answered from local data alone (leaf_answer), so that samplers never wait for
  * each other in a circle.
  *
- * Draws: Philox, key = (seed, name, use).  Pairs: PROTOCOL 1.  Negatives of type t of chunk c:
- * counter node = c x 64 + t.  Neighbours: sampler/hop.h.  History and positives: sampler/history.h.
+ * Draws: Philox, key = (seed, name, use).  Pairs: plan_pair (plan.h).  Negatives of type t of chunk
+ * c: counter node = c x 64 + t.  Neighbours: sampler/hop.h.  History and positives:
+ * sampler/history.h.
  *
  * Threads: build_env: immutable after build_env_new, any thread; a build: one owner. */
 #pragma once

@@ -1,33 +1,38 @@
 #!/bin/bash
-# Runs every test: dev and asan whole, tsan the unit and integration tests, release the bits test.
+# Runs every test: dev and asan whole, tsan the unit and integration tests, release the bits tests.
+#
+#     tests/run.sh [PRESET ...]        default: dev asan tsan release
+#
 # Installs what it needs.  Ends with "N passed, N failed, N skipped" over all presets.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
+[ $# -gt 0 ] || set -- dev asan tsan release
 deploy/install-packages.sh --tests || exit 1
 if command -v npm >/dev/null 2>&1; then
     deploy/get-encoder.sh || echo "the encoder's weights could not be had: its tests skip"
 fi
 passed=0 failed=0 skipped=0
-for preset in ${*:-dev asan tsan release}; do
+for preset in "$@"; do
     echo "== $preset"
     log=$(mktemp)
-    if ! cmake --preset "$preset" >"$log" 2>&1 || ! cmake --build --preset "$preset" >"$log" 2>&1; then
+    if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
         tail -n 40 "$log"
         echo "$preset: the build failed"
         failed=$((failed + 1))
         rm -f "$log"
         continue
     fi
-    ctest --preset "$preset" -j2 2>&1 | tee "$log" | grep -vE '^ *(Start|Test) +#?[0-9]+.*Passed|^$'
-    p=$(grep -cE '[0-9]+ Test +#[0-9]+:.* Passed' "$log")
-    s=$(grep -cE '[0-9]+ Test +#[0-9]+:.*\*\*\*Skipped' "$log")
-    f=$(grep -cE '[0-9]+ Test +#[0-9]+:.*\*\*\*' "$log")
+    ctest --preset "$preset" -j2 2>&1 | tee "$log" | grep -vE '^ *Start +[0-9]+|Passed +[0-9.]+ sec$|^$'
+    p=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+:.* Passed ' "$log")
+    s=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+:.*\*\*\*Skipped' "$log")
+    f=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+:.*\*\*\*' "$log")
     rm -f "$log"
     f=$((f - s))
     if [ "$p" = 0 ]; then
-        echo "$preset: no test ran"
+        echo "$preset: no test passed"
         f=$((f + 1))
     fi
+    echo "$preset: $p passed, $f failed, $s skipped"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -5,7 +5,7 @@
 #include "common/config.h"
 #include "common/manifest.h"
 
-/* FORMATS 1's defaults of the plan keys, two layers, seed 1; owned: free(). */
+/* The defaults of the plan keys, two layers, seed 1; owned: free(). */
 config *testing_plan_config(void);
 
 /* Three types a b c of 700, 50 and 9 items over 4 partitions, 330 users (7 in the last partition),
