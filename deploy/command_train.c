@@ -76,7 +76,10 @@ int command_train(int argc, char **argv)
     options o = {0};
     config *c = NULL;
     char *words = join_words(argc, argv), *out = NULL;
+    char name[] = "weft train", *given = argv[1];
+    argv[1] = name; /* What usage messages begin with. */
     cli_parse(&train_argp, argc - 1, argv + 1, &o);
+    argv[1] = given;
     /* The driver changes to work_dir/run. */
     if (o.common.out_dir) out = files_absolute(o.common.out_dir);
     err_code rc = cli_load_config(&o.common, &c);

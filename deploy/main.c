@@ -1,14 +1,18 @@
 #include "deploy/command_config.h"
 #include "deploy/command_prepare.h"
 #include "deploy/command_synth.h"
+#include "deploy/command_table.h"
 #include "deploy/command_train.h"
-#include <stdio.h>
-#include <string.h>
+
+static const command_entry commands[] = {
+    {"train", command_train, true, "Prepare, train, evaluate and export, on this machine"},
+    {"prepare", command_prepare, false, "Read the data and build the store"},
+    {"synth", command_synth, false, "Write a generated catalogue with interactions"},
+    {"config", command_config, false, "Check a configuration; print it or its schema"},
+};
+
+/* weft: the operator's command. */
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "train") == 0) return command_train(argc, argv);
-    if (argc > 1 && strcmp(argv[1], "synth") == 0) return command_synth(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "prepare") == 0) return command_prepare(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "config") == 0) return command_config(argc - 1, argv + 1);
-    return 2;
+    return command_table_run(commands, sizeof commands / sizeof *commands, argc, argv);
 }
