@@ -35,7 +35,7 @@ core_peer member_scheduler(const member *m)
 
 bool member_hello_due(const member *m, uint64_t now_us)
 {
-    return !m->hello_open && now_us >= m->hello_at_us;
+    return now_us >= m->hello_at_us;
 }
 
 void member_hello_soon(member *m, uint64_t now_us)
@@ -47,6 +47,7 @@ void member_hello(member *m, requests *r, uint64_t now_us, core_actions *out,
                   member_hello_body *hello)
 {
     static char nothing[1];
+    requests_cancel(r, now_us, out, MEMBER_OWNER); /* a heartbeat does not back off */
     hello->version = 1;
     hello->plan_hash = m->config.plan_hash;
     hello->pid = m->config.pid;
@@ -64,8 +65,8 @@ void member_hello(member *m, requests *r, uint64_t now_us, core_actions *out,
                   0);
     free(numerics);
     free(address);
-    m->hello_open = true;
-    m->hello_at_us = now_us + MEMBER_HELLO_US;
+    m->hello_from_us = now_us;
+    m->hello_at_us = now_us + MEMBER_ANSWER_US;
 }
 
 static bool was_there(const member_peer *old, size_t n, const member_peer *p)
@@ -99,9 +100,8 @@ static void take_peers(member *m, requests *r, uint64_t now_us, core_actions *ou
     free(old);
 }
 
-static void refuse(member *m, const char *why, size_t bytes)
+static void take_why(member *m, const char *why, size_t bytes)
 {
-    m->refused = true;
     size_t n = bytes < sizeof m->why - 1 ? bytes : sizeof m->why - 1;
     memcpy(m->why, why, n);
     m->why[n] = 0;
@@ -110,11 +110,13 @@ static void refuse(member *m, const char *why, size_t bytes)
 void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, const wire_header *h,
                  const blob *body)
 {
-    m->hello_open = false;
+    m->hello_at_us = m->hello_from_us + MEMBER_HELLO_US;
     if (h->term > m->term) member_hello_soon(m, now_us); /* a new scheduler: tell it our state */
     if (!member_accepts_term(m, h)) return;
-    if (h->status == WIRE_REFUSED) {
-        refuse(m, blob_size(body) ? (const char *)blob_data(body) : "", blob_size(body));
+    if (h->status == WIRE_REFUSED || h->status == WIRE_INCARNATION) {
+        m->refused = h->status == WIRE_REFUSED;
+        m->displaced = !m->refused;
+        take_why(m, blob_size(body) ? (const char *)blob_data(body) : "", blob_size(body));
         return;
     }
     Weft__View *v = proto_unpack(m->arena, &weft__view__descriptor, body, WIRE_CONTROL_MAX);
@@ -122,6 +124,7 @@ void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, con
     bool newer = h->term > m->view_term || (h->term == m->view_term && v->view >= m->view);
     if (!newer) return; /* an old answer, overtaken */
     m->state = v->state;
+    if (v->stop && !m->stop) take_why(m, "the job is over", 15);
     m->stop = m->stop || v->stop;
     if (h->generation > m->generation) m->generation = h->generation;
     if (!v->complete || !v->shards || v->shards > SHARDS_MAX || !v->servers ||
@@ -134,6 +137,12 @@ void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, con
         shard_map_init(&m->map, h->map, v->shards, v->servers);
     m->joined = true;
     take_peers(m, r, now_us, out, v);
+}
+
+bool member_leaves(const member *m, int *code)
+{
+    *code = m->refused ? 2 : m->displaced ? 1 : 0;
+    return m->refused || m->displaced || m->stop;
 }
 
 bool member_accepts_term(member *m, const wire_header *h)

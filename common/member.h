@@ -9,7 +9,12 @@
 #include "common/requests.h"
 #include "common/table_codec.h"
 
-enum { MEMBER_HELLO_US = 1000000, MEMBER_PEERS_MAX = 4096, MEMBER_PROTO_BYTES = 8 << 20 };
+enum {
+    MEMBER_HELLO_US = 1000000,
+    MEMBER_ANSWER_US = 2000000,
+    MEMBER_PEERS_MAX = 4096,
+    MEMBER_PROTO_BYTES = 8 << 20
+};
 /* The owner number of HELLO requests. */
 enum { MEMBER_OWNER = 1 };
 
@@ -29,20 +34,19 @@ typedef struct member_config {
 
 typedef struct member {
     member_config config;
-    proto_alloc *arena;        /* borrowed */
-    uint32_t term, generation; /* the newest seen of the scheduler */
-    uint32_t view, view_term;  /* the newest view, and the term it is of */
-    uint32_t state;            /* job_state of the last view */
-    bool joined;               /* a complete view is there: map and samplers are valid */
-    bool refused, stop;        /* the shell exits: refused with 2, stop with 0 */
+    proto_alloc *arena;            /* borrowed */
+    uint32_t term, generation;     /* the newest seen of the scheduler */
+    uint32_t view, view_term;      /* the newest view, and the term it is of */
+    uint32_t state;                /* job_state of the last view */
+    bool joined;                   /* a complete view is there: map and samplers are valid */
+    bool refused, displaced, stop; /* see member_leaves */
     char why[CORE_TEXT_MAX];
     shard_map map;
     uint32_t samplers;
     member_peer *peers;
     size_t peers_n, peers_cap;
-    uint64_t hello_at_us; /* when the next is due */
-    bool hello_open;
-    uint64_t rss_bytes; /* for the HELLO; the shell's */
+    uint64_t hello_at_us, hello_from_us; /* when the next is due; when the last was said */
+    uint64_t rss_bytes;                  /* for the HELLO; the shell's */
 } member;
 
 void member_init(member *m, const member_config *c, proto_alloc *arena);
@@ -64,5 +68,8 @@ void member_hello(member *m, requests *r, uint64_t now_us, core_actions *out,
 /* Takes in the answer to a HELLO.  New incarnations are announced with CORE_PEER and to `r`. */
 void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, const wire_header *h,
                  const blob *body);
+/* True if this process must end: refused (code 2), displaced by a newer life of itself (1), or the
+ * job is over (0). */
+bool member_leaves(const member *m, int *code);
 /* False if `h`, from the scheduler, is of a lower term than we have seen.  Learns a higher one. */
 bool member_accepts_term(member *m, const wire_header *h);

@@ -175,7 +175,8 @@ bool requests_answer(requests *r, uint64_t now_us, core_actions *out, const wire
     entry *e = &r->item[i];
     if (e->header.op != answer->op) return false;
     *match = (request_match){e->tag, e->owner, e->part, e->to, e->header, e->opened_us};
-    if (e->sends == 1) latency_add(&r->latency[e->header.op], now_us - e->sent_us);
+    /* What was held at the peer on purpose says nothing about the way there. */
+    if (e->sends == 1 && !e->header.budget_ms) latency_add(&r->latency[e->header.op], now_us - e->sent_us);
     core_peer to = e->to;
     list_remove(r, i);
     advance(r, now_us, out, to);
@@ -209,8 +210,8 @@ void requests_peer(requests *r, uint64_t now_us, core_actions *out, core_peer pe
 
 uint64_t requests_timer(requests *r, uint64_t now_us, core_actions *out)
 {
-    if (now_us < r->next_due_us || !core_rule(r->mutations, CORE_RULE_RESEND))
-        return r->next_due_us;
+    if (!core_rule(r->mutations, CORE_RULE_RESEND)) return UINT64_MAX;
+    if (now_us < r->next_due_us) return r->next_due_us;
     r->next_due_us = UINT64_MAX;
     for (uint32_t i = r->first; i != NOBODY; i = r->item[i].next) {
         entry *e = &r->item[i];

@@ -497,6 +497,12 @@ static void trained(scheduler *s, uint64_t now_us, core_actions *out)
     if (!s->config.driver || s->driver_finished) scheduler_end(s, now_us, out, JOB_DONE, 0);
 }
 
+/* Restarted after the end: who was there may be gone already. */
+static bool nothing_left(const scheduler *s)
+{
+    return s->stage_index >= s->plan->stages && (!s->config.driver || s->driver_finished);
+}
+
 /* Every server has committed the open round. */
 static void round_committed(scheduler *s, uint64_t now_us, core_actions *out)
 {
@@ -714,7 +720,10 @@ void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out)
             if (s->plan) s->phase = PHASE_GATHER;
             break;
         case PHASE_GATHER:
-            if (servers_heard(s)) gathered(s, now_us, out);
+            if (nothing_left(s))
+                trained(s, now_us, out);
+            else if (servers_heard(s))
+                gathered(s, now_us, out);
             break;
         case PHASE_STAGING:
             if (all_staged(s)) start_rounds(s, now_us);

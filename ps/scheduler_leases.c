@@ -310,24 +310,11 @@ void scheduler_leases_serve(scheduler *s, uint64_t now_us, core_actions *out)
     }
 }
 
-/* A worker that we do not know (we are new, or it is): it says HELLO first. */
-static void answer_stranger(scheduler *s, const core_event *e, core_actions *out, bool past)
-{
-    static const char why[] = "a newer worker has taken over";
-    if (past) {
-        scheduler_answer(s, out, e->message.route, e->message.header, WIRE_REFUSED,
-                         blob_copy(why, sizeof why - 1));
-        return;
-    }
-    scheduler_answer(s, out, e->message.route, e->message.header, WIRE_INCARNATION, NULL);
-}
-
 void scheduler_leases_work(scheduler *s, const core_event *e, core_actions *out)
 {
-    bool past;
-    member_state *w = scheduler_peers_worker(s, e->message.header, &past);
-    if (!w) {
-        answer_stranger(s, e, out, past);
+    member_state *w = scheduler_peers_worker(s, e->message.header);
+    if (!w) { /* a stranger (we are new, or it is) says HELLO first */
+        scheduler_answer(s, out, e->message.route, e->message.header, WIRE_INCARNATION, NULL);
         return;
     }
     Weft__Work *work =

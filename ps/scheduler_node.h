@@ -1,5 +1,5 @@
-/* scheduler_node.h - the scheduler: its protocol core with durable state, metrics and status endpoint.
- * Threads: one owner. */
+/* scheduler_node.h - the scheduler: its protocol core with durable state, metrics and status
+ * endpoint. Threads: one owner. */
 #pragma once
 
 #include "common/config.h"

@@ -27,18 +27,16 @@ static member_state *slot_of(scheduler *s, uint32_t role, uint32_t index)
 
 static bool is_past(const member_state *p, uint64_t incarnation)
 {
-    for (uint32_t i = 0; i < p->past_n && i < PAST_LIVES; i++) {
-        if (p->past[i] == incarnation) return true;
+    for (uint32_t i = 0; i < PAST_LIVES; i++) {
+        if (incarnation && p->past[i] == incarnation) return true;
     }
     return false;
 }
 
-member_state *scheduler_peers_worker(scheduler *s, const wire_header *h, bool *past)
+member_state *scheduler_peers_worker(scheduler *s, const wire_header *h)
 {
-    *past = false;
     if (h->role != WIRE_WORKER || h->index >= s->workers) return NULL;
     member_state *p = &s->worker[h->index];
-    *past = is_past(p, h->incarnation);
     return p->id.incarnation == h->incarnation ? p : NULL;
 }
 
@@ -60,9 +58,45 @@ static bool is_refused(scheduler *s, const wire_header *h, const Weft__Hello *he
              strcmp(hello->numerics, s->config.numerics) != 0)
         snprintf(why, CORE_TEXT_MAX, "numerics strict: %.100s, the job has %.100s", hello->numerics,
                  s->config.numerics);
-    else if (is_past(slot_of(s, h->role, h->index), h->incarnation))
-        snprintf(why, CORE_TEXT_MAX, "a newer %s-%u has taken over", role, h->index);
     return *why != 0;
+}
+
+static void forget_past(member_state *p, uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < PAST_LIVES; i++) {
+        if (p->past[i] == incarnation) p->past[i] = 0;
+    }
+    p->contested_us = 0;
+}
+
+/* A HELLO of a past life: a late copy of a dead one's, a process that was hung and has been
+ * replaced, or (messages overtake each other) the living one.  Incarnations have no order; but the
+ * dead are silent. True: it is taken back. */
+static bool takes_back(scheduler *s, member_state *p, const core_event *e, core_actions *out)
+{
+    static const char why[] = "a newer process has taken over this index";
+    const wire_header *h = e->message.header;
+    if (!p->contested_us || p->contested_by != h->incarnation) {
+        p->contested_us = e->now_us;
+        p->contested_by = h->incarnation;
+        return false;
+    }
+    if (p->seen_us > p->contested_us) { /* both speak: the newer one stays */
+        scheduler_answer(s, out, e->message.route, h, WIRE_INCARNATION,
+                         blob_copy(why, sizeof why - 1));
+        return false;
+    }
+    if (e->now_us - p->contested_us < CONTEST_US || h->term != s->term) return false;
+    forget_past(p, h->incarnation);
+    return true;
+}
+
+/* True if a HELLO of another life may be old news: one that is alive is displaced only by one that
+ * has had our answer (and so our term), which a dead one cannot have. */
+static bool must_confirm(const scheduler *s, const member_state *p, const wire_header *h)
+{
+    bool alive = p->id.incarnation && p->heard && !p->lost;
+    return alive && p->id.incarnation != h->incarnation && h->term != s->term;
 }
 
 /* A server that has been part of the job is gone: without checkpoints there is no way on. */
@@ -216,6 +250,12 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
         return;
     }
     member_state *p = slot_of(s, h->role, h->index);
+    bool past = is_past(p, h->incarnation);
+    if (past && !takes_back(s, p, e, out)) return;
+    if (!past && must_confirm(s, p, h)) {
+        answer_view(s, e, hello, out);
+        return;
+    }
     if (p->id.incarnation != h->incarnation) new_life(s, p, e, hello, out);
     scheduler_peers_seen(s, p, e->now_us, out);
     p->rss_bytes = hello->rss_bytes;

@@ -19,6 +19,7 @@ enum {
     STALLED_US = 30000000,
     WAITING_US = 1000000,
     TICK_US = 250000,
+    CONTEST_US = 3000000, /* a life that is silent so long gives way to an earlier one */
     GOODBYE_US = 3000000, /* how long the end waits for everybody to hear of it */
 };
 
@@ -57,6 +58,7 @@ typedef struct member_state {
     core_peer id; /* incarnation 0: never seen */
     uint64_t past[PAST_LIVES];
     uint32_t past_n;
+    uint64_t contested_us, contested_by; /* a past life that has been heard of since then */
     char address[CORE_TEXT_MAX];
     uint32_t pid;
     uint64_t rss_bytes, seen_us;
@@ -195,8 +197,8 @@ bool scheduler_leases_allowed(const scheduler *s);
 void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out);
 void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *out);
 void scheduler_peers_timer(scheduler *s, uint64_t now_us, core_actions *out);
-/* The worker in this life; NULL: it has not said HELLO, or is a past one (*past). */
-member_state *scheduler_peers_worker(scheduler *s, const wire_header *h, bool *past);
+/* The worker in this life; NULL: it has not said HELLO, or is a past one. */
+member_state *scheduler_peers_worker(scheduler *s, const wire_header *h);
 void scheduler_peers_seen(scheduler *s, member_state *p, uint64_t now_us, core_actions *out);
 
 /* scheduler_leases.c */

@@ -522,7 +522,7 @@ static void leave(shard *s, const core_event *e, core_actions *out)
 static uint64_t next_timer(const shard *s, uint64_t requests_us)
 {
     uint64_t at = requests_us;
-    if (!s->member.hello_open && s->member.hello_at_us < at) at = s->member.hello_at_us;
+    if (s->member.hello_at_us < at) at = s->member.hello_at_us;
     for (size_t i = 0; i < s->parked_n; i++) {
         if (s->parked[i].until_us < at) at = s->parked[i].until_us;
     }

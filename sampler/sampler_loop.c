@@ -366,8 +366,7 @@ uint64_t sampler_loop_step(sampler_loop *s, const core_event *e, core_actions *o
     leave(s, out);
     if (s->exited) return UINT64_MAX;
     uint64_t at = requests_timer(s->requests, e->now_us, out);
-    bool hello = !s->member.hello_open && s->member.hello_at_us < at;
-    return hello ? s->member.hello_at_us : at;
+    return s->member.hello_at_us < at ? s->member.hello_at_us : at;
 }
 
 void sampler_loop_note_rss(sampler_loop *s, uint64_t bytes)

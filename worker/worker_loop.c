@@ -17,7 +17,7 @@
 enum {
     WANTED_DEFAULT = 2,
     WORK_BUDGET_MS = 1000,
-    PULL_BUDGET_MS = 5000,
+    PULL_BUDGET_MS = 2000,
     RETRY_US = 100000,   /* before asking for work again after a slot was dropped */
     FAILED_US = 1000000, /* the same after an error of ours */
     LEAVE_US = 8000000,  /* SIGTERM: a slot that takes longer is given up */
@@ -806,13 +806,9 @@ static void on_work(worker_loop *w, const core_event *e, core_actions *out)
     if (h->status == WIRE_OK) {
         take_grants(w, e, out);
         if (!w->work_at_us) ask_for_work(w, e->now_us + (w->stopping ? RETRY_US : 0));
-    } else if (h->status == WIRE_INCARNATION) { /* a new scheduler: HELLO first */
+    } else { /* a scheduler that does not know us (yet): HELLO first */
         member_hello_soon(&w->member, e->now_us);
         ask_for_work(w, e->now_us + RETRY_US);
-    } else {
-        w->member.refused = true;
-        snprintf(w->member.why, sizeof w->member.why, "a newer worker-%u has taken over",
-                 w->config.index);
     }
 }
 
@@ -930,7 +926,7 @@ static void advance(worker_loop *w, uint64_t now_us, core_actions *out)
 
 static uint64_t next_timer(const worker_loop *w, uint64_t at)
 {
-    if (!w->member.hello_open && w->member.hello_at_us < at) at = w->member.hello_at_us;
+    if (w->member.hello_at_us < at) at = w->member.hello_at_us;
     if (w->member.joined && w->work_at_us && w->work_at_us < at) at = w->work_at_us;
     if (w->stopping && w->leave_by_us < at) at = w->leave_by_us;
     return at;
