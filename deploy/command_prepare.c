@@ -3,6 +3,7 @@
 #include "common/cli.h"
 #include "common/json.h"
 #include "common/manifest.h"
+#include "common/store_path.h"
 #include "deploy/progress_print.h"
 #include "sampler/prepare.h"
 
@@ -97,6 +98,7 @@ static err_code run(const cli_options *cli)
     progress p = {.report = progress_print, .context = &printer, .stop = &stop_signal};
     rc = prepare_run(c, &p, &folder, &stats);
     progress_printer_end(&printer);
+    if (rc == ERR_OK) rc = store_path_set(c, folder);
     if (rc == ERR_OK) rc = print_result(cli->json, folder, &stats);
     free(folder);
     config_free(c);

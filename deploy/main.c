@@ -1,5 +1,6 @@
 #include "deploy/command_config.h"
 #include "deploy/command_prepare.h"
+#include "deploy/command_replay.h"
 #include "deploy/command_synth.h"
 #include "deploy/command_table.h"
 #include "deploy/command_train.h"
@@ -8,6 +9,7 @@ static const command_entry commands[] = {
     {"train", command_train, true, "Prepare, train, evaluate and export, on this machine"},
     {"prepare", command_prepare, false, "Read the data and build the store"},
     {"synth", command_synth, false, "Write a generated catalogue with interactions"},
+    {"replay", command_replay, true, "Compute one slot alone and say what it holds"},
     {"config", command_config, false, "Check a configuration; print it or its schema"},
 };
 

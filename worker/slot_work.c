@@ -153,6 +153,8 @@ static err_code finish_gradient(slot_work *s, const task *t, slot_result *out, s
                   (!out->rows || reduce_all_finite(out->rows, row_floats));
     out->push.stage = t->name.stage;
     out->push.is_void = !finite;
+    out->loss = out->push.loss;
+    out->examples = out->push.examples;
     if (!finite) {
         out->push.examples = 0;
         out->push.loss = 0;

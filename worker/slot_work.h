@@ -15,6 +15,8 @@ typedef struct slot_result {
     uint64_t *keys;       /* owned */
     double *sums;         /* scores: per type {sum of the metric, users}; owned */
     uint32_t sums_n;
+    double loss; /* of a gradient, as computed: a void push has no loss and no examples */
+    uint64_t examples;
 } slot_result;
 
 void slot_result_fini(slot_result *r);

@@ -1,4 +1,4 @@
-/* replay.c - runs a fuzz target over files without libFuzzer: every file given, every prefix of it,
+/* replay_seeds.c - runs a fuzz target over files without libFuzzer: every file given, every prefix of it,
  * and a few thousand changed copies.  Proves that what was found once stays fixed. */
 #include "common/mem.h"
 #include "common/rng.h"
