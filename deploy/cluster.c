@@ -170,7 +170,7 @@ err_code cluster_open(const cluster_options *o, cluster **out)
 
 static void remove_sockets(const cluster *c)
 {
-    static const char *const roles[] = {"scheduler", "server", "sampler"};
+    static const char *const roles[] = {"scheduler", "ps", "sampler"};
     for (uint32_t r = 0; r < 3; r++) {
         uint32_t n = r == 1 ? c->config->cluster.servers : c->config->cluster.samplers;
         char *path = r ? NULL : files_join(c->run_dir, "scheduler.sock");
