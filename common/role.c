@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <netdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,8 +113,8 @@ static const struct argp_option option_list[] = {
     {"scheduler", 's', "ADDRESS", 0, "Where the scheduler is (workers need nothing else)", 0},
     {0}};
 static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
-static const struct argp role_argp = {option_list, parse_option, NULL,
-                                      "Runs one process of a weft cluster.", children, NULL, NULL};
+static const struct argp role_argp = {
+    option_list, parse_option, NULL, "Runs one process of a weft cluster.", children, NULL, NULL};
 
 /* SLURM_PROCID, or the digits at the end of the host name (ps-3). */
 static bool index_auto(uint32_t *out)
@@ -149,23 +150,34 @@ static bool parse_index(const role_options *o, uint32_t *out)
 
 /* ---- The job ---- */
 
+/* ERR_STOPPED: SIGTERM or SIGINT waits at the shell's descriptor. */
+static err_code not_signalled(void *context)
+{
+    (void)context;
+    sigset_t pending;
+    sigpending(&pending);
+    bool stop = sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+    return stop ? ERR_STOPPED : ERR_OK;
+}
+
 static err_code fetch_job(role_start *r)
 {
     zmq_client *client;
-    core_peer self = {.role = r->self.role, .index = r->self.index,
-                      .incarnation = r->self.incarnation};
+    core_peer self = {
+        .role = r->self.role, .index = r->self.index, .incarnation = r->self.incarnation};
     err_code rc = zmq_client_open(self, &client);
     wire_header request = wire_request(WIRE_CONFIG), answer = {0};
     while (rc == ERR_OK) {
         blob *body = NULL;
-        rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TIMEOUT_MS, NULL, &answer,
-                             &body);
+        rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TIMEOUT_MS, not_signalled,
+                             NULL, &answer, &body);
         if (rc == ERR_OK && answer.status == WIRE_OK) {
             rc = job_decode(body, &r->job);
             blob_unref(body);
             break;
         }
         blob_unref(body);
+        if (rc == ERR_STOPPED) break;
         if (rc != ERR_OK) {
             log_error("no_scheduler", "address=\"%s\" reason=%s", r->scheduler, err_name(rc));
             break;
@@ -204,7 +216,7 @@ static err_code open_shell(role_start *r)
     return ERR_OK;
 }
 
-int role_begin(uint32_t role, int argc, char **argv, role_start *r)
+bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
 {
     *r = (role_start){.self = {.role = role, .incarnation = process_incarnation()}};
     role_options o = {.is_worker = role == WIRE_WORKER};
@@ -230,7 +242,8 @@ int role_begin(uint32_t role, int argc, char **argv, role_start *r)
     if (rc == ERR_OK) rc = fetch_job(r);
     if (rc == ERR_OK) rc = check_plan(r);
     cli_options_fini(&o.common);
-    return err_exit(rc);
+    *code = rc == ERR_STOPPED ? 0 : err_exit(rc);
+    return rc == ERR_OK;
 }
 
 int role_run(role_start *r, const core_host *host)

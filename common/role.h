@@ -11,8 +11,6 @@
 #include "common/job.h"
 #include "common/zmq_shell.h"
 
-enum { ROLE_INDEX_AUTO = 0xffffffff };
-
 typedef struct role_start {
     core_peer self;
     config *config;                    /* owned; NULL for a worker that has only an address */
@@ -31,8 +29,9 @@ MUST_USE err_code role_bind_endpoint(const config *c, core_peer self, char out[C
 
 /* Parses -c, --set, --index N|auto and, for workers, --scheduler; chooses the numerics (the program may
  * be executed again); opens the shell; fetches the job from the scheduler and compares its plan with our
- * configuration's.  Returns an exit code, 0: go on.  role_finish frees what *r has in any case. */
-int role_begin(uint32_t role, int argc, char **argv, role_start *r);
+ * configuration's.  False: the process ends with *code, 0 where SIGTERM or SIGINT came meanwhile.
+ * role_finish frees what *r has in any case. */
+bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code);
 /* Runs the core and logs how it ended.  Returns the exit code. */
 int role_run(role_start *r, const core_host *host);
 void role_finish(role_start *r);

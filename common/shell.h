@@ -28,6 +28,8 @@ typedef struct core_host {
     void (*event)(void *user, const char *name, core_peer who, const char *why);
     /* Called about every SHELL_IDLE_MS: publish status. */
     void (*idle)(void *user, uint64_t now_us);
+    /* The core has exited: ends threads, nothing is posted after it. */
+    void (*stop)(void *user);
 } core_host;
 
 enum { SHELL_IDLE_MS = 200 };

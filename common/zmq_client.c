@@ -84,8 +84,8 @@ static bool take_answer(void *socket, uint64_t tag, wire_header *answer, blob **
 }
 
 err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request, blob *body,
-                         uint32_t timeout_ms, const atomic_int *stop, wire_header *answer,
-                         blob **answer_body)
+                         uint32_t timeout_ms, zmq_client_check *check, void *context,
+                         wire_header *answer, blob **answer_body)
 {
     void *socket = socket_of(c, endpoint);
     if (!socket) return ERR_IO;
@@ -97,7 +97,8 @@ err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header 
     h.body_bytes = blob_size(body);
     uint64_t now = clock_now_us(), end = now + (uint64_t)timeout_ms * 1000u, resend = now;
     for (; now < end; now = clock_now_us()) {
-        if (stop && atomic_load(stop)) return ERR_STOPPED;
+        err_code rc = check ? check(context) : ERR_OK;
+        if (rc != ERR_OK) return rc;
         if (now >= resend) {
             (void)zmq_frames_send(socket, 0, &h, body); /* Not sent: again in a moment. */
             resend = now + RESEND_US;

@@ -4,17 +4,19 @@
 
 #include "common/core.h"
 
-#include <stdatomic.h>
-
 typedef struct zmq_client zmq_client;
+
+/* Asked again and again while a call waits: another code than ERR_OK ends the call with it. */
+typedef err_code zmq_client_check(void *context);
 
 /* `self`: who asks.  ERR_IO.  *out owned: zmq_client_close. */
 MUST_USE err_code zmq_client_open(core_peer self, zmq_client **out);
 void zmq_client_close(zmq_client *c); /* accepts NULL */
 
 /* Sends `request` (and `body`, borrowed, may be NULL) to `endpoint` and waits for the answer, sending
- * again every 2 s, for at most timeout_ms; *stop (may be NULL) ends the wait.  ERR_CLOSED: no answer;
- * ERR_STOPPED; ERR_IO.  *answer is set on ERR_OK, and *answer_body: owned, NULL if empty. */
+ * again every 2 s, for at most timeout_ms.  ERR_CLOSED: no answer; ERR_IO; and what `check` (called
+ * about every 50 ms with `context`; NULL: none) says.  *answer is set on ERR_OK, and *answer_body:
+ * owned, NULL if empty. */
 MUST_USE err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request,
-                                  blob *body, uint32_t timeout_ms, const atomic_int *stop,
-                                  wire_header *answer, blob **answer_body);
+                                  blob *body, uint32_t timeout_ms, zmq_client_check *check,
+                                  void *context, wire_header *answer, blob **answer_body);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -34,6 +35,8 @@ typedef struct posted {
 
 struct zmq_shell {
     void *context, *router;
+    char *path; /* of an ipc:// socket; NULL: none */
+    ino_t inode;
     dealer *dealers;
     size_t dealers_n, dealers_cap;
     zmq_pollitem_t *items;
@@ -60,6 +63,22 @@ static err_code open_signals(int *fd)
     return *fd < 0 ? ERR_IO : ERR_OK;
 }
 
+/* Remembers the file of a bound ipc:// socket: libzmq leaves it behind. */
+static void note_path(zmq_shell *s, const char *bound)
+{
+    struct stat st;
+    if (strncmp(bound, "ipc://", 6) != 0 || stat(bound + 6, &st) != 0) return;
+    s->path = xstrdup(bound + 6);
+    s->inode = st.st_ino;
+}
+
+/* Unless another process has bound the name meanwhile. */
+static void remove_path(const zmq_shell *s)
+{
+    struct stat st;
+    if (s->path && stat(s->path, &st) == 0 && st.st_ino == s->inode) unlink(s->path);
+}
+
 err_code zmq_shell_open(const char *endpoint, zmq_shell **out, char *bound)
 {
     zmq_shell *s = xcalloc(1, sizeof *s);
@@ -76,6 +95,7 @@ err_code zmq_shell_open(const char *endpoint, zmq_shell **out, char *bound)
         if (!s->router || zmq_bind(s->router, endpoint) != 0) goto fail;
         size_t size = CORE_TEXT_MAX;
         if (zmq_getsockopt(s->router, ZMQ_LAST_ENDPOINT, bound, &size) != 0) goto fail;
+        note_path(s, bound);
     }
     *out = s;
     return ERR_OK;
@@ -93,11 +113,13 @@ void zmq_shell_close(zmq_shell *s)
         zmq_close(s->dealers[i].socket);
         free(s->dealers[i].address);
     }
+    remove_path(s);
     if (s->router) zmq_close(s->router);
     if (s->context) zmq_ctx_term(s->context);
     if (s->signals >= 0) close(s->signals);
     if (s->wake >= 0) close(s->wake);
     pthread_mutex_destroy(&s->lock);
+    free(s->path);
     free(s->dealers);
     free(s->items);
     free(s->results);
@@ -126,8 +148,8 @@ static dealer *find_dealer(zmq_shell *s, core_peer peer)
     return NULL;
 }
 
-/* Connects to a peer, or again where its address or incarnation is new: what was queued for the old life
- * is dropped with the old socket. */
+/* Connects to a peer, or again where its address or incarnation is new: what was queued for the old
+ * life is dropped with the old socket. */
 static void connect_peer(zmq_shell *s, core_peer peer, const char *address)
 {
     dealer *d = find_dealer(s, peer);
@@ -211,7 +233,7 @@ static void step_results(zmq_shell *s, const core_host *host, core_actions *acti
         s->results_n = s->results_cap = 0;
         pthread_mutex_unlock(&s->lock);
         if (!n) return;
-        for (size_t i = 0; i < n && !s->exited; i++) {
+        for (size_t i = 0; i < n; i++) { /* After an exit the core ignores them. */
             core_event e = {.type = CORE_RESULT, .now_us = clock_now_us()};
             e.result.token = results[i].token;
             e.result.status = results[i].status;
@@ -234,7 +256,8 @@ static void step_socket(zmq_shell *s, const core_host *host, void *socket, bool 
         int got = zmq_frames_receive(socket, is_router, &r);
         if (got == ZMQ_FRAMES_NONE) return;
         if (got == ZMQ_FRAMES_MALFORMED) {
-            if (s->dropped++ % 1000 == 0) log_warn("malformed_message", "total=%" PRIu64, s->dropped);
+            if (s->dropped++ % 1000 == 0)
+                log_warn("malformed_message", "total=%" PRIu64, s->dropped);
             continue;
         }
         core_event e = {.type = CORE_MESSAGE, .now_us = clock_now_us()};
@@ -256,8 +279,7 @@ static void fill_items(zmq_shell *s)
     s->items[2] = (zmq_pollitem_t){.socket = s->router, .events = ZMQ_POLLIN};
     if (!s->router) s->items[2].fd = s->wake;
     for (size_t i = 0; i < s->dealers_n; i++) {
-        s->items[3 + i] =
-            (zmq_pollitem_t){.socket = s->dealers[i].socket, .events = ZMQ_POLLIN};
+        s->items[3 + i] = (zmq_pollitem_t){.socket = s->dealers[i].socket, .events = ZMQ_POLLIN};
     }
 }
 
@@ -272,8 +294,9 @@ static long wait_ms(const zmq_shell *s, uint64_t idle_us)
 static bool step_signals(zmq_shell *s, const core_host *host, core_actions *actions, int *seen)
 {
     struct signalfd_siginfo info;
-    while (read(s->signals, &info, sizeof info) == sizeof info) {
+    while (!s->exited && read(s->signals, &info, sizeof info) == sizeof info) {
         if ((*seen)++ > 0) {
+            snprintf(s->why, sizeof s->why, "signal %" PRIu32 " again", info.ssi_signo);
             s->exit_code = 128 + (int)info.ssi_signo;
             return true;
         }
@@ -289,6 +312,16 @@ static void drain_wake(const zmq_shell *s)
     }
 }
 
+/* Ends the threads of the host and frees what they still posted. */
+static void stop_host(zmq_shell *s, const core_host *host)
+{
+    alarm(ZMQ_SHELL_EXIT_S);
+    if (host->stop) host->stop(host->user);
+    for (size_t i = 0; host->done && i < s->results_n; i++)
+        host->done(host->user, s->results[i].token, s->results[i].detail);
+    s->results_n = 0;
+}
+
 int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
 {
     core_actions actions;
@@ -300,7 +333,11 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
         fill_items(s);
         size_t n = s->dealers_n + 3;
         int rc = zmq_poll(s->items, (int)n, wait_ms(s, idle_us));
-        if (rc < 0 && zmq_errno() != EINTR) break;
+        if (rc < 0 && zmq_errno() != EINTR) {
+            snprintf(s->why, sizeof s->why, "zmq_poll: %s", zmq_strerror(zmq_errno()));
+            s->exit_code = 1;
+            break;
+        }
         if (step_signals(s, host, &actions, &signals_seen)) break;
         drain_wake(s);
         step_results(s, host, &actions);
@@ -316,6 +353,7 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
         }
     }
     core_actions_fini(&actions);
+    stop_host(s, host);
     memcpy(why, s->why, CORE_TEXT_MAX);
     return s->exit_code;
 }

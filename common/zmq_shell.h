@@ -10,11 +10,15 @@
 
 typedef struct zmq_shell zmq_shell;
 
+/* From the end of the core on the process has so many seconds to free what it has, or SIGALRM ends it: a
+ * computation nobody waits for must not keep it. */
+enum { ZMQ_SHELL_EXIT_S = 3 };
+
 /* `endpoint` to bind ("ipc://ps-0.sock", "tcp://127.0.0.1:*"), NULL: none.  bound[CORE_TEXT_MAX] is the
  * actual one.  Blocks SIGTERM and SIGINT in this thread and takes them through a descriptor: call before
  * other threads start.  ERR_IO: cannot bind (logged).  *out owned: zmq_shell_close. */
 MUST_USE err_code zmq_shell_open(const char *endpoint, zmq_shell **out, char *bound);
-void zmq_shell_close(zmq_shell *s); /* accepts NULL */
+void zmq_shell_close(zmq_shell *s); /* accepts NULL; removes the file of an ipc:// socket */
 
 /* The shell's side of shell_post; any thread. */
 void zmq_shell_post(void *shell, uint64_t token, err_code status, const void *detail);

@@ -1,25 +1,24 @@
 /* cluster.h - the processes (or in-process cores) of one `weft train`, as its driver sees them.
  *
- * The scheduler is there from the start, so that the status endpoint shows preparation too; servers,
- * samplers and workers come when the store is prepared.  A worker or sampler that dies is started again;
- * a server that dies ends the job.  Threads: one owner. */
+ * A thin choice between cluster_processes.h and cluster_nodes.h.  Opening changes the current
+ * folder to work_dir/run, where the sockets are.  Threads: one owner. */
 #pragma once
 
+#include "common/core.h"
 #include "common/job.h"
-#include "common/wire.h"
 
 #include <stdatomic.h>
 
 typedef struct cluster cluster;
 
 typedef struct cluster_options {
-    const config *config;  /* borrowed until cluster_close */
+    const config *config; /* borrowed until cluster_close */
     bool in_process, fresh;
     const atomic_int *stop; /* not 0: end with ERR_STOPPED soon */
 } cluster_options;
 
-/* ERR_IO (logged): the scheduler does not start; ERR_LIMIT (printed): another `weft train` is at work in
- * this work_dir.  *out owned: cluster_close. */
+/* ERR_IO (logged): the scheduler does not start; ERR_LIMIT (printed): another `weft train` is at
+ * work in this work_dir.  *out owned: cluster_close. */
 MUST_USE err_code cluster_open(const cluster_options *o, cluster **out);
 /* Ends every process that is left and removes sockets. */
 void cluster_close(cluster *c); /* accepts NULL */
@@ -39,11 +38,11 @@ MUST_USE err_code cluster_progress(cluster *c, uint32_t stage, uint64_t done, ui
 /* The job is done: everybody exits; waits until they have. */
 MUST_USE err_code cluster_finish(cluster *c);
 
-/* Rows of a finished stage's table: keys [n] any order, out [n, dim] overwritten.  And the flat dense
- * parameters of a stage: out [floats].  ERR_CLOSED, ERR_STOPPED, ERR_NOT_FOUND (logged). */
-MUST_USE err_code cluster_rows(cluster *c, uint32_t stage, uint32_t table, uint32_t dim,
-                               const uint64_t *keys, size_t n, float *out);
-MUST_USE err_code cluster_dense(cluster *c, uint32_t stage, float *out, size_t floats);
+/* Asks a process of the job: the scheduler (address NULL), or a server at `address` of the status.
+ * `body` is borrowed, may be NULL.  On ERR_OK *answer is set and *answer_body: owned, NULL if
+ * empty. ERR_CLOSED (printed or logged): no answer, or the job cannot go on; ERR_STOPPED. */
+MUST_USE err_code cluster_call(cluster *c, core_peer to, const char *address, const wire_header *h,
+                               blob *body, wire_header *answer, blob **answer_body);
 
 /* For run.json. */
 typedef struct cluster_facts {

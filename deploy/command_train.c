@@ -102,5 +102,5 @@ int command_train(int argc, char **argv)
     free(words);
     free(out);
     cli_options_fini(&o.common);
-    return number ? EXIT_SIGNAL + number : err_exit(rc);
+    return rc == ERR_STOPPED && number ? EXIT_SIGNAL + number : err_exit(rc);
 }

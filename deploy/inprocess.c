@@ -2,13 +2,12 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "common/panic.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { HOSTS_MAX = 256, DRIVER_ROUTE = 1 << 20 };
+enum { DRIVER_ROUTE = 1 << 20 };
 
 typedef struct host {
     core_host host;
@@ -31,7 +30,8 @@ typedef struct queued {
 } queued;
 
 struct inprocess {
-    host *hosts[HOSTS_MAX];
+    host **hosts; /* each stays where it is: results are posted to it */
+    size_t hosts_cap;
     uint32_t n;
     queued *queue;
     size_t first, len, cap; /* queue[first .. len) */
@@ -57,6 +57,7 @@ void inprocess_free(inprocess *p)
     }
     blob_unref(p->answer_body);
     for (uint32_t i = 0; i < p->n; i++) free(p->hosts[i]);
+    free(p->hosts);
     free(p->queue);
     free(p);
 }
@@ -143,7 +144,7 @@ static void step(inprocess *p, uint32_t at, const core_event *e)
 
 void inprocess_add(inprocess *p, const core_host *new_host)
 {
-    ASSERT(p->n < HOSTS_MAX);
+    grow(&p->hosts, &p->hosts_cap, p->n + 1, sizeof *p->hosts);
     host *h = xcalloc(1, sizeof *h);
     h->host = *new_host;
     h->owner = p;

@@ -41,7 +41,9 @@ static _Noreturn void become(const char *path, char *const *argv, int log, pid_t
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGINT, SIG_IGN); /* Ctrl-C goes to the whole group; the parent stops us in order. */
+    /* A group of its own: Ctrl-C is for the parent, which stops us in order; and the kernel ends a
+     * paused group whose parent has died. */
+    setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(1); /* The parent died before prctl. */
     int null = open("/dev/null", O_RDONLY);
@@ -50,6 +52,14 @@ static _Noreturn void become(const char *path, char *const *argv, int log, pid_t
     dup2(log, 2);
     execv(path, argv);
     _exit(127);
+}
+
+static bool has_started(const supervisor *s, const char *name)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (strcmp(s->children[i].name, name) == 0) return true;
+    }
+    return false;
 }
 
 err_code supervisor_start(supervisor *s, const char *name, const char *program,
@@ -63,7 +73,8 @@ err_code supervisor_start(supervisor *s, const char *name, const char *program,
     full[0] = path;
     memcpy(full + 1, argv, n * sizeof *full);
     err_code rc = ERR_IO;
-    int log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fresh = has_started(s, name) ? 0 : O_TRUNC; /* The log of an earlier life is kept. */
+    int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | fresh, 0644);
     if (log < 0 || access(path, X_OK) != 0) {
         log_error("start_failed", "name=%s program=\"%s\" log=\"%s\" reason=\"%s\"", name, path,
                   log_path, strerror(errno));

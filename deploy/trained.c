@@ -2,6 +2,7 @@
 
 #include "common/mem.h"
 #include "common/table_id.h"
+#include "deploy/cluster_tables.h"
 
 #include <stdlib.h>
 
@@ -18,21 +19,21 @@ void trained_fini(trained *t)
     *t = (trained){0};
 }
 
-static err_code rows(cluster *c, const job *j, uint32_t stage, uint32_t table, const uint64_t *keys,
+static err_code rows(cluster_tables *c, const job *j, uint32_t stage, uint32_t table, const uint64_t *keys,
                      size_t n, float **out)
 {
     uint32_t dim = table_dim(j->config, table);
     *out = try_malloc(n * dim, sizeof **out);
-    return *out ? cluster_rows(c, stage, table, dim, keys, n, *out) : ERR_NO_MEMORY;
+    return *out ? cluster_tables_rows(c, stage, table, dim, keys, n, *out) : ERR_NO_MEMORY;
 }
 
-static err_code dense(cluster *c, const model_spec *s, float **out)
+static err_code dense(cluster_tables *c, const model_spec *s, float **out)
 {
     *out = try_malloc(s->values, sizeof **out);
-    return *out ? cluster_dense(c, s->stage, *out, s->values) : ERR_NO_MEMORY;
+    return *out ? cluster_tables_dense(c, s->stage, *out, s->values) : ERR_NO_MEMORY;
 }
 
-static err_code read_towers(cluster *c, const job *j, const dataset *d, const uint64_t *user_keys,
+static err_code read_towers(cluster_tables *c, const job *j, const dataset *d, const uint64_t *user_keys,
                             trained *t)
 {
     err_code rc = rows(c, j, STAGE_VECTORS, TABLE_ITEM_VECTORS, d->item_key, d->items, &t->item_vectors);
@@ -49,7 +50,7 @@ static err_code read_towers(cluster *c, const job *j, const dataset *d, const ui
     return rc;
 }
 
-err_code trained_read(cluster *c, const job *j, const dataset *d, trained *t)
+err_code trained_read(cluster *owner, const job *j, const dataset *d, trained *t)
 {
     *t = (trained){.z_dim = table_dim(j->config, TABLE_Z),
                    .vector_dim = table_dim(j->config, TABLE_ITEM_VECTORS),
@@ -57,10 +58,13 @@ err_code trained_read(cluster *c, const job *j, const dataset *d, trained *t)
     uint64_t *user_keys = try_malloc(d->users, sizeof *user_keys);
     if (!user_keys) return ERR_NO_MEMORY;
     for (uint32_t u = 0; u < d->users; u++) user_keys[u] = d->user_number[u];
-    err_code rc = rows(c, j, STAGE_EMBED, TABLE_Z, d->item_key, d->items, &t->z);
+    cluster_tables *c = NULL;
+    err_code rc = cluster_tables_open(owner, j->config, &c);
+    if (rc == ERR_OK) rc = rows(c, j, STAGE_EMBED, TABLE_Z, d->item_key, d->items, &t->z);
     if (rc == ERR_OK) rc = read_towers(c, j, d, user_keys, t);
     if (rc == ERR_OK) rc = dense(c, j->hgnn, &t->hgnn);
     if (rc == ERR_OK) rc = dense(c, j->two_tower, &t->two_tower);
+    cluster_tables_close(c);
     free(user_keys);
     return rc;
 }

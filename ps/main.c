@@ -5,8 +5,8 @@
 int main(int argc, char **argv)
 {
     role_start r;
-    int code = role_begin(WIRE_SERVER, argc, argv, &r);
-    if (code == 0) {
+    int code;
+    if (role_begin(WIRE_SERVER, argc, argv, &r, &code)) {
         server_node *n = server_node_new(r.job, r.self, r.address);
         core_host host = server_node_host(n);
         code = role_run(&r, &host);

@@ -8,8 +8,8 @@
 int main(int argc, char **argv)
 {
     role_start r;
-    int code = role_begin(WIRE_SAMPLER, argc, argv, &r);
-    if (code == 0) {
+    int code;
+    if (role_begin(WIRE_SAMPLER, argc, argv, &r, &code)) {
         char *folder = NULL;
         sampler_node *n = NULL;
         err_code rc = store_path_get(r.config, &folder);

@@ -5,8 +5,8 @@
 int main(int argc, char **argv)
 {
     role_start r;
-    int code = role_begin(WIRE_WORKER, argc, argv, &r);
-    if (code == 0) {
+    int code;
+    if (role_begin(WIRE_WORKER, argc, argv, &r, &code)) {
         uint32_t threads = r.job->config->cluster.threads;
         worker_node *n = worker_node_new(r.job, r.self, "", threads ? threads : 1);
         core_host host = worker_node_host(n);

@@ -20,7 +20,7 @@ enum {
     PULL_BUDGET_MS = 2000,
     RETRY_US = 100000,   /* before asking for work again after a slot was dropped */
     FAILED_US = 1000000, /* the same after an error of ours */
-    LEAVE_US = 8000000,  /* SIGTERM: a slot that takes longer is given up */
+    LEAVE_US = 6000000,  /* SIGTERM: a slot that takes longer is given up */
     FAILURES_MAX = 3,    /* in a row, then we exit */
     DENSE_MAX = 16,
 };

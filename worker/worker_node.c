@@ -71,6 +71,12 @@ static void idle(void *user, uint64_t now_us)
     worker_loop_note_rss(n->loop, process_rss_bytes());
 }
 
+static void stop(void *user)
+{
+    worker_node *n = user;
+    engine_stop(n->engine);
+}
+
 core_host worker_node_host(worker_node *n)
 {
     return (core_host){.self = n->self,
@@ -79,5 +85,6 @@ core_host worker_node_host(worker_node *n)
                        .user = n,
                        .compute = compute,
                        .done = engine_done,
-                       .idle = idle};
+                       .idle = idle,
+                       .stop = stop};
 }

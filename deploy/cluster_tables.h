@@ -1,0 +1,19 @@
+/* cluster_tables.h - reads finished tables of a job from its servers.  Threads: one owner. */
+#pragma once
+
+#include "deploy/cluster.h"
+
+typedef struct cluster_tables cluster_tables;
+
+/* Learns from the status where the servers are.  Borrows `c` and `f` until cluster_tables_close.
+ * ERR_CLOSED (logged): the status is incomplete.  *out owned: cluster_tables_close. */
+MUST_USE err_code cluster_tables_open(cluster *c, const config *f, cluster_tables **out);
+void cluster_tables_close(cluster_tables *t); /* accepts NULL */
+
+/* Rows of a finished stage's table: keys [n] any order, out [n, dim] overwritten.  ERR_NOT_FOUND
+ * (logged): the table is not there; and what cluster_call returns. */
+MUST_USE err_code cluster_tables_rows(cluster_tables *t, uint32_t stage, uint32_t table,
+                                      uint32_t dim, const uint64_t *keys, size_t n, float *out);
+/* The flat dense parameters of a stage: out [floats] overwritten.  Errors as above. */
+MUST_USE err_code cluster_tables_dense(cluster_tables *t, uint32_t stage, float *out,
+                                       size_t floats);
