@@ -1,6 +1,8 @@
 #include "deploy/command_config.h"
 #include "deploy/command_prepare.h"
+#include "deploy/command_recommend.h"
 #include "deploy/command_replay.h"
+#include "deploy/command_similar.h"
 #include "deploy/command_synth.h"
 #include "deploy/command_table.h"
 #include "deploy/command_train.h"
@@ -9,6 +11,8 @@ static const command_entry commands[] = {
     {"train", command_train, true, "Prepare, train, evaluate and export, on this machine"},
     {"prepare", command_prepare, false, "Read the data and build the store"},
     {"synth", command_synth, false, "Write a generated catalogue with interactions"},
+    {"recommend", command_recommend, false, "Items for a user, from a result"},
+    {"similar", command_similar, false, "Items near an item, from a result"},
     {"replay", command_replay, true, "Compute one slot alone and say what it holds"},
     {"config", command_config, false, "Check a configuration; print it or its schema"},
 };
