@@ -4,6 +4,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/panic.h"
 
 #include <errno.h>
 #include <lmdb.h>
@@ -23,6 +24,8 @@ struct metrics_log {
     core_metric *earlier;
     size_t earlier_n, earlier_cap;
     uint64_t next; /* index of the next metric whose lines are not written yet */
+    char *path;    /* of metrics.jsonl */
+    bool restarted; /* its lines are not those of `earlier` yet */
 };
 
 static err_code failed(const char *what, int rc)
@@ -122,8 +125,9 @@ err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
             rc = ERR_IO;
         }
     }
+    m->path = metrics;
+    m->restarted = m->earlier_n > 0;
     free(db);
-    free(metrics);
     free(steps);
     if (rc != ERR_OK) {
         metrics_log_close(m);
@@ -139,6 +143,7 @@ void metrics_log_close(metrics_log *m)
     if (m->metrics) fclose(m->metrics);
     if (m->steps) fclose(m->steps);
     if (m->env) mdb_env_close(m->env);
+    free(m->path);
     free(m->state);
     free(m->earlier);
     free(m);
@@ -161,15 +166,36 @@ err_code metrics_log_persist(metrics_log *m, const void *bytes, size_t size)
     return sync ? failed("sync", sync) : ERR_OK;
 }
 
+static char *write_line(metrics_log *m, const job *j, const core_metric *metric)
+{
+    if (metric->kind == METRIC_PUT) return NULL; /* Not a line of metrics.jsonl. */
+    char *line = metrics_log_line(j, metric);
+    fputs(line, m->metrics);
+    return line;
+}
+
+/* An earlier life may have ended between storing a metric and writing its line, or lost stored
+ * metrics whose lines are there: the lines are written anew from what is stored. */
+static void write_earlier(metrics_log *m, const job *j)
+{
+    m->restarted = false;
+    FILE *again = freopen(m->path, "we", m->metrics);
+    m->metrics = again;
+    if (!again) {
+        log_error("open_failed", "path=\"%s\" reason=\"%s\"", m->path, strerror(errno));
+        return;
+    }
+    for (size_t i = 0; i < m->earlier_n; i++) free(write_line(m, j, &m->earlier[i]));
+}
+
 void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, double seconds)
 {
     uint8_t key[9];
     if (put(m, metric_key(key, metric->index), metric, sizeof *metric) != ERR_OK) return;
-    if (metric->index < m->next) return; /* A restarted core says again what it said. */
+    if (m->restarted) write_earlier(m, j);
+    if (metric->index < m->next || !m->metrics) return; /* A restarted core repeats itself. */
     m->next = metric->index + 1;
-    if (metric->kind == METRIC_PUT) return;
-    char *line = metrics_log_line(j, metric);
-    fputs(line, m->metrics);
+    char *line = write_line(m, j, metric);
     fflush(m->metrics);
     if (metric->kind == METRIC_STEP) {
         fprintf(m->steps, "%.*s,\"seconds\":%.6f}\n", (int)strlen(line) - 2, line, seconds);
@@ -231,6 +257,7 @@ static void stage_fields(json_writer *w, const job *j, const core_metric *m)
 char *metrics_log_line(const job *j, const core_metric *m)
 {
     static const char *const kinds[] = {"", "step", "valid", "stage"};
+    ASSERT(m->kind >= METRIC_STEP && m->kind <= METRIC_STAGE);
     bytes_writer b;
     json_writer w;
     bytes_writer_init(&b);

@@ -18,8 +18,9 @@ void metrics_log_close(metrics_log *m); /* accepts NULL */
 /* What earlier lives made durable, borrowed until the next persist or close. */
 scheduler_durable metrics_log_durable(const metrics_log *m);
 MUST_USE err_code metrics_log_persist(metrics_log *m, const void *bytes, size_t size);
-/* Stores and writes one metric; its lines need the job (lr, type names). */
+/* Stores and writes one metric; its lines need the job (lr, type names).  The first after a restart
+ * writes metrics.jsonl anew from what is stored. */
 void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, double seconds);
 
-/* One line of metrics.jsonl, with its line feed, owned. */
+/* One line of metrics.jsonl, with its line feed, owned.  Not of METRIC_PUT, which has none. */
 char *metrics_log_line(const job *j, const core_metric *metric);
