@@ -163,7 +163,6 @@ enum {
     CORE_RULE_ALL_ACKS = 1 << 12,      /* DONE only when all servers have acknowledged */
     CORE_RULE_ALL_SLOTS = 1 << 13,     /* COMMIT only when all slots are DONE */
     CORE_RULE_ALL_SERVERS = 1 << 14,   /* the next step only when all servers have committed */
-    CORE_RULE_FREE_UNLISTED = 1 << 15, /* a lease that its worker does not list is freed */
     CORE_RULE_SECOND_HOLDER = 1 << 16, /* the oldest open slot goes to a second worker */
     CORE_RULE_VALID_BARRIER =
         1 << 17,                     /* no slot of t+1 before the decision of the validation at t */
@@ -172,7 +171,6 @@ enum {
     CORE_RULE_DURABLE = 1 << 20,     /* a generation is durable before it is announced */
     CORE_RULE_EXAMPLES = 1 << 21,    /* the sum is divided by the step's examples */
     CORE_RULE_READ_ONLY_PULL = 1 << 22, /* a pull creates no row */
-    CORE_RULE_STAGE_BARRIER = 1 << 23,  /* a stage's leases only when every server has its tables */
     CORE_RULE_GONE = 1 << 24,           /* a server past the version answers GONE */
     CORE_RULE_BEST = 1 << 25,           /* the best version is kept and adopted at the end */
 };

@@ -66,7 +66,7 @@ void member_hello(member *m, requests *r, uint64_t now_us, core_actions *out,
     free(numerics);
     free(address);
     m->hello_from_us = now_us;
-    m->hello_at_us = now_us + MEMBER_ANSWER_US;
+    m->hello_at_us = now_us + (m->joined ? MEMBER_ANSWER_US : MEMBER_JOIN_US);
 }
 
 static bool was_there(const member_peer *old, size_t n, const member_peer *p)

@@ -1,6 +1,7 @@
 /* member.h - the part of every role but the scheduler that belongs to a job: HELLO and the view.
  *
- * Pure; embedded in each core.  Says HELLO once a second (the heartbeat), keeps the newest view,
+ * Pure; embedded in each core.  Says HELLO once a second (the heartbeat; more often
+ * until it is answered), keeps the newest view,
  * the scheduler's term and the peers' addresses, and refuses answers and orders of a lower term. */
 #pragma once
 
@@ -12,6 +13,7 @@
 enum {
     MEMBER_HELLO_US = 1000000,
     MEMBER_ANSWER_US = 2000000,
+    MEMBER_JOIN_US = 300000,
     MEMBER_PEERS_MAX = 4096,
     MEMBER_PROTO_BYTES = 8 << 20
 };

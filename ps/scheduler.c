@@ -685,12 +685,10 @@ static void gathered(scheduler *s, uint64_t now_us, core_actions *out)
 
 static bool all_staged(const scheduler *s)
 {
-    bool barrier = core_rule(s->config.mutations, CORE_RULE_STAGE_BARRIER), any = false, all = true;
     for (uint32_t i = 0; i < s->config.servers; i++) {
-        all = all && s->server[i].staged;
-        any = any || s->server[i].staged;
+        if (!s->server[i].staged) return false;
     }
-    return barrier ? all : any;
+    return true;
 }
 
 static bool all_committed(const scheduler *s)

@@ -189,7 +189,8 @@ static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uin
 {
     uint64_t p95 = latency_quantile(&s->slot_us, 0.95);
     uint64_t old = 5 * p95 > OLD_LEASE_US ? 5 * p95 : OLD_LEASE_US;
-    uint64_t idle = 2 * p95 > IDLE_BACKUP_US ? 2 * p95 : IDLE_BACKUP_US;
+    uint64_t usual = 3 * latency_quantile(&s->slot_us, 0.5);
+    uint64_t idle = usual > IDLE_BACKUP_US ? usual : IDLE_BACKUP_US;
     uint64_t oldest = mine ? old : idle < old ? idle : old;
     slot_state *best = NULL;
     if (!core_rule(s->config.mutations, CORE_RULE_SECOND_HOLDER) || !w->wanted) return;
@@ -325,7 +326,7 @@ void scheduler_leases_work(scheduler *s, const core_event *e, core_actions *out)
     w->sequence = work->sequence;
     take_list(w, work);
     take_numbers(w, work, e->now_us);
-    if (!repeat && core_rule(s->config.mutations, CORE_RULE_FREE_UNLISTED)) {
+    if (!repeat) {
         free_unlisted(w, &s->cur);
         free_unlisted(w, &s->next);
     }

@@ -86,7 +86,7 @@ static bool takes_back(scheduler *s, member_state *p, const core_event *e, core_
                          blob_copy(why, sizeof why - 1));
         return false;
     }
-    if (e->now_us - p->contested_us < CONTEST_US || h->term != s->term) return false;
+    if (e->now_us - p->contested_us < CONTEST_US) return false;
     forget_past(p, h->incarnation);
     return true;
 }

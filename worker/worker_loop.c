@@ -719,6 +719,16 @@ static size_t list_leases(const worker_loop *w, Weft__Lease *x, Weft__Lease **li
     return n;
 }
 
+/* Busy with a slot that somebody else has finished: it may hang, and nothing else is computed now.
+ */
+static bool computes_in_vain(const worker_loop *w)
+{
+    for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
+        if (w->lease[i].state == LEASE_COMPUTING && w->lease[i].dropped) return true;
+    }
+    return false;
+}
+
 static void send_work(worker_loop *w, uint64_t now_us, core_actions *out)
 {
     Weft__Work work = WEFT__WORK__INIT;
@@ -728,7 +738,7 @@ static void send_work(worker_loop *w, uint64_t now_us, core_actions *out)
     work.sequence = ++w->sequence;
     work.held = list;
     work.n_held = list_leases(w, held, list);
-    work.wanted = w->stopping ? 0 : w->config.leases;
+    work.wanted = w->stopping || computes_in_vain(w) ? 0 : w->config.leases;
     work.leaving = w->stopping;
     work.state = activity(w);
     work.slots_done = w->stats.slots_done;
@@ -786,7 +796,8 @@ static void take_grants(worker_loop *w, const core_event *e, core_actions *out)
         proto_unpack(&w->arena, &weft__grants__descriptor, e->message.body, WIRE_CONTROL_MAX);
     if (!g || e->message.header->generation < w->generation) return;
     see_generation(w, e->message.header->generation, e->now_us, out);
-    for (size_t i = 0; i < g->n_drop; i++) {
+    bool fenced = core_rule(w->config.mutations, CORE_RULE_RESTAMP);
+    for (size_t i = 0; fenced && i < g->n_drop; i++) {
         lease *l = lease_like(w, g->drop[i]);
         if (!l) continue;
         if (l->state == LEASE_REPORTING) w->stats.slots_done++;

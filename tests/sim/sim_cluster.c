@@ -1,0 +1,989 @@
+#include "sim/sim_cluster.h"
+
+#include "common/hash.h"
+#include "common/mem.h"
+#include "common/panic.h"
+#include "proto/weft.pb-c.h"
+#include "sampler/sampler_loop.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NODES_MAX = 64, FAULTS = 10, LIVENESS_US = 900000000, STEP_MAX_US = 60000000 };
+enum { GHOST = WIRE_ROLES }; /* a scheduler that everybody believes dead */
+
+typedef struct sim_event {
+    uint64_t at_us, serial;
+    enum { E_MESSAGE, E_TIMER, E_RESULT, E_START, E_FAULT, E_PERSISTED } type;
+    uint32_t node;
+    uint64_t life; /* of the node it is for; 0: whoever lives there */
+    uint64_t route;
+    wire_header header;
+    blob *body;
+    uint64_t token;
+    struct sim_work *work;
+} sim_event;
+
+/* What a worker's COMPUTE gave. */
+typedef struct sim_work {
+    bool is_digest;
+    worker_digest digest;
+    worker_need need[SIM_NEEDS_MAX];
+    worker_output output;
+    blob *body[SERVERS_MAX];
+    double sums[SIM_SUMS];
+} sim_work;
+
+typedef struct sim_node {
+    uint32_t role, index;
+    uint64_t life; /* incarnation; 0: down */
+    void *core;
+    uint64_t paused_until_us, timer_us, timer_serial;
+    uint32_t slowness;            /* of a worker's computing */
+    uint32_t generation, version; /* servers: last seen */
+} sim_node;
+
+typedef struct sim {
+    sim_options o;
+    const sim_oracle *oracle;
+    uint64_t random, now_us, serial, lives;
+    sim_event *heap;
+    size_t heap_n, heap_cap;
+    sim_node node[NODES_MAX];
+    uint32_t nodes, first_server, first_sampler, first_worker, ghost;
+    uint32_t servers, samplers, workers;
+    core_actions actions;
+    /* the scheduler's disk */
+    uint8_t durable[64];
+    size_t durable_bytes;
+    core_metric *metric;
+    size_t metrics, metrics_cap;
+    uint32_t durable_generation;
+    uint32_t announced_term;
+    scheduler_config scheduler_config;
+    uint32_t faults;
+    bool ended;
+    sim_result result;
+} sim;
+
+/* ---- chance ---- */
+
+static uint64_t draw(sim *s)
+{
+    s->random += 0x9e3779b97f4a7c15ULL;
+    uint64_t x = s->random;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+    return x ^ (x >> 31);
+}
+
+static uint64_t below(sim *s, uint64_t n)
+{
+    return draw(s) % n;
+}
+
+static bool chance(sim *s, uint32_t per_mille)
+{
+    return !s->o.calm && below(s, 1000) < per_mille;
+}
+
+/* ---- complaints ---- */
+
+__attribute__((format(printf, 2, 3))) static void violation(sim *s, const char *format, ...)
+{
+    if (s->result.why[0]) return;
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    snprintf(s->result.why, sizeof s->result.why, "at %" PRIu64 " ms: %s", s->now_us / 1000, text);
+}
+
+__attribute__((format(printf, 2, 3))) static void trace(const sim *s, const char *format, ...)
+{
+    if (!s->o.trace) return;
+    fprintf(stderr, "%9" PRIu64 " ", s->now_us / 1000);
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+/* ---- the heap of events ---- */
+
+static bool earlier(const sim_event *a, const sim_event *b)
+{
+    return a->at_us != b->at_us ? a->at_us < b->at_us : a->serial < b->serial;
+}
+
+static void heap_push(sim *s, sim_event e)
+{
+    e.serial = ++s->serial;
+    grow(&s->heap, &s->heap_cap, s->heap_n + 1, sizeof *s->heap);
+    size_t i = s->heap_n++;
+    for (; i && earlier(&e, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        s->heap[i] = s->heap[(i - 1) / 2];
+    s->heap[i] = e;
+}
+
+static sim_event heap_pop(sim *s)
+{
+    sim_event top = s->heap[0], e = s->heap[--s->heap_n];
+    size_t i = 0, n = s->heap_n;
+    for (;;) {
+        size_t c = 2 * i + 1;
+        if (c >= n) break;
+        if (c + 1 < n && earlier(&s->heap[c + 1], &s->heap[c])) c++;
+        if (!earlier(&s->heap[c], &e)) break;
+        s->heap[i] = s->heap[c];
+        i = c;
+    }
+    s->heap[i] = e;
+    return top;
+}
+
+static void free_work(sim_work *w)
+{
+    if (!w) return;
+    for (uint32_t i = 0; i < w->digest.needs; i++) blob_unref(w->need[i].body);
+    for (uint32_t i = 0; i < w->output.bodies; i++) blob_unref(w->body[i]);
+    free(w);
+}
+
+static void free_event(sim_event *e)
+{
+    blob_unref(e->body);
+    free_work(e->work);
+}
+
+/* ---- nodes ---- */
+
+static uint32_t node_of(const sim *s, uint32_t role, uint32_t index)
+{
+    switch (role) {
+    case WIRE_SCHEDULER: return 0;
+    case WIRE_SERVER: return s->first_server + index;
+    case WIRE_SAMPLER: return s->first_sampler + index;
+    default: return s->first_worker + index;
+    }
+}
+
+static void describe(const sim_node *n, char text[32])
+{
+    const char *role = n->role == GHOST ? "ghost" : wire_role_name(n->role);
+    snprintf(text, 32, "%s-%u/%" PRIu64, role, n->index, n->life);
+}
+
+static uint64_t network_delay(sim *s)
+{
+    if (s->o.calm) return 200 + below(s, 300);
+    uint64_t x = below(s, 100);
+    if (x < 70) return 200 + below(s, 800);
+    if (x < 90) return 1000 + below(s, 20000);
+    if (x < 98) return 10000 + below(s, 200000);
+    return 100000 + below(s, 3000000);
+}
+
+/* A delayed second copy may come very late: into another step, or stage. */
+static uint64_t repeat_delay(sim *s)
+{
+    return chance(s, 500) ? below(s, 30000000) : network_delay(s);
+}
+
+static void post(sim *s, uint32_t node, uint64_t life, uint64_t route, const wire_header *h,
+                 blob *body, uint64_t delay)
+{
+    heap_push(s, (sim_event){.at_us = s->now_us + delay,
+                             .type = E_MESSAGE,
+                             .node = node,
+                             .life = life,
+                             .route = route,
+                             .header = *h,
+                             .body = blob_ref(body)});
+}
+
+/* The node in which a life goes on: routes of answers. */
+static uint32_t node_of_life(const sim *s, uint64_t life)
+{
+    for (uint32_t i = 0; i < s->nodes; i++) {
+        if (s->node[i].life == life) return i;
+    }
+    return UINT32_MAX;
+}
+
+static void check_grants(sim *s, const sim_node *from, const core_action *a)
+{
+    const wire_header *h = &a->send.header;
+    if (h->op != WIRE_WORK || h->status != WIRE_OK || !a->send.body) return;
+    Weft__Grants *g = weft__grants__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
+    ASSERT(g);
+    scheduler_view v;
+    scheduler_view_get(from->core, &v);
+    for (size_t i = 0; i < g->n_grant; i++) {
+        bool ahead = g->grant[i]->round > v.version;
+        if (ahead && v.round.kind == ROUND_SCORE)
+            violation(s, "a slot was leased before the decision of the validation");
+        if (g->grant[i]->round > v.version + 1) violation(s, "a lease too far ahead");
+    }
+    weft__grants__free_unpacked(g, NULL);
+}
+
+static void check_send(sim *s, const sim_node *from, const core_action *a)
+{
+    if (from->role != WIRE_SCHEDULER) return;
+    const wire_header *h = &a->send.header;
+    if (h->generation > s->durable_generation)
+        violation(s, "generation %u was announced, %u is durable", h->generation,
+                  s->durable_generation);
+    if (wire_is_answer(h)) check_grants(s, from, a);
+}
+
+static void send(sim *s, uint32_t from, const core_action *a)
+{
+    const sim_node *n = &s->node[from];
+    bool answer = wire_is_answer(&a->send.header);
+    uint32_t to =
+        answer ? node_of_life(s, a->send.route) : node_of(s, a->send.to.role, a->send.to.index);
+    check_send(s, n, a);
+    s->result.messages++;
+    if (to == UINT32_MAX || to >= s->nodes) return;
+    if (s->o.trace) {
+        char x[32], y[32];
+        describe(n, x);
+        describe(&s->node[to], y);
+        trace(s, "%s -> %s %s%s %s g%u v%u slot %u/%u/%u/%u tag %" PRIu64, x, y,
+              wire_op_name(a->send.header.op), answer ? " answer" : "",
+              answer ? wire_status_name(a->send.header.status) : "", a->send.header.generation,
+              a->send.header.version, a->send.header.stage, a->send.header.epoch,
+              a->send.header.step, a->send.header.slot, a->send.header.tag);
+    }
+    if (chance(s, 20)) {
+        s->result.dropped++;
+        return;
+    }
+    uint64_t life = answer ? a->send.route : 0;
+    post(s, to, life, n->life, &a->send.header, a->send.body, network_delay(s));
+    if (chance(s, 50)) post(s, to, life, n->life, &a->send.header, a->send.body, repeat_delay(s));
+}
+
+/* ---- a worker's computing ---- */
+
+static sim_work *digest(const worker_task *t)
+{
+    sim_work *w = xcalloc(1, sizeof *w);
+    w->is_digest = true;
+    w->digest.need = w->need;
+    bool again;
+    worker_need probe[SIM_NEEDS_MAX];
+    uint32_t first = sim_needs(t->name, 0, probe, &again);
+    for (uint32_t i = 0; i < first; i++) blob_unref(probe[i].body);
+    uint32_t pass = t->needs ? 1 : 0;
+    w->digest.needs = sim_needs(t->name, pass, w->need, &again);
+    w->digest.again = again && pass == 0;
+    return w;
+}
+
+static void check_slot(sim *s, const worker_task *t, const sim_output *o)
+{
+    uint64_t hash;
+    char name[64];
+    slot_format(t->name, name);
+    if (!sim_oracle_slot(s->oracle, t->name, &hash))
+        violation(s, "slot %s is not in the plan", name);
+    else if (hash != o->hash)
+        violation(s, "slot %s was computed from other data", name);
+}
+
+static sim_work *compute(sim *s, const worker_task *t)
+{
+    sim_work *w = xcalloc(1, sizeof *w);
+    sim_output o;
+    sim_compute(t->name, t->kind, t->build, t->reply, t->needs, &o);
+    check_slot(s, t, &o);
+    w->output = (worker_output){.body = w->body,
+                                .examples = o.examples,
+                                .loss = o.loss,
+                                .is_void = o.is_void,
+                                .sums = w->sums,
+                                .sums_n = o.sums_n};
+    memcpy(w->sums, o.sums, sizeof w->sums);
+    uint32_t stage = t->name.stage == STAGE_HGNN_VALID ? STAGE_HGNN : t->name.stage;
+    push_result r = {.examples = o.examples,
+                     .loss = o.loss,
+                     .is_void = o.is_void,
+                     .stage = stage,
+                     .dense = o.dense,
+                     .dense_floats = o.dense_floats,
+                     .section = o.section,
+                     .sections = o.sections};
+    if (t->kind != ROUND_SCORE) w->output.bodies = t->map->servers;
+    for (uint32_t i = 0; i < w->output.bodies; i++) w->body[i] = push_encode(&r, t->map, i);
+    sim_output_fini(&o);
+    return w;
+}
+
+/* A computation that hangs: for a while, or (only one worker, so that others can go on) for good.
+ */
+static uint64_t hang(sim *s, const sim_node *n)
+{
+    if (s->workers > 1 && n->index == 0 && below(s, 4) == 0) return 2 * (uint64_t)LIVENESS_US;
+    return below(s, STEP_MAX_US);
+}
+
+static void on_compute(sim *s, uint32_t node, const core_action *a)
+{
+    sim_node *n = &s->node[node];
+    bool is_digest = a->compute.kind == WORKER_DIGEST;
+    uint64_t delay = is_digest ? 100 + below(s, 1000) : (1000 + below(s, 30000)) * n->slowness;
+    if (!is_digest && chance(s, 20)) delay += hang(s, n);
+    heap_push(s, (sim_event){.at_us = s->now_us + delay,
+                             .type = E_RESULT,
+                             .node = node,
+                             .life = n->life,
+                             .token = a->compute.token,
+                             .work = is_digest ? digest(a->compute.detail)
+                                               : compute(s, a->compute.detail)});
+}
+
+/* ---- samplers ---- */
+
+typedef struct sim_build_state {
+    slot_name name;
+    uint32_t hop;
+    uint64_t h;
+    bool asked;
+} sim_build_state;
+
+static void *build_new(void *ctx, slot_name name, const blob *request)
+{
+    (void)ctx;
+    (void)request;
+    sim_build_state *b = xcalloc(1, sizeof *b);
+    b->name = name;
+    uint32_t x[4] = {name.stage, name.epoch, name.step, name.slot};
+    b->h = hash64(x, sizeof x, 11);
+    return b;
+}
+
+static sampler_build build_step(void *ctx, void *build, sampler_wants *wants)
+{
+    (void)ctx;
+    sim_build_state *b = build;
+    if (b->hop == 2) return BUILD_READY;
+    sampler_wants_add(wants, b->hop, sim_leaf_partition(b->name, b->hop, b->h),
+                      sim_leaf_question(b->name, b->hop, b->h));
+    return BUILD_WAITS;
+}
+
+static void build_leaf(void *ctx, void *build, uint32_t id, const blob *reply)
+{
+    (void)ctx;
+    sim_build_state *b = build;
+    if (id != b->hop) return;
+    b->h = sim_leaf_fold(b->h, reply);
+    b->hop++;
+}
+
+static blob *build_take(void *ctx, void *build)
+{
+    (void)ctx;
+    return blob_copy(&((sim_build_state *)build)->h, 8);
+}
+
+static void build_free(void *ctx, void *build)
+{
+    (void)ctx;
+    free(build);
+}
+
+static err_code leaf_answer(void *ctx, slot_name name, uint32_t partition, const blob *request,
+                            blob **out)
+{
+    (void)ctx;
+    (void)name;
+    *out = sim_leaf(partition, request);
+    return ERR_OK;
+}
+
+static err_code features_answer(void *ctx, uint32_t partition, const blob *request, blob **out)
+{
+    (void)ctx;
+    *out = sim_features(partition, request);
+    return ERR_OK;
+}
+
+static const sampler_ops sampler_ops_sim = {.build_new = build_new,
+                                            .build_step = build_step,
+                                            .build_leaf = build_leaf,
+                                            .build_take = build_take,
+                                            .build_free = build_free,
+                                            .leaf_answer = leaf_answer,
+                                            .features_answer = features_answer};
+
+static uint32_t build_partition(void *ctx, slot_name name)
+{
+    (void)ctx;
+    return (name.slot + name.step) % SIM_PARTITIONS;
+}
+
+static const worker_plan worker_plan_sim = {.partition = build_partition};
+
+/* ---- lives ---- */
+
+static void core_free(sim_node *n)
+{
+    switch (n->role) {
+    case WIRE_SCHEDULER:
+    case GHOST: scheduler_free(n->core); break;
+    case WIRE_SERVER: shard_free(n->core); break;
+    case WIRE_SAMPLER: sampler_loop_free(n->core); break;
+    default: worker_loop_free(n->core);
+    }
+    n->core = NULL;
+    n->life = 0;
+}
+
+static uint64_t core_step(sim_node *n, const core_event *e, core_actions *out)
+{
+    switch (n->role) {
+    case WIRE_SCHEDULER:
+    case GHOST: return scheduler_step(n->core, e, out);
+    case WIRE_SERVER: return shard_step(n->core, e, out);
+    case WIRE_SAMPLER: return sampler_loop_step(n->core, e, out);
+    default: return worker_loop_step(n->core, e, out);
+    }
+}
+
+static void *new_scheduler(sim *s, uint64_t life)
+{
+    s->scheduler_config = (scheduler_config){.incarnation = life,
+                                             .job = "sim",
+                                             .servers = s->servers,
+                                             .samplers = s->samplers,
+                                             .virtual_shards = 16,
+                                             .numerics = "sim",
+                                             .numerics_strict = true,
+                                             .max_void_slots = 100,
+                                             .dead_holders_max = 1000,
+                                             .mutations = &s->o.mutations};
+    scheduler_durable d = {s->durable_bytes ? s->durable : NULL, s->durable_bytes, s->metric,
+                           s->metrics};
+    scheduler *core;
+    err_code rc = scheduler_new(&s->scheduler_config, sim_plan(), SIM_PLAN_HASH, &d, &core);
+    if (rc != ERR_OK) violation(s, "the scheduler cannot be restored: %s", err_name(rc));
+    return rc == ERR_OK ? core : NULL;
+}
+
+static void *new_core(sim *s, const sim_node *n)
+{
+    const core_mutations *m = &s->o.mutations;
+    if (n->role == WIRE_SCHEDULER) return new_scheduler(s, n->life);
+    if (n->role == WIRE_SERVER) {
+        shard_config c = {.index = n->index,
+                          .incarnation = n->life,
+                          .plan_hash = SIM_PLAN_HASH,
+                          .numerics = "sim",
+                          .address = "sim",
+                          .model = sim_shard_model(),
+                          .mutations = m};
+        return shard_new(&c);
+    }
+    if (n->role == WIRE_SAMPLER) {
+        sampler_loop_config c = {.index = n->index,
+                                 .samplers = s->samplers,
+                                 .incarnation = n->life,
+                                 .plan_hash = SIM_PLAN_HASH,
+                                 .numerics = "sim",
+                                 .address = "sim",
+                                 .ops = &sampler_ops_sim,
+                                 .mutations = m};
+        return sampler_loop_new(&c);
+    }
+    worker_loop_config c = {.index = n->index,
+                            .incarnation = n->life,
+                            .plan_hash = SIM_PLAN_HASH,
+                            .numerics = "sim",
+                            .address = "",
+                            .plan = &worker_plan_sim,
+                            .leases = 2,
+                            .mutations = m};
+    return worker_loop_new(&c);
+}
+
+static void start_later(sim *s, uint32_t node, uint64_t delay)
+{
+    heap_push(s, (sim_event){.at_us = s->now_us + delay, .type = E_START, .node = node});
+}
+
+static void kill_node(sim *s, uint32_t node, uint64_t down_us)
+{
+    sim_node *n = &s->node[node];
+    if (!n->core) return;
+    char x[32];
+    describe(n, x);
+    trace(s, "%s dies", x);
+    core_free(n);
+    start_later(s, node, down_us);
+}
+
+/* ---- faults ---- */
+
+/* The scheduler lives on where nobody can hear it, hung; a new one takes its place. */
+static void make_ghost(sim *s)
+{
+    sim_node *n = &s->node[0], *g = &s->node[s->ghost];
+    if (!n->core || g->core) return;
+    trace(s, "the scheduler hangs, and is replaced");
+    *g = *n;
+    g->role = GHOST;
+    g->paused_until_us = s->now_us + 20000000 + below(s, 60000000);
+    g->timer_us = g->paused_until_us;
+    heap_push(s, (sim_event){.at_us = g->timer_us,
+                             .type = E_TIMER,
+                             .node = s->ghost,
+                             .life = g->life,
+                             .token = g->timer_serial});
+    n->core = NULL;
+    n->life = 0;
+    start_later(s, 0, 100000 + below(s, 2000000));
+}
+
+static void fault(sim *s)
+{
+    uint32_t worker = s->first_worker + (uint32_t)below(s, s->workers);
+    uint32_t sampler = s->first_sampler + (uint32_t)below(s, s->samplers);
+    uint32_t server = s->first_server + (uint32_t)below(s, s->servers);
+    s->result.faults++;
+    uint64_t x = below(s, 100);
+    if (x < 25)
+        kill_node(s, worker, 100000 + below(s, 3000000));
+    else if (x < 50)
+        s->node[worker].paused_until_us = s->now_us + below(s, 40000000);
+    else if (x < 55)
+        s->node[server].paused_until_us = s->now_us + below(s, 8000000);
+    else if (x < 65)
+        kill_node(s, sampler, 100000 + below(s, 3000000));
+    else if (x < 75)
+        s->node[worker].slowness = 1 + (uint32_t)below(s, 60);
+    else if (x < 92)
+        kill_node(s, 0, 50000 + below(s, 3000000));
+    else
+        make_ghost(s);
+}
+
+/* ---- invariants ---- */
+
+static void check_server(sim *s, sim_node *n)
+{
+    shard_stats st;
+    shard_stats_get(n->core, &st);
+    bool back = st.generation < n->generation ||
+                (st.generation == n->generation && st.version < n->version);
+    if (back) violation(s, "ps-%u went back to %u/%u", n->index, st.generation, st.version);
+    if (st.hash_mismatches) violation(s, "ps-%u was pushed other bits for one slot", n->index);
+    if (st.generation == n->generation && st.version == n->version) return;
+    if (st.generation == n->generation && st.version != n->version + 1)
+        violation(s, "ps-%u jumped from %u to %u", n->index, n->version, st.version);
+    n->generation = st.generation;
+    n->version = st.version;
+    size_t floats;
+    const blob *dense = shard_dense(n->core, st.stage, false);
+    const float *flat = sim_oracle_dense(s->oracle, st.stage, st.version, &floats);
+    if (!flat) violation(s, "ps-%u committed a round that is not in the plan", n->index);
+    if (!dense || !flat || st.finished) return;
+    shard_map map;
+    shard_map_init(&map, 1, 16, s->servers);
+    float *own = xmalloc((floats + 1) * sizeof *own);
+    table_gather(own, &map, st.stage, floats, n->index, flat);
+    if (memcmp(own, blob_data(dense), blob_size(dense)) != 0)
+        violation(s, "ps-%u has other bits at %s version %u", n->index, stage_name(st.stage),
+                  st.version);
+    free(own);
+}
+
+static void check_servers_level(sim *s)
+{
+    uint32_t low = UINT32_MAX, high = 0, generation = s->node[s->first_server].generation;
+    for (uint32_t i = 0; i < s->servers; i++) {
+        const sim_node *n = &s->node[s->first_server + i];
+        if (n->generation != generation) return;
+        if (n->version < low) low = n->version;
+        if (n->version > high) high = n->version;
+    }
+    if (high > low + 1) violation(s, "servers are %u versions apart", high - low);
+}
+
+static void check_scheduler(sim *s, const sim_node *n)
+{
+    scheduler_view v;
+    scheduler_view_get(n->core, &v);
+    if (v.term < s->announced_term) violation(s, "the term went back");
+    s->announced_term = v.term;
+    if (v.round.slots && v.done > v.round.slots) violation(s, "more slots are done than there are");
+}
+
+static void check_node(sim *s, sim_node *n)
+{
+    if (!n->core) return;
+    if (n->role == WIRE_SERVER) {
+        check_server(s, n);
+        check_servers_level(s);
+    }
+    if (n->role == WIRE_SCHEDULER) check_scheduler(s, n);
+}
+
+static bool same_metric(const core_metric *a, const core_metric *b)
+{
+    bool same = a->index == b->index && a->kind == b->kind && a->stage == b->stage &&
+                a->epoch == b->epoch && a->step == b->step && a->examples == b->examples &&
+                a->voids == b->voids && a->best == b->best && a->stopped == b->stopped &&
+                a->sums_n == b->sums_n;
+    return same && memcmp(&a->loss, &b->loss, sizeof a->loss) == 0 &&
+           memcmp(&a->value, &b->value, sizeof a->value) == 0 &&
+           memcmp(a->sums, b->sums, a->sums_n * sizeof *a->sums) == 0;
+}
+
+static void on_metric(sim *s, const core_metric *m)
+{
+    const core_metric *want;
+    size_t n = sim_oracle_metrics(s->oracle, &want);
+    if (m->index >= n || !same_metric(m, &want[m->index])) {
+        violation(s, "metric %" PRIu64 " (%s step %u) is not the oracle's", m->index,
+                  stage_name(m->stage), m->step);
+        return;
+    }
+    if (m->index != s->metrics) {
+        violation(s, "metric %" PRIu64 " came as number %zu", m->index, s->metrics);
+        return;
+    }
+    grow(&s->metric, &s->metrics_cap, s->metrics + 1, sizeof *s->metric);
+    s->metric[s->metrics++] = *m;
+}
+
+static void check_end(sim *s)
+{
+    const core_metric *m;
+    const sim_row *want;
+    size_t n = sim_oracle_rows(s->oracle, &want), floats;
+    uint64_t present = 0;
+    if (s->metrics != sim_oracle_metrics(s->oracle, &m)) violation(s, "metrics are missing");
+    shard_map map;
+    shard_map_init(&map, 1, 16, s->servers);
+    for (size_t i = 0; i < n; i++) {
+        const sim_node *p = &s->node[s->first_server + table_server_of(&map, want[i].key)];
+        const float *row;
+        if (!shard_row(p->core, want[i].stage, want[i].table, true, want[i].key, &row))
+            violation(s, "a row of %s is missing", stage_name(want[i].stage));
+        else if (memcmp(row, want[i].w, want[i].dim * sizeof *row) != 0)
+            violation(s, "a row of %s has other bits", stage_name(want[i].stage));
+    }
+    for (uint32_t i = 0; i < s->servers; i++) {
+        const sim_node *p = &s->node[s->first_server + i];
+        shard_stats st;
+        shard_stats_get(p->core, &st);
+        present += st.rows;
+        for (uint32_t k = 0; k < sim_plan()->stages; k++) {
+            uint32_t stage = sim_plan()->stage[k];
+            const float *flat = sim_oracle_final(s->oracle, stage, &floats);
+            const blob *dense = shard_dense(p->core, stage, true);
+            float *own = xcalloc(floats + 1, sizeof *own);
+            table_gather(own, &map, stage, floats, i, flat);
+            if (memcmp(own, blob_data(dense), blob_size(dense)) != 0)
+                violation(s, "the final %s has other bits", stage_name(stage));
+            free(own);
+        }
+    }
+    if (present != n) violation(s, "%" PRIu64 " rows instead of %zu", present, n);
+}
+
+/* ---- actions ---- */
+
+static bool is_trained(const sim *s)
+{
+    uint32_t stage_index = 0;
+    if (s->durable_bytes) memcpy(&stage_index, s->durable + 12, sizeof stage_index);
+    return stage_index >= sim_plan()->stages;
+}
+
+static void node_exits(sim *s, uint32_t node, const core_action *a)
+{
+    sim_node *n = &s->node[node];
+    trace(s, "node %u exits with %d: %s", node, a->exit.code, a->exit.why);
+    if (n->role == GHOST) {
+        core_free(n);
+        return;
+    }
+    if (n->role == WIRE_SCHEDULER) {
+        s->ended = true;
+        s->result.exit_code = a->exit.code;
+        memcpy(s->result.exit_why, a->exit.why, sizeof s->result.exit_why);
+        return;
+    }
+    if (s->node[0].core && n->role == WIRE_SERVER) {
+        scheduler_status st;
+        scheduler_status_get(s->node[0].core, s->now_us, &st);
+        if (st.state == JOB_FAILED && !s->o.kill_server_at_ms)
+            violation(s, "the job failed: %s", st.failure);
+        scheduler_status_fini(&st);
+    }
+    bool over = is_trained(s) || s->o.kill_server_at_ms;
+    if (n->role == WIRE_SERVER) {
+        if (!over) violation(s, "ps-%u left: %s", n->index, a->exit.why);
+        return; /* its tables are looked at in the end */
+    }
+    if (a->exit.code)
+        violation(s, "%s-%u failed: %s", wire_role_name(n->role), n->index, a->exit.why);
+    core_free(n);
+    if (!over) start_later(s, node, 1000000);
+}
+
+static void on_persist(sim *s, uint32_t node, const core_action *a)
+{
+    sim_node *n = &s->node[node];
+    if (n->role == GHOST) return; /* the disk is locked by the new one */
+    heap_push(s, (sim_event){.at_us = s->now_us + 500 + below(s, 5000),
+                             .type = E_PERSISTED,
+                             .node = node,
+                             .life = n->life,
+                             .token = a->persist.token,
+                             .body = blob_ref(a->persist.bytes)});
+    if (chance(s, 40)) { /* dies while it writes */
+        uint64_t delay = below(s, 6000);
+        heap_push(s, (sim_event){
+                         .at_us = s->now_us + delay, .type = E_FAULT, .node = 1, .life = n->life});
+    }
+}
+
+static void on_persisted(sim *s, const sim_event *e)
+{
+    ASSERT(blob_size(e->body) <= sizeof s->durable);
+    s->durable_bytes = blob_size(e->body);
+    memcpy(s->durable, blob_data(e->body), s->durable_bytes);
+    memcpy(&s->durable_generation, s->durable + 8, sizeof s->durable_generation);
+}
+
+/* Dies soon after it ordered a commit: some servers have it, some do not. */
+static void maybe_die_committing(sim *s, const sim_node *n, const core_action *a)
+{
+    if (n->role != WIRE_SCHEDULER || a->send.header.op != WIRE_COMMIT || !chance(s, 10)) return;
+    heap_push(
+        s, (sim_event){
+               .at_us = s->now_us + below(s, 30000), .type = E_FAULT, .node = 1, .life = n->life});
+}
+
+static void carry_out(sim *s, uint32_t node)
+{
+    for (size_t i = 0; i < s->actions.n; i++) {
+        const core_action *a = &s->actions.items[i];
+        switch (a->type) {
+        case CORE_SEND:
+            maybe_die_committing(s, &s->node[node], a);
+            send(s, node, a);
+            break;
+        case CORE_COMPUTE: on_compute(s, node, a); break;
+        case CORE_PERSIST: on_persist(s, node, a); break;
+        case CORE_METRIC:
+            if (s->node[node].role != GHOST) on_metric(s, a->metric);
+            break;
+        case CORE_EVENT:
+            trace(s, "node %u event %s: %s", node, a->event.name, a->event.why);
+            if (strcmp(a->event.name, "commit_behind") == 0)
+                violation(s, "a commit without its slots: %s", a->event.why);
+            break;
+        case CORE_EXIT: node_exits(s, node, a); return;
+        case CORE_PEER: break;
+        }
+    }
+}
+
+static void set_timer(sim *s, uint32_t node, uint64_t at)
+{
+    sim_node *n = &s->node[node];
+    n->timer_serial++;
+    n->timer_us = at;
+    if (at == UINT64_MAX) return;
+    heap_push(s, (sim_event){.at_us = at > s->now_us ? at : s->now_us + 1,
+                             .type = E_TIMER,
+                             .node = node,
+                             .life = n->life,
+                             .token = n->timer_serial});
+}
+
+static void step(sim *s, uint32_t node, core_event *e)
+{
+    sim_node *n = &s->node[node];
+    e->now_us = s->now_us;
+    core_actions_reset(&s->actions);
+    uint64_t life = n->life, at = core_step(n, e, &s->actions);
+    check_node(s, n);
+    carry_out(s, node);
+    if (n->core && n->life == life) set_timer(s, node, at);
+}
+
+/* ---- events ---- */
+
+static void on_start(sim *s, uint32_t node)
+{
+    sim_node *n = &s->node[node];
+    if (n->core || s->ended) return;
+    n->life = ++s->lives;
+    n->paused_until_us = 0;
+    n->slowness = 1;
+    n->generation = n->version = 0;
+    n->core = new_core(s, n);
+    if (!n->core) return;
+    char x[32];
+    describe(n, x);
+    trace(s, "%s starts", x);
+    core_event e = {.type = CORE_START};
+    step(s, node, &e);
+}
+
+static void deliver(sim *s, const sim_event *e)
+{
+    core_event x = {.type = CORE_MESSAGE};
+    x.message.route = e->route;
+    x.message.header = &e->header;
+    x.message.body = e->body;
+    err_code rc = wire_check(&e->header, blob_size(e->body));
+    ASSERT(rc == ERR_OK);
+    step(s, e->node, &x);
+}
+
+static void on_node_event(sim *s, sim_event *e)
+{
+    core_event x = {.type = CORE_TIMER};
+    switch (e->type) {
+    case E_MESSAGE: deliver(s, e); return;
+    case E_TIMER:
+        if (e->token == s->node[e->node].timer_serial) step(s, e->node, &x);
+        return;
+    case E_PERSISTED:
+        on_persisted(s, e);
+        x.type = CORE_RESULT;
+        x.result.token = e->token;
+        x.result.status = ERR_OK;
+        step(s, e->node, &x);
+        return;
+    case E_RESULT:
+        x.type = CORE_RESULT;
+        x.result.token = e->token;
+        x.result.status = ERR_OK;
+        x.result.detail =
+            e->work->is_digest ? (const void *)&e->work->digest : (const void *)&e->work->output;
+        step(s, e->node, &x);
+        return;
+    default: return;
+    }
+}
+
+static void on_fault(sim *s, const sim_event *e)
+{
+    if (e->life) { /* the scheduler, at an interesting moment */
+        if (s->node[0].life == e->life) kill_node(s, 0, 50000 + below(s, 2000000));
+        return;
+    }
+    if (s->o.kill_server_at_ms) {
+        core_free(&s->node[s->first_server]);
+        return;
+    }
+    fault(s);
+}
+
+static void handle(sim *s, sim_event *e)
+{
+    sim_node *n = &s->node[e->node];
+    if (e->type == E_START) {
+        on_start(s, e->node);
+    } else if (e->type == E_FAULT) {
+        on_fault(s, e);
+    } else if (!n->core || (e->life && e->life != n->life)) {
+        return; /* nobody there any more */
+    } else if (n->paused_until_us > s->now_us) {
+        sim_event later = *e;
+        later.at_us = n->paused_until_us;
+        later.body = blob_ref(e->body);
+        e->work = NULL;
+        heap_push(s, later);
+    } else {
+        on_node_event(s, e);
+    }
+}
+
+static void add_node(sim *s, uint32_t role, uint32_t index)
+{
+    ASSERT(s->nodes < NODES_MAX);
+    s->node[s->nodes] = (sim_node){.role = role, .index = index, .slowness = 1};
+    start_later(s, s->nodes, s->o.calm ? s->nodes * 20000 : below(s, 500000));
+    s->nodes++;
+}
+
+static void set_up(sim *s)
+{
+    s->servers = s->o.servers ? s->o.servers : 1 + (uint32_t)below(s, 3);
+    s->samplers = s->o.samplers ? s->o.samplers : 1 + (uint32_t)below(s, 2);
+    s->workers = s->o.workers ? s->o.workers : 1 + (uint32_t)below(s, 4);
+    add_node(s, WIRE_SCHEDULER, 0);
+    s->first_server = s->nodes;
+    for (uint32_t i = 0; i < s->servers; i++) add_node(s, WIRE_SERVER, i);
+    s->first_sampler = s->nodes;
+    for (uint32_t i = 0; i < s->samplers; i++) add_node(s, WIRE_SAMPLER, i);
+    s->first_worker = s->nodes;
+    for (uint32_t i = 0; i < s->workers; i++) add_node(s, WIRE_WORKER, i);
+    s->ghost = s->nodes++;
+    s->node[s->ghost] = (sim_node){.role = GHOST, .slowness = 1};
+    for (uint32_t i = 0; i < FAULTS && !s->o.calm; i++)
+        heap_push(s, (sim_event){.at_us = s->now_us + below(s, 40000000), .type = E_FAULT});
+    if (s->o.kill_server_at_ms)
+        heap_push(s, (sim_event){.at_us = s->now_us + (uint64_t)s->o.kill_server_at_ms * 1000,
+                                 .type = E_FAULT});
+}
+
+static void tear_down(sim *s)
+{
+    for (size_t i = 0; i < s->heap_n; i++) free_event(&s->heap[i]);
+    for (uint32_t i = 0; i < s->nodes; i++) {
+        if (s->node[i].core) core_free(&s->node[i]);
+    }
+    core_actions_fini(&s->actions);
+    free(s->heap);
+    free(s->metric);
+}
+
+sim_result sim_run(const sim_options *o, const sim_oracle *oracle)
+{
+    sim *s = xcalloc(1, sizeof *s);
+    s->o = *o;
+    s->oracle = oracle;
+    s->random = hash64(&o->seed, sizeof o->seed, 1);
+    s->now_us = 1000000;
+    s->result.exit_code = -1;
+    core_actions_init(&s->actions);
+    set_up(s);
+    while (s->heap_n && !s->ended && !s->result.why[0] && s->now_us < LIVENESS_US) {
+        sim_event e = heap_pop(s);
+        s->now_us = e.at_us > s->now_us ? e.at_us : s->now_us;
+        uint64_t x[3] = {e.at_us, e.type, e.node};
+        s->result.digest = hash64(x, sizeof x, s->result.digest);
+        s->result.events++;
+        handle(s, &e);
+        free_event(&e);
+    }
+    s->result.time_us = s->now_us;
+    if (!s->ended)
+        violation(s, "stuck");
+    else if (s->result.exit_code == 0)
+        check_end(s);
+    else if (!o->kill_server_at_ms)
+        violation(s, "the job failed: %s", s->result.exit_why);
+    s->result.ok = !s->result.why[0];
+    sim_result r = s->result;
+    tear_down(s);
+    free(s);
+    return r;
+}

@@ -1,0 +1,31 @@
+/* sim_cluster.h - a whole cluster in one process and in simulated time, under a seed.
+ *
+ * Scheduler, servers, samplers and workers are the production cores; the network between them
+ * drops, repeats, delays and reorders; processes die, hang, come back, and a scheduler that
+ * everybody believed dead wakes up.  After every event the invariants are checked, and whatever is
+ * computed, committed or written is compared with the oracle of sim_model.h. */
+#pragma once
+
+#include "common/core.h"
+#include "sim/sim_model.h"
+
+typedef struct sim_options {
+    uint64_t seed;
+    uint32_t servers, samplers, workers; /* 0: drawn from the seed */
+    bool calm;                           /* nothing is lost and nobody dies */
+    bool trace;                          /* every message and fault to stderr */
+    uint32_t kill_server_at_ms; /* not 0: a server dies then, for good: the job must end with 1 */
+    core_mutations mutations;
+} sim_options;
+
+typedef struct sim_result {
+    bool ok;
+    char why[512]; /* what went wrong, and when */
+    int exit_code; /* of the scheduler; -1: it did not end */
+    char exit_why[CORE_TEXT_MAX];
+    uint64_t events, time_us, messages, dropped, faults;
+    uint64_t digest; /* of the whole history: the same seed gives the same */
+} sim_result;
+
+/* The oracle is borrowed. */
+sim_result sim_run(const sim_options *o, const sim_oracle *oracle);

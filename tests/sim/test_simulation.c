@@ -1,0 +1,202 @@
+/* Proves that the protocol cores, run together under random faults, compute bit for bit what a
+ * sequential loop computes, always finish, and that every rule of PROTOCOL 3-5 is needed: each one
+ * switched off is caught.
+ *
+ *     test_simulation [SEEDS]            that many seeds, each with its faults
+ *     test_simulation --seed N [--trace] one of them again */
+#include "sim/sim_cluster.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEEDS_DEFAULT = 1000, MUTATION_SEEDS = 1000 };
+
+static uint64_t seeds_wanted = SEEDS_DEFAULT;
+
+static bool passes(const sim_oracle *oracle, uint64_t seed, uint32_t off, bool trace, sim_result *r)
+{
+    sim_options o = {.seed = seed, .trace = trace, .mutations = {off}};
+    *r = sim_run(&o, oracle);
+    return r->ok;
+}
+
+START_TEST(every_seed_ends_with_the_oracles_bits)
+{
+    sim_oracle *oracle = sim_oracle_new();
+    uint64_t events = 0, time_us = 0, worst = 0;
+    for (uint64_t seed = 1; seed <= seeds_wanted; seed++) {
+        sim_result r;
+        bool ok = passes(oracle, seed, 0, false, &r);
+        ck_assert_msg(ok,
+                      "seed %" PRIu64 ": %s (again: test_simulation --seed %" PRIu64 " --trace)",
+                      seed, r.why, seed);
+        events += r.events;
+        time_us += r.time_us;
+        worst = r.time_us > worst ? r.time_us : worst;
+    }
+    printf("%" PRIu64 " seeds, %" PRIu64 " events, mean %" PRIu64 " ms, worst %" PRIu64 " ms\n",
+           seeds_wanted, events, time_us / seeds_wanted / 1000, worst / 1000);
+    sim_oracle_free(oracle);
+}
+END_TEST
+
+START_TEST(a_calm_cluster_of_any_size_gives_the_same_bits)
+{
+    sim_oracle *oracle = sim_oracle_new();
+    for (uint32_t n = 1; n <= 4; n++) {
+        sim_options o = {.seed = n, .calm = true, .servers = n, .samplers = 5 - n, .workers = n};
+        sim_result r = sim_run(&o, oracle);
+        ck_assert_msg(r.ok, "%u servers: %s", n, r.why);
+        ck_assert_msg(r.time_us < 30000000, "%" PRIu64 " ms", r.time_us / 1000);
+    }
+    sim_oracle_free(oracle);
+}
+END_TEST
+
+START_TEST(a_seed_replays_the_same_history)
+{
+    sim_oracle *oracle = sim_oracle_new();
+    sim_result a, b, c;
+    ck_assert(passes(oracle, 5, 0, false, &a));
+    ck_assert(passes(oracle, 5, 0, false, &b));
+    ck_assert(passes(oracle, 6, 0, false, &c));
+    ck_assert_uint_eq(a.digest, b.digest);
+    ck_assert_uint_ne(a.digest, c.digest);
+    sim_oracle_free(oracle);
+}
+END_TEST
+
+START_TEST(a_lost_server_ends_the_job_and_is_named)
+{
+    sim_oracle *oracle = sim_oracle_new();
+    sim_options o = {.seed = 3,
+                     .calm = true,
+                     .servers = 2,
+                     .samplers = 1,
+                     .workers = 2,
+                     .kill_server_at_ms = 500};
+    sim_result r = sim_run(&o, oracle);
+    ck_assert_msg(r.ok, "%s", r.why);
+    ck_assert_int_eq(r.exit_code, 1);
+    ck_assert_msg(strstr(r.exit_why, "ps-0 was lost") != NULL, "%s", r.exit_why);
+    sim_oracle_free(oracle);
+}
+END_TEST
+
+START_TEST(the_oracles_job_uses_every_rule_of_selection)
+{
+    sim_oracle *oracle = sim_oracle_new();
+    const core_metric *m;
+    size_t n = sim_oracle_metrics(oracle, &m);
+    bool impatient = false, voids = false;
+    for (size_t i = 0; i < n; i++) {
+        impatient = impatient || (m[i].stopped == STOPPED_PATIENCE && m[i].epoch < m[i].step);
+        voids = voids || m[i].voids;
+    }
+    ck_assert(impatient); /* patience ran out, so that the best is not the last */
+    ck_assert(voids);
+    sim_oracle_free(oracle);
+}
+END_TEST
+
+typedef struct mutation {
+    uint32_t rule;
+    const char *name;
+} mutation;
+
+static const mutation mutations[] = {
+    {CORE_RULE_COMMIT, "applied on sight"},
+    {CORE_RULE_VERSION, "unversioned pulls of rows"},
+    {CORE_RULE_GONE, "a past version is answered"},
+    {CORE_RULE_GENERATION, "generation unchecked"},
+    {CORE_RULE_RESTAMP, "generation stamped again"},
+    {CORE_RULE_SLOT_ORDER, "sums in the order of arrival"},
+    {CORE_RULE_DEDUPE, "repeats are added"},
+    {CORE_RULE_LEARN, "a restarted scheduler does not learn"},
+    {CORE_RULE_HIGHEST, "commits up to the lowest version"},
+    {CORE_RULE_CREDIT, "leases ahead count"},
+    {CORE_RULE_INCARNATION, "orders of older terms are obeyed"},
+    {CORE_RULE_VOID, "void slots are not pushed"},
+    {CORE_RULE_EVERY_SERVER, "empty pushes are not sent"},
+    {CORE_RULE_ALL_ACKS, "DONE before every acknowledgement"},
+    {CORE_RULE_ALL_SLOTS, "COMMIT before every DONE"},
+    {CORE_RULE_ALL_SERVERS, "the next step before every server"},
+    {CORE_RULE_SECOND_HOLDER, "no second holder"},
+    {CORE_RULE_VALID_BARRIER, "no barrier at a validation"},
+    {CORE_RULE_SCORE_ORDER, "scores in the order of arrival"},
+    {CORE_RULE_RESEND, "nothing is sent again"},
+    {CORE_RULE_DURABLE, "a generation announced before it is durable"},
+    {CORE_RULE_EXAMPLES, "not divided by the examples"},
+    {CORE_RULE_READ_ONLY_PULL, "a pull creates rows"},
+    {CORE_RULE_BEST, "the last version instead of the best"},
+};
+
+START_TEST(each_rule_switched_off_is_caught)
+{
+    sim_oracle *oracle = sim_oracle_new();
+    const mutation *m = &mutations[_i];
+    sim_result r;
+    uint64_t seed = 1;
+    while (seed <= MUTATION_SEEDS && passes(oracle, seed, m->rule, false, &r)) seed++;
+    ck_assert_msg(seed <= MUTATION_SEEDS, "%s: not caught within %d seeds", m->name,
+                  MUTATION_SEEDS);
+    printf("%-45s seed %3" PRIu64 ": %s\n", m->name, seed, r.why);
+    sim_oracle_free(oracle);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("simulation");
+    TCase *t = tcase_create("seeds");
+    tcase_set_timeout(t, 3600);
+    tcase_add_test(t, a_calm_cluster_of_any_size_gives_the_same_bits);
+    tcase_add_test(t, the_oracles_job_uses_every_rule_of_selection);
+    tcase_add_test(t, a_seed_replays_the_same_history);
+    tcase_add_test(t, a_lost_server_ends_the_job_and_is_named);
+    tcase_add_test(t, every_seed_ends_with_the_oracles_bits);
+    tcase_add_loop_test(t, each_rule_switched_off_is_caught, 0,
+                        (int)(sizeof mutations / sizeof *mutations));
+    suite_add_tcase(s, t);
+    return s;
+}
+
+static int one_seed(uint64_t seed, uint32_t off, bool trace)
+{
+    sim_oracle *oracle = sim_oracle_new();
+    sim_result r;
+    bool ok = passes(oracle, seed, off, trace, &r);
+    printf("seed %" PRIu64 ": %s, %" PRIu64 " events, %" PRIu64 " ms\n", seed, ok ? "ok" : r.why,
+           r.events, r.time_us / 1000);
+    sim_oracle_free(oracle);
+    return ok ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *wanted = getenv("WEFT_SIM_SEEDS");
+    if (wanted) seeds_wanted = strtoull(wanted, NULL, 10);
+    uint64_t seed = 0;
+    uint32_t off = 0;
+    bool trace = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--trace") == 0)
+            trace = true;
+        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
+            seed = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--off") == 0 && i + 1 < argc)
+            off = (uint32_t)strtoul(argv[++i], NULL, 0);
+        else
+            seeds_wanted = strtoull(argv[i], NULL, 10);
+    }
+    if (!seeds_wanted) seeds_wanted = SEEDS_DEFAULT;
+    if (seed) return one_seed(seed, off, trace);
+    SRunner *runner = srunner_create(suite());
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
