@@ -3,6 +3,8 @@
 #include "deploy/command_recommend.h"
 #include "deploy/command_replay.h"
 #include "deploy/command_similar.h"
+#include "deploy/command_status.h"
+#include "deploy/command_stop.h"
 #include "deploy/command_synth.h"
 #include "deploy/command_table.h"
 #include "deploy/command_train.h"
@@ -11,6 +13,8 @@ static const command_entry commands[] = {
     {"train", command_train, true, "Prepare, train, evaluate and export, on this machine"},
     {"prepare", command_prepare, false, "Read the data and build the store"},
     {"synth", command_synth, false, "Write a generated catalogue with interactions"},
+    {"status", command_status, false, "What a running job does"},
+    {"stop", command_stop, false, "Stop a running job cleanly"},
     {"recommend", command_recommend, false, "Items for a user, from a result"},
     {"similar", command_similar, false, "Items near an item, from a result"},
     {"replay", command_replay, true, "Compute one slot alone and say what it holds"},

@@ -1,24 +1,136 @@
 #include "deploy/status_client.h"
+
 #include "common/bytes.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/mem.h"
+
 #include <curl/curl.h>
 #include <stdlib.h>
-static size_t take(char *p, size_t a, size_t b, void *u) { bytes_put(u, p, a * b); return a * b; }
-err_code status_client_get(const char *url, const char *token, char **text)
+#include <string.h>
+
+enum { LINE_BYTES_MAX = 4096 };
+
+static size_t take(char *data, size_t size, size_t n, void *user)
 {
-    (void)token;
+    bytes_writer *w = user;
+    if (w->len + size * n > STATUS_CLIENT_BYTES_MAX) return 0;
+    bytes_put(w, data, size * n);
+    return size * n;
+}
+
+static err_code code_of(CURLcode rc, long status)
+{
+    if (rc == CURLE_WRITE_ERROR) return ERR_LIMIT;
+    if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL) return ERR_IO;
+    if (rc != CURLE_OK) return ERR_CLOSED;
+    if (status >= 200 && status < 300) return ERR_OK;
+    if (status == 401 || status == 403) return ERR_INVALID;
+    return status == 404 ? ERR_NOT_FOUND : ERR_IO;
+}
+
+static struct curl_slist *headers_of(const char *token)
+{
+    if (!token) return NULL;
+    char *line = xprintf("Authorization: Bearer %s", token);
+    struct curl_slist *list = curl_slist_append(NULL, line);
+    free(line);
+    return list;
+}
+
+static err_code request(const char *url, const char *token, bool post, char **text)
+{
     bytes_writer w;
-    bytes_writer_init(&w);
+    long status = 0;
     CURL *c = curl_easy_init();
+    *text = NULL;
+    if (!c) return ERR_IO;
+    struct curl_slist *headers = headers_of(token);
+    bytes_writer_init(&w);
     curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 3000L);
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)STATUS_CLIENT_TIMEOUT_MS);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &w);
+    if (post) curl_easy_setopt(c, CURLOPT_POSTFIELDS, "");
     CURLcode rc = curl_easy_perform(c);
+    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_cleanup(c);
-    bytes_put_u8(&w, 0);
-    *text = (char *)w.data;
-    if (rc == CURLE_OK) return ERR_OK;
-    free(w.data); *text = NULL;
-    return ERR_CLOSED;
+    curl_slist_free_all(headers);
+    err_code code = code_of(rc, status);
+    if (code == ERR_OK) {
+        bytes_put_u8(&w, 0);
+        *text = (char *)w.data;
+    } else {
+        bytes_writer_fini(&w);
+    }
+    return code;
+}
+
+err_code status_client_get(const char *url, const char *token, char **text)
+{
+    return request(url, token, false, text);
+}
+
+err_code status_client_post(const char *url, const char *token, char **text)
+{
+    return request(url, token, true, text);
+}
+
+err_code status_client_explain(const char *url, err_code rc)
+{
+    switch (rc) {
+    case ERR_OK: break;
+    case ERR_CLOSED: log_user_error("%s: no answer: is the job still running?", url); break;
+    case ERR_INVALID: log_user_error("%s: the token is missing or not the job's", url); break;
+    case ERR_NOT_FOUND:
+        log_user_error("%s: no such page: not a status endpoint of weft", url);
+        break;
+    case ERR_LIMIT: log_user_error("%s: the answer is too long", url); break;
+    default: log_user_error("%s: no proper URL, or an error there", url); break;
+    }
+    return rc;
+}
+
+static err_code read_line(const char *path, char **out)
+{
+    size_t bytes;
+    err_code rc = files_read(path, LINE_BYTES_MAX, out, &bytes);
+    if (rc == ERR_OK) (*out)[strcspn(*out, "\r\n")] = '\0';
+    return rc;
+}
+
+/* A file of the scheduler's in work_dir/run. */
+static err_code read_run_file(const config *c, const char *name, char **out)
+{
+    char *path = xprintf("%s/run/%s", c->work_dir, name);
+    err_code rc = ERR_NOT_FOUND;
+    *out = NULL;
+    if (files_exist(path)) {
+        rc = read_line(path, out);
+    } else {
+        log_user_error("no job is running in %s (there is no run/%s)", c->work_dir, name);
+    }
+    free(path);
+    return rc;
+}
+
+err_code status_client_url(const config *c, char **url)
+{
+    return read_run_file(c, "url", url);
+}
+
+err_code status_client_token(const config *c, char **token)
+{
+    if (c->http.token_file && c->http.token_file[0]) return read_line(c->http.token_file, token);
+    return read_run_file(c, "token", token);
+}
+
+err_code status_client_read_token(const char *path, char **token)
+{
+    *token = NULL;
+    return read_line(path, token);
 }

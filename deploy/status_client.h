@@ -1,4 +1,26 @@
-/* status_client.h - see below. */
+/* status_client.h - talks to a running job over its status endpoint.
+ *
+ * Proxies of the environment are not used.  Threads: any. */
 #pragma once
+
+#include "common/config.h"
 #include "common/err.h"
+
+enum { STATUS_CLIENT_TIMEOUT_MS = 3000, STATUS_CLIENT_BYTES_MAX = 64 << 20 };
+
+/* The answer to a GET (POST) of `url`, NUL-terminated; *text is owned (free), NULL on errors.
+ * token: sent as bearer; NULL: none.  Nothing is printed: status_client_explain does that.
+ * ERR_CLOSED: nobody answers within STATUS_CLIENT_TIMEOUT_MS; ERR_INVALID: the token is not good;
+ * ERR_NOT_FOUND: no such page; ERR_LIMIT: more than STATUS_CLIENT_BYTES_MAX; ERR_IO: another
+ * HTTP status or a malformed URL. */
 MUST_USE err_code status_client_get(const char *url, const char *token, char **text);
+MUST_USE err_code status_client_post(const char *url, const char *token, char **text);
+/* Prints what an error of the two means; returns it. */
+err_code status_client_explain(const char *url, err_code rc);
+
+/* The endpoint of the job that runs in c->work_dir, and the token that it takes: http.token_file,
+ * else work_dir/run/token.  Owned (free).  ERR_NOT_FOUND (printed): no job is running; ERR_IO. */
+MUST_USE err_code status_client_url(const config *c, char **url);
+MUST_USE err_code status_client_token(const config *c, char **token);
+/* A token's file: the first line. */
+MUST_USE err_code status_client_read_token(const char *path, char **token);
