@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,12 +48,23 @@ const char *numerics_id(void)
     return id_text;
 }
 
-/* OpenBLAS chooses when it is loaded: the variable has to be there before main. */
+/* OpenBLAS chooses, and starts its threads, when it is loaded: the variables have to be there
+ * before main. */
 static err_code execute_again(char **argv, const char *core)
 {
-    if (setenv("OPENBLAS_CORETYPE", core, 1) == 0) execv("/proc/self/exe", argv);
+    if (setenv("OPENBLAS_CORETYPE", core, 1) == 0 && setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0) {
+        execv("/proc/self/exe", argv);
+    }
     log_error("numerics_exec", "core=%s error=\"%s\"", core, strerror(errno));
     return ERR_IO;
+}
+
+/* Threads of OpenBLAS' own would have signals unblocked: SIGTERM would end the process there and
+ * then, whatever the main thread wants to do about it. */
+static bool has_one_thread(void)
+{
+    const char *threads = getenv("OPENBLAS_NUM_THREADS");
+    return threads && strcmp(threads, "1") == 0;
 }
 
 err_code numerics_start(char **argv, const char *core_type)
@@ -67,6 +79,7 @@ err_code numerics_start(char **argv, const char *core_type)
         wanted = "NEHALEM";
     }
     if (preset == NULL || preset[0] == '\0') return execute_again(argv, wanted);
+    if (!has_one_thread()) return execute_again(argv, preset);
     if (strcasecmp(preset, wanted) != 0) {
         log_warn("numerics_core", "wanted=%s using=%s why=\"OPENBLAS_CORETYPE is preset\"", wanted,
                  preset);

@@ -4,6 +4,7 @@
 #include "common/numerics.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,18 @@ START_TEST(the_core_type_asked_for_is_used)
 }
 END_TEST
 
+/* SIGTERM to the process reaches a thread that has it unblocked: there must be none but ours. */
+START_TEST(the_process_has_one_thread)
+{
+    char out[512];
+    unsetenv("OPENBLAS_NUM_THREADS");
+    run(NULL, "HASWELL", out, sizeof out);
+    ck_assert_ptr_nonnull(strstr(out, "threads 1\n"));
+    run("NEHALEM", "HASWELL", out, sizeof out);
+    ck_assert_ptr_nonnull(strstr(out, "threads 1\n"));
+}
+END_TEST
+
 START_TEST(a_preset_core_type_is_kept)
 {
     char out[512];
@@ -59,11 +72,20 @@ START_TEST(a_preset_core_type_is_kept)
 }
 END_TEST
 
+static int count_threads(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/task");
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;) n += e->d_name[0] != '.';
+    if (d) closedir(d);
+    return n;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && !strcmp(argv[1], "child")) {
         if (numerics_start(argv, argv[2]) != ERR_OK) return 1;
-        printf("%s\n", numerics_id());
+        printf("%s\nthreads %d\n", numerics_id(), count_threads());
         return 0;
     }
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -71,6 +93,7 @@ int main(int argc, char **argv)
     Suite *s = suite_create("numerics");
     TCase *c = tcase_create("numerics");
     tcase_add_test(c, the_core_type_asked_for_is_used);
+    tcase_add_test(c, the_process_has_one_thread);
     tcase_add_test(c, a_preset_core_type_is_kept);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
