@@ -166,7 +166,8 @@ static bool may_restart(cluster_processes *p)
     return p->window_restarts++ < RESTARTS_MAX;
 }
 
-/* What an ended child means: a stateless role is started again, anything else ends the job. */
+/* What an ended child means: a stateless role is started again, anything else ends the job.
+ * Scheduler and servers leave well only when somebody asked for it (`weft stop`). */
 static err_code child_ended(cluster_processes *p, const child_exit *e)
 {
     char role[32];
@@ -174,6 +175,10 @@ static err_code child_ended(cluster_processes *p, const child_exit *e)
     uint32_t index = (uint32_t)strtoul(e->name + strcspn(e->name, "-") + 1, NULL, 10);
     bool stateless = strcmp(role, "worker") == 0 || strcmp(role, "sampler") == 0;
     bool refused = e->code == 2;
+    if (!stateless && e->signal == 0 && e->code == 0) {
+        log_user_error("the job was stopped");
+        return ERR_STOPPED;
+    }
     if (!stateless || refused || !may_restart(p)) {
         say_lost(p, e);
         return ERR_CLOSED;

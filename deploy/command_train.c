@@ -102,5 +102,6 @@ int command_train(int argc, char **argv)
     free(words);
     free(out);
     cli_options_fini(&o.common);
-    return rc == ERR_STOPPED && number ? EXIT_SIGNAL + number : err_exit(rc);
+    if (rc == ERR_STOPPED) return EXIT_SIGNAL + (number ? number : SIGTERM); /* `weft stop` */
+    return err_exit(rc);
 }
