@@ -14,14 +14,19 @@
 
 static const char *const phases[5] = {"sample", "pull", "compute", "push", "wait"};
 
-static void number_or_null(json_writer *w, const char *key, double v, bool has)
+static void number_element(json_writer *w, double v)
 {
-    json_key(w, key);
-    if (has && isfinite(v)) {
+    if (isfinite(v)) {
         json_number9(w, v);
     } else {
         json_nil(w);
     }
+}
+
+static void number_or_null(json_writer *w, const char *key, double v, bool has)
+{
+    json_key(w, key);
+    number_element(w, has ? v : (double)NAN);
 }
 
 static void hex_field(json_writer *w, const char *key, uint64_t v)
@@ -203,18 +208,18 @@ static void write_curves(json_writer *w, const scheduler_status *s)
     json_array_end(w);
     json_key(w, "loss");
     json_array_begin(w);
-    for (uint32_t i = 0; i < s->curve_n; i++) json_number9(w, (double)s->curve_loss[i]);
+    for (uint32_t i = 0; i < s->curve_n; i++) number_element(w, (double)s->curve_loss[i]);
     json_array_end(w);
     json_key(w, "examples_per_s");
     json_array_begin(w);
-    for (uint32_t i = 0; i < s->curve_n; i++) json_number9(w, (double)s->curve_rate[i]);
+    for (uint32_t i = 0; i < s->curve_n; i++) number_element(w, (double)s->curve_rate[i]);
     json_array_end(w);
     json_key(w, "validation");
     json_array_begin(w);
     for (uint32_t i = 0; i < s->valid_n; i++) {
         json_array_begin(w);
         json_u64(w, s->valid[i].step);
-        json_number9(w, s->valid[i].value);
+        number_element(w, s->valid[i].value);
         json_array_end(w);
     }
     json_array_end(w);
@@ -281,6 +286,13 @@ static void line(bytes_writer *b, const char *format, ...)
     bytes_put(b, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
+/* Whole numbers in full: a counter of bytes must not lose its last digits. */
+static void sample(bytes_writer *b, double v)
+{
+    if (!isfinite(v)) v = 0;
+    line(b, v == floor(v) && fabs(v) < 0x1p53 ? " %.0f\n" : " %.9g\n", v);
+}
+
 static void family(bytes_writer *b, const char *name, const char *type, const char *help)
 {
     line(b, "# HELP weft_%s %s\n# TYPE weft_%s %s\n", name, help, name, type);
@@ -289,7 +301,8 @@ static void family(bytes_writer *b, const char *name, const char *type, const ch
 static void single(bytes_writer *b, const char *name, const char *type, const char *help, double v)
 {
     family(b, name, type, help);
-    line(b, "weft_%s %.9g\n", name, isfinite(v) ? v : 0.0);
+    line(b, "weft_%s", name);
+    sample(b, v);
 }
 
 typedef double peer_value(const status_peer *p);
@@ -299,30 +312,68 @@ static void per_peer(bytes_writer *b, const char *name, const char *type, const 
 {
     family(b, name, type, help);
     for (uint32_t i = 0; i < n; i++) {
-        line(b, "weft_%s{role=\"%s\",index=\"%" PRIu32 "\"} %.9g\n", name,
-             wire_role_name(peer[i].peer.role), peer[i].peer.index, value(&peer[i]));
+        line(b, "weft_%s{role=\"%s\",index=\"%" PRIu32 "\"}", name,
+             wire_role_name(peer[i].peer.role), peer[i].peer.index);
+        sample(b, value(&peer[i]));
     }
 }
 
-static double v_rows(const status_peer *p) { return (double)p->rows; }
-static double v_bytes(const status_peer *p) { return (double)p->bytes; }
-static double v_pulls(const status_peer *p) { return (double)p->pulls; }
-static double v_pushes(const status_peer *p) { return (double)p->pushes; }
-static double v_repeats(const status_peer *p) { return (double)p->repeats; }
-static double v_apply(const status_peer *p) { return p->apply_ms_p99 / 1000.0; }
-static double v_slots(const status_peer *p) { return (double)p->slots_done; }
-static double v_rate(const status_peer *p) { return p->examples_per_s; }
-static double v_seen(const status_peer *p) { return (double)p->last_seen_ms / 1000.0; }
-static double v_batches(const status_peer *p) { return (double)p->batches; }
-static double v_queue(const status_peer *p) { return (double)p->queue; }
-static double v_remote(const status_peer *p) { return p->remote_share; }
+static double v_rows(const status_peer *p)
+{
+    return (double)p->rows;
+}
+static double v_bytes(const status_peer *p)
+{
+    return (double)p->bytes;
+}
+static double v_pulls(const status_peer *p)
+{
+    return (double)p->pulls;
+}
+static double v_pushes(const status_peer *p)
+{
+    return (double)p->pushes;
+}
+static double v_repeats(const status_peer *p)
+{
+    return (double)p->repeats;
+}
+static double v_apply(const status_peer *p)
+{
+    return p->apply_ms_p99 / 1000.0;
+}
+static double v_slots(const status_peer *p)
+{
+    return (double)p->slots_done;
+}
+static double v_rate(const status_peer *p)
+{
+    return p->examples_per_s;
+}
+static double v_seen(const status_peer *p)
+{
+    return (double)p->last_seen_ms / 1000.0;
+}
+static double v_batches(const status_peer *p)
+{
+    return (double)p->batches;
+}
+static double v_queue(const status_peer *p)
+{
+    return (double)p->queue;
+}
+static double v_remote(const status_peer *p)
+{
+    return p->remote_share;
+}
 
 static void job_families(bytes_writer *b, const scheduler_status *s)
 {
     family(b, "build_info", "gauge", "Version of the scheduler.");
     line(b, "weft_build_info{version=\"%s\"} 1\n", WEFT_VERSION);
     family(b, "stage_progress_ratio", "gauge", "Done share of the current stage.");
-    line(b, "weft_stage_progress_ratio{stage=\"%s\"} %.9g\n", stage_name(s->stage), s->progress);
+    line(b, "weft_stage_progress_ratio{stage=\"%s\"}", stage_name(s->stage));
+    sample(b, s->progress);
     single(b, "running", "gauge", "1 while the job is running or validating.",
            s->state == JOB_RUNNING || s->state == JOB_VALIDATING);
     single(b, "stalled", "gauge", "1 while something has been waited for longer than 30 s.",
@@ -342,13 +393,17 @@ static void job_families(bytes_writer *b, const scheduler_status *s)
            (double)s->counters.reassigned);
     single(b, "void_slots_total", "counter", "Slots whose gradient was not finite.",
            (double)s->counters.void_slots);
-    single(b, "gone_total", "counter", "Pulls of a version that was past.", (double)s->counters.gone);
+    single(b, "gone_total", "counter", "Pulls of a version that was past.",
+           (double)s->counters.gone);
     single(b, "hash_mismatches_total", "counter", "Repeated pushes with other bytes.",
            (double)s->counters.hash_mismatches);
-    single(b, "refused_peers_total", "counter", "Peers refused.", (double)s->counters.refused_peers);
+    single(b, "refused_peers_total", "counter", "Peers refused.",
+           (double)s->counters.refused_peers);
     family(b, "time_share_ratio", "gauge", "Where the workers' time goes.");
-    for (int i = 0; i < 5; i++)
-        line(b, "weft_time_share_ratio{phase=\"%s\"} %.9g\n", phases[i], s->time_share[i]);
+    for (int i = 0; i < 5; i++) {
+        line(b, "weft_time_share_ratio{phase=\"%s\"}", phases[i]);
+        sample(b, s->time_share[i]);
+    }
 }
 
 char *status_prometheus(const status_input *in)
@@ -370,11 +425,11 @@ char *status_prometheus(const status_input *in)
              v_repeats);
     per_peer(&b, "server_apply_p99_seconds", "gauge", "Time of a commit.", s->server, s->servers,
              v_apply);
-    per_peer(&b, "sampler_batches_total", "counter", "Micro-batches built.", s->sampler, s->samplers,
-             v_batches);
+    per_peer(&b, "sampler_batches_total", "counter", "Micro-batches built.", s->sampler,
+             s->samplers, v_batches);
     per_peer(&b, "sampler_queue", "gauge", "Builds waiting.", s->sampler, s->samplers, v_queue);
-    per_peer(&b, "sampler_remote_ratio", "gauge", "Share of leaves from other samplers.", s->sampler,
-             s->samplers, v_remote);
+    per_peer(&b, "sampler_remote_ratio", "gauge", "Share of leaves from other samplers.",
+             s->sampler, s->samplers, v_remote);
     bytes_put_u8(&b, 0);
     return (char *)b.data;
 }
