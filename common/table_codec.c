@@ -206,6 +206,7 @@ err_code push_decode(const blob *body, push_view *out)
     const push_head *head = bytes_get(&r, 1, sizeof *head);
     if (!head || head->magic != PUSH_MAGIC || head->is_void > 1 || head->reserved)
         return ERR_INVALID;
+    if (!__builtin_isfinite(head->loss)) return ERR_INVALID;
     out->head = *head;
     if (head->sections > PUSH_SECTIONS_MAX || head->dense_floats > TABLE_FLOATS_MAX)
         return ERR_LIMIT;

@@ -95,7 +95,7 @@ typedef struct push_view {
 } push_view;
 
 /* ERR_INVALID: malformed (sizes, order of keys, a second section of one table, a void slot with
- * content); ERR_LIMIT. */
+ * content, a loss that is not finite); ERR_LIMIT. */
 MUST_USE err_code push_decode(const blob *body, push_view *out);
 
 /* True if keys [n] are strictly ascending. */

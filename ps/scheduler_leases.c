@@ -359,6 +359,14 @@ static void finish_slot(scheduler *s, open_round *r, slot_state *x, const Weft__
     s->counters.void_slots += x->is_void;
 }
 
+/* Losses and scores go into metrics: a worker never sends others (it would push VOID). */
+static bool all_finite(const Weft__Done *done)
+{
+    bool finite = __builtin_isfinite(done->loss);
+    for (size_t i = 0; i < done->n_sums; i++) finite = finite && __builtin_isfinite(done->sums[i]);
+    return finite;
+}
+
 void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
 {
     const wire_header *h = e->message.header;
@@ -371,7 +379,7 @@ void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
     }
     Weft__Done *done =
         proto_unpack(&s->arena, &weft__done__descriptor, e->message.body, WIRE_CONTROL_MAX);
-    if (!done || done->version != 1) return;
+    if (!done || done->version != 1 || !all_finite(done)) return;
     slot_state *x = slot_of(s, wire_slot(h), h->version);
     if (x && !x->done) {
         finish_slot(s, round_of(s, h->version), x, done, who, e->now_us);

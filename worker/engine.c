@@ -18,7 +18,7 @@ typedef struct engine_result {
         worker_digest digest;
         worker_output output;
     };
-    worker_need need[TASK_NEEDS_MAX];
+    worker_need *need;
     uint32_t needs;
     blob **body;
     uint32_t bodies;
@@ -43,9 +43,9 @@ typedef struct lane { /* a queue with its thread */
 
 struct engine {
     const job *job;
-    task_inputs *inputs; /* the digest lane's */
-    slot_work *work;     /* the compute lane's */
-    pthread_mutex_t lock; /* guards: tasks, tasks_n, both queues, stopping */
+    task_inputs *inputs;    /* the digest lane's */
+    slot_work *work;        /* the compute lane's */
+    pthread_mutex_t lock;   /* guards: tasks, tasks_n, both queues, stopping */
     task *tasks[TASKS_MAX]; /* oldest first */
     uint32_t tasks_n;
     bool started, stopping;
@@ -127,24 +127,26 @@ err_code engine_digest_now(engine *e, const worker_task *w, const worker_digest 
     err_code rc = ERR_OK;
     if (!t) {
         if (w->needs) return ERR_CLOSED; /* It was dropped meanwhile: the slot goes back. */
-        task *old = take_task(e, w); /* The same slot leased again: its first digest is void. */
+        task *old = take_task(e, w);     /* The same slot leased again: its first digest is void. */
         task_free(old);
         rc = task_inputs_begin(e->inputs, w, &t);
         if (rc != ERR_OK) return rc;
     }
-    engine_result *r = xcalloc(1, sizeof *r);
+    worker_need *need = xcalloc(TASK_NEEDS_MAX, sizeof *need);
     uint32_t total = w->needs;
     bool more = false;
-    rc = task_inputs_round(e->inputs, t, w, r->need, &total, &more);
+    rc = task_inputs_round(e->inputs, t, w, need, &total, &more);
     if (rc != ERR_OK) {
-        for (uint32_t i = w->needs; i < total; i++) blob_unref(r->need[i].body);
-        free(r);
+        for (uint32_t i = w->needs; i < total; i++) blob_unref(need[i].body);
+        free(need);
         task_free(t);
         return rc;
     }
     put_task(e, t);
+    engine_result *r = xcalloc(1, sizeof *r);
     r->needs = total - w->needs;
-    memmove(r->need, r->need + w->needs, r->needs * sizeof *r->need);
+    memmove(need, need + w->needs, r->needs * sizeof *need);
+    r->need = xrealloc(need, r->needs + 1, sizeof *need);
     r->digest = (worker_digest){.need = r->need, .needs = r->needs, .again = more};
     *out = &r->digest;
     return ERR_OK;
@@ -152,9 +154,8 @@ err_code engine_digest_now(engine *e, const worker_task *w, const worker_digest 
 
 static void fill_output(engine_result *r, slot_result *s, const worker_task *w, plan_kind kind)
 {
-    r->output = (worker_output){.examples = s->push.examples,
-                                .loss = s->push.loss,
-                                .is_void = s->push.is_void};
+    r->output = (worker_output){
+        .examples = s->push.examples, .loss = s->push.loss, .is_void = s->push.is_void};
     if (kind == PLAN_SCORE) {
         r->sums = s->sums;
         s->sums = NULL;
@@ -195,6 +196,7 @@ void engine_done(void *user, uint64_t token, const void *detail)
     if (!r) return;
     for (uint32_t i = 0; i < r->needs; i++) blob_unref(r->need[i].body);
     for (uint32_t i = 0; i < r->bodies; i++) blob_unref(r->body[i]);
+    free(r->need);
     free(r->body);
     free(r->sums);
     free(r);

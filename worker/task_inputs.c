@@ -15,8 +15,8 @@ struct task_inputs {
     const job *job;
     feature_layout layout;
     row_cache *features, *z;
-    float *text;        /* [text_dim] scratch */
-    uint32_t *sample;   /* the validation sample, ascending */
+    float *text;      /* [text_dim] scratch */
+    uint32_t *sample; /* the validation sample, ascending */
     uint32_t sample_n;
     /* Candidate vectors of the last validation. */
     slot_name valid; /* stage, epoch */
@@ -25,6 +25,9 @@ struct task_inputs {
 };
 
 enum { NO_NEED = UINT32_MAX };
+
+/* A request per partition, then parameters, rows, z and candidates. */
+_Static_assert(TASK_NEEDS_MAX >= MANIFEST_PARTITIONS_MAX + 4, "a slot may touch every partition");
 
 static feature_layout layout_of(const job *j)
 {
@@ -238,31 +241,44 @@ static void features_from_cache(task_inputs *in, task *t)
     }
 }
 
-/* The missing nodes of the partition of t->node[*at], in t's order: nodes of a partition are not
- * neighbours in it (types), so each partition is a scan. */
+/* The missing nodes by partition, ascending within each: list [first[p] .. first[p + 1]). */
+static void sort_missing(const manifest *m, const task *t, uint32_t *first, uint32_t *list)
+{
+    uint32_t *next = first + 1; /* becomes the ends */
+    for (uint32_t i = 0; i < t->nodes; i++) {
+        if (!t->have[i]) first[manifest_partition_of(m, t->node[i]) + 1]++;
+    }
+    uint32_t begin = 0;
+    for (uint32_t p = 0; p < m->partitions; p++) {
+        uint32_t n = next[p];
+        next[p] = begin;
+        begin += n;
+    }
+    for (uint32_t i = 0; i < t->nodes; i++) {
+        if (!t->have[i]) list[next[manifest_partition_of(m, t->node[i])]++] = t->node[i];
+    }
+}
+
+/* One request per partition that has missing nodes. */
 static err_code ask_features(task_inputs *in, task *t, worker_need *need, uint32_t *needs)
 {
     const manifest *m = in->job->manifest;
-    uint32_t *list = try_malloc(t->nodes + 1, sizeof *list);
-    uint32_t *partition = try_malloc(t->nodes + 1, sizeof *partition);
-    err_code rc = list && partition ? ERR_OK : ERR_NO_MEMORY;
-    for (uint32_t i = 0; rc == ERR_OK && i < t->nodes; i++)
-        partition[i] = t->have[i] ? UINT32_MAX : manifest_partition_of(m, t->node[i]);
+    uint32_t *list = try_malloc(t->nodes, sizeof *list);
+    uint32_t *first = xcalloc(m->partitions + 1, sizeof *first);
+    err_code rc = list ? ERR_OK : ERR_NO_MEMORY;
+    if (rc == ERR_OK) sort_missing(m, t, first, list);
     t->feature_need = *needs;
     for (uint32_t p = 0; rc == ERR_OK && p < m->partitions; p++) {
-        uint32_t n = 0;
-        for (uint32_t i = 0; i < t->nodes; i++) {
-            if (partition[i] == p) list[n++] = t->node[i];
-        }
-        if (!n) continue;
-        if (*needs == TASK_NEEDS_MAX) break; /* the others in the next round */
-        feature_row_request r = {.partition = p, .nodes = n, .node = list};
+        if (first[p] == first[p + 1]) continue;
+        ASSERT(*needs < TASK_NEEDS_MAX);
+        feature_row_request r = {
+            .partition = p, .nodes = first[p + 1] - first[p], .node = list + first[p]};
         blob *body = feature_row_encode_request(&r);
         if (!body) rc = ERR_NO_MEMORY;
         need[(*needs)++] = (worker_need){.kind = NEED_FEATURES, .partition = p, .body = body};
     }
     t->feature_needs = *needs - t->feature_need;
-    free(partition);
+    free(first);
     free(list);
     return rc;
 }

@@ -11,7 +11,10 @@
 #include "common/core.h"
 #include "common/table_codec.h"
 
-enum { WORKER_LEASES_MAX = 64, WORKER_NEEDS_MAX = 256 };
+enum {
+    WORKER_LEASES_MAX = 64,
+    WORKER_NEEDS_MAX = 4112 /* of a slot: one per partition, and a few */
+};
 
 /* COMPUTE kinds; detail: worker_task.  RESULT details: worker_digest, worker_output. */
 enum { WORKER_DIGEST = 1, WORKER_SLOT = 2 };
