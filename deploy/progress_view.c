@@ -196,7 +196,8 @@ void progress_view_update_at(progress_view *v, const json_t *status, uint64_t no
     const char *stage = status_view_text(status, "stage", "");
     bool leased = status_view_number(status, "steps", 0) > 0;
     if (v->silent) return;
-    if (strcmp(stage, v->stage) != 0) change_stage(v, status, stage, leased, now_us);
+    bool changes = strncmp(stage, v->stage, STAGE_BYTES - 1) != 0;
+    if (changes) change_stage(v, status, stage, leased, now_us);
     if (!leased) return;
     v->last_us = now_us;
     note_best(v, status);

@@ -1,0 +1,170 @@
+/* Successive statuses become one live line per stage on a terminal, and few plain lines elsewhere.
+ */
+#include "deploy/progress_view.h"
+
+#include "common/mem.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SECOND = 1000000 };
+
+static progress_view *view;
+static FILE *out;
+static char *text;
+static size_t text_bytes;
+
+static void setup(void)
+{
+    out = open_memstream(&text, &text_bytes);
+    view = progress_view_new(out, false);
+}
+
+static void teardown(void)
+{
+    progress_view_free(view);
+    fclose(out);
+    free(text);
+}
+
+static void update(const char *stage, int step, int steps, const char *more, uint64_t second)
+{
+    char *s = xprintf("{\"stage\": \"%s\", \"stages\": [\"prepare\", \"hgnn\", \"embed\", "
+                      "\"two_tower\", \"evaluate\"], \"epoch\": 1, \"step\": %d, \"steps\": %d%s}",
+                      stage, step, steps, more);
+    json_t *j = json_loads(s, 0, NULL);
+    ck_assert_ptr_nonnull(j);
+    progress_view_update_at(view, j, second * SECOND);
+    json_decref(j);
+    free(s);
+}
+
+static void expect(const char *wanted)
+{
+    fflush(out);
+    ck_assert_str_eq(text, wanted);
+}
+
+static const char training[] =
+    ", \"loss\": 2.314, \"examples_per_s\": 4287.4, \"eta_s\": 125, \"validation\": {\"metric\": "
+    "\"mrr_100\", \"last\": 0.05, \"best\": 0.051, \"best_step\": 200}";
+
+START_TEST(without_a_terminal_there_is_a_line_every_ten_seconds)
+{
+    update("prepare", 0, 0, "", 100);
+    update("hgnn", 0, 1500, "", 101);
+    expect("");
+    for (uint64_t s = 102; s < 113; s++) update("hgnn", (int)s, 1500, training, s);
+    expect("hgnn            102/1500  epoch 1  loss 2.3140  mrr_100 0.0500 best 0.0510  4287/s  "
+           "2m05s left\n"
+           "hgnn            112/1500  epoch 1  loss 2.3140  mrr_100 0.0500 best 0.0510  4287/s  "
+           "2m05s left\n");
+}
+END_TEST
+
+START_TEST(a_stage_ends_with_a_line_and_those_in_between_are_named)
+{
+    update("hgnn", 0, 1500, training, 100);
+    update("two_tower", 0, 70, "", 107);
+    expect("hgnn           done  best mrr_100 0.0510 at step 200  7 s\n"
+           "embed          done\n");
+    update("two_tower", 3, 70, "", 108);
+    update("evaluate", 0, 0, "", 110);
+    progress_view_end(view);
+    fflush(out);
+    ck_assert_str_eq(strstr(text, "two_tower"), "two_tower         3/70\n"
+                                                "two_tower      done  3 s\n");
+}
+END_TEST
+
+START_TEST(an_end_within_a_stage_says_where)
+{
+    update("hgnn", 5, 1500, "", 100);
+    update("hgnn", 9, 1500, "", 104);
+    progress_view_end(view);
+    expect("hgnn              5/1500\nhgnn           stopped at step 9 of 1500  4 s\n");
+}
+END_TEST
+
+START_TEST(on_a_terminal_the_line_is_rewritten_and_cut)
+{
+    progress_view_options o = {.terminal = true, .columns = 40};
+    progress_view_configure(view, &o);
+    update("hgnn", 1, 1500, training, 100);
+    update("hgnn", 2, 1500, training, 101);
+    expect("\r\033[Khgnn              1/1500  epoch 1  loss"
+           "\r\033[Khgnn              2/1500  epoch 1  loss");
+    update("evaluate", 0, 0, "", 102);
+    fflush(out);
+    ck_assert_ptr_nonnull(
+        strstr(text, "\r\033[Khgnn           done  best mrr_100 0.0510 at step 200  2 s\n"));
+}
+END_TEST
+
+START_TEST(colors_are_only_used_when_wanted)
+{
+    progress_view_options o = {.terminal = true, .color = true, .columns = 80};
+    progress_view_configure(view, &o);
+    update("hgnn", 1, 2, "", 100);
+    expect("\r\033[K\033[1mhgnn           \033[0m   1/2");
+}
+END_TEST
+
+START_TEST(long_waits_and_validation_are_shown)
+{
+    update("hgnn", 1, 2, ", \"state\": \"VALIDATING\"", 100);
+    update("hgnn", 1, 2,
+           ", \"waiting\": {\"for\": \"push\", \"whom\": \"worker-1\", \"since_s\": 30}", 120);
+    update("hgnn", 1, 2,
+           ", \"waiting\": {\"for\": \"push\", \"whom\": \"worker-1\", \"since_s\": 1}", 140);
+    expect("hgnn              1/2  validating\n"
+           "hgnn              1/2  waiting 30 s for push of worker-1\n"
+           "hgnn              1/2\n");
+}
+END_TEST
+
+START_TEST(a_silent_view_prints_nothing)
+{
+    progress_view_free(view);
+    view = progress_view_new(out, true);
+    update("hgnn", 1, 2, training, 100);
+    update("evaluate", 0, 0, "", 120);
+    progress_view_end(view);
+    expect("");
+}
+END_TEST
+
+START_TEST(statuses_without_members_are_harmless)
+{
+    json_t *empty = json_object();
+    progress_view_update_at(view, empty, SECOND);
+    update("a-stage-with-a-name-that-is-far-too-long-for-any-line", 1, 2, "", 5);
+    update("a-stage-with-a-name-that-is-far-too-long-for-any-line", 2, 2, "", 6);
+    progress_view_update_at(view, empty, 7 * SECOND);
+    progress_view_end(view);
+    json_decref(empty);
+    expect("a-stage-with-a-name-that-is-far    1/2\na-stage-with-a-name-that-is-far done  2 s\n");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("progress_view");
+    TCase *t = tcase_create("progress_view");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, without_a_terminal_there_is_a_line_every_ten_seconds);
+    tcase_add_test(t, a_stage_ends_with_a_line_and_those_in_between_are_named);
+    tcase_add_test(t, an_end_within_a_stage_says_where);
+    tcase_add_test(t, on_a_terminal_the_line_is_rewritten_and_cut);
+    tcase_add_test(t, colors_are_only_used_when_wanted);
+    tcase_add_test(t, long_waits_and_validation_are_shown);
+    tcase_add_test(t, a_silent_view_prints_nothing);
+    tcase_add_test(t, statuses_without_members_are_harmless);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
