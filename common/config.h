@@ -139,7 +139,7 @@ typedef struct config {
         uint32_t dims[CONFIG_LAYERS_MAX]; size_t layers;
         bool use_z, use_text;
         uint32_t item_id;
-        double id_drop;
+        double id_drop, history_drop;
         uint32_t type_embedding, attribute_embedding;
         bool skip_shared;
         float temperature, logq;

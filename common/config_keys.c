@@ -261,6 +261,8 @@ const config_key config_keys[] = {
     U32('P', "two_tower.item_id", two_tower.item_id, "64", 0, 4096, "width of item ids; 0: none"),
     NUMBER(KEY_F64, 'P', "two_tower.id_drop", two_tower.id_drop, "0.2", 0, 1, KEY_BELOW_MAX,
            "chance that an item's id is left out in training"),
+    NUMBER(KEY_F64, 'P', "two_tower.history_drop", two_tower.history_drop, "0.1", 0, 1,
+           KEY_BELOW_MAX, "chance that a row's history is left out in training: new users"),
     U32('P', "two_tower.type_embedding", two_tower.type_embedding, "16", 0, 4096, "0: none"),
     U32('P', "two_tower.attribute_embedding", two_tower.attribute_embedding, "16", 0, 4096,
         "0: none"),

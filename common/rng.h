@@ -33,6 +33,7 @@ typedef enum rng_use {
     USE_UNIFORM_ITEMS = 17,
     USE_POSITIVES = 18,
     USE_CAP = 19,
+    USE_HISTORY_DROP = 20,
     USE_TEST = 1000
 } rng_use;
 

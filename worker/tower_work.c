@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A two_tower_batch with the arrays it points to.  Its unique items are the chunk's nodes, those that
- * occur as item rows first. */
+/* A two_tower_batch with the arrays it points to.  Its unique items are the chunk's nodes, those
+ * that occur as item rows first. */
 typedef struct assembled {
     two_tower_batch batch;
     uint32_t *node, *type, *place; /* [unique]; place: row of a node index of the chunk */
@@ -17,6 +17,7 @@ typedef struct assembled {
     float *z, *id, *log_q;
     uint16_t *text;
     uint32_t *attribute, *history, *item;
+    uint64_t *history_indptr;
 } assembled;
 
 static void assembled_fini(assembled *a)
@@ -31,6 +32,7 @@ static void assembled_fini(assembled *a)
     free(a->text);
     free(a->attribute);
     free(a->history);
+    free(a->history_indptr);
     free(a->item);
 }
 
@@ -142,18 +144,37 @@ static err_code assemble_items(assembled *a, const task *t, const worker_task *w
     return rc;
 }
 
-static err_code assemble_users(assembled *a, const microbatch_tower *c)
+/* Histories as unique rows; those of rows for which drop[row] is set are left out (NULL: none). */
+static err_code assemble_users(assembled *a, const microbatch_tower *c, const uint8_t *drop)
 {
-    uint64_t n = c->history_indptr[c->rows];
-    a->history = try_malloc(n, sizeof *a->history);
-    if (!a->history) return ERR_NO_MEMORY;
-    for (uint64_t i = 0; i < n; i++) a->history[i] = a->place[c->history[i]];
+    a->history = try_malloc(c->history_indptr[c->rows], sizeof *a->history);
+    a->history_indptr = try_calloc((size_t)c->rows + 1, sizeof *a->history_indptr);
+    if (!a->history || !a->history_indptr) return ERR_NO_MEMORY;
+    uint64_t n = 0;
+    for (uint32_t u = 0; u < c->rows; u++) {
+        for (uint64_t i = c->history_indptr[u]; i < c->history_indptr[u + 1]; i++) {
+            if (!drop || !drop[u]) a->history[n++] = a->place[c->history[i]];
+        }
+        a->history_indptr[u + 1] = n;
+    }
     a->batch.users = c->rows;
-    a->batch.history_indptr = c->history_indptr;
+    a->batch.history_indptr = a->history_indptr;
     a->batch.history = a->history;
     a->batch.user_attribute = c->attribute;
     a->batch.user_dense = c->vector;
     return ERR_OK;
+}
+
+/* Which rows are trained as users without a history, who are to be recommended to as well. */
+static uint8_t *draw_drops(const task *t, uint32_t chunk, uint32_t rows)
+{
+    uint8_t *drop = try_calloc(rows, 1);
+    float chance = (float)t->job->config->two_tower.history_drop;
+    slot_name name = t->name;
+    uint64_t key = rng_key(t->job->config->seed, name.stage, name.epoch, name.step,
+                           (uint64_t)name.slot * MICROBATCH_CHUNKS_MAX + chunk, USE_HISTORY_DROP);
+    for (uint32_t u = 0; drop && u < rows; u++) drop[u] = rng_unit(key, u, 0) < chance;
+    return drop;
 }
 
 /* log of the probability that an item is among a row's candidates: in the batch as a positive (its
@@ -236,18 +257,22 @@ err_code tower_work_chunk(slot_models *m, const task *t, const worker_task *w, u
     double weight = 0;
     float *did = NULL;
     uint8_t *is_target = mark_targets(c);
-    err_code rc = is_target ? assemble_items(&a, t, w, c->node, c->nodes, is_target) : ERR_NO_MEMORY;
-    if (rc == ERR_OK) rc = assemble_users(&a, c);
+    uint8_t *drop = draw_drops(t, chunk, c->rows);
+    err_code rc =
+        is_target && drop ? assemble_items(&a, t, w, c->node, c->nodes, is_target) : ERR_NO_MEMORY;
+    if (rc == ERR_OK) rc = assemble_users(&a, c, drop);
     if (rc == ERR_OK) rc = assemble_training(&a, t, c, chunk);
     if (rc == ERR_OK && out->rows) {
         did = try_malloc((size_t)a.batch.unique * t->rows_dim, sizeof *did);
         if (!did) rc = ERR_NO_MEMORY;
     }
     if (rc == ERR_OK)
-        rc = two_tower_train(model_of(m, t), params, &a.batch, out->dense, did, &out->loss, &weight);
+        rc =
+            two_tower_train(model_of(m, t), params, &a.batch, out->dense, did, &out->loss, &weight);
     if (rc == ERR_OK && did) add_id_gradient(t, &a, did, out->rows);
     out->examples = c->rows;
     free(did);
+    free(drop);
     free(is_target);
     assembled_fini(&a);
     return rc;
@@ -263,8 +288,9 @@ err_code tower_work_users(slot_models *m, const task *t, const worker_task *w, f
     uint8_t *is_target = try_calloc(c->nodes + 1, 1); /* none: no item input is needed */
     size_t floats = (size_t)c->rows * s->output_dim;
     *out = NULL;
-    err_code rc = is_target ? assemble_items(&a, t, w, c->node, c->nodes, is_target) : ERR_NO_MEMORY;
-    if (rc == ERR_OK) rc = assemble_users(&a, c);
+    err_code rc =
+        is_target ? assemble_items(&a, t, w, c->node, c->nodes, is_target) : ERR_NO_MEMORY;
+    if (rc == ERR_OK) rc = assemble_users(&a, c, NULL);
     if (rc == ERR_OK) rc = two_tower_users(model_of(m, t), params, &a.batch, &users);
     if (rc == ERR_OK) {
         *out = try_malloc(floats, sizeof **out);
