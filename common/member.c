@@ -9,7 +9,7 @@
 
 void member_init(member *m, const member_config *c, proto_alloc *arena)
 {
-    *m = (member){.config = *c, .arena = arena};
+    *m = (member){.config = *c, .arena = arena, .why = "the job is over"};
 }
 
 void member_fini(member *m)
@@ -124,7 +124,6 @@ void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, con
     bool newer = h->term > m->view_term || (h->term == m->view_term && v->view >= m->view);
     if (!newer) return; /* an old answer, overtaken */
     m->state = v->state;
-    if (v->stop && !m->stop) take_why(m, "the job is over", 15);
     m->stop = m->stop || v->stop;
     if (h->generation > m->generation) m->generation = h->generation;
     if (!v->complete || !v->shards || v->shards > SHARDS_MAX || !v->servers ||

@@ -508,10 +508,9 @@ static void on_message(shard *s, const core_event *e, core_actions *out)
 static void leave(shard *s, const core_event *e, core_actions *out)
 {
     if (s->exited) return;
-    if (s->member.refused)
-        core_exit(out, 2, "%s", s->member.why);
-    else if (s->member.stop)
-        core_exit(out, 0, "the job is over");
+    int code;
+    if (member_leaves(&s->member, &code))
+        core_exit(out, code, "%s", s->member.why);
     else if (e->type == CORE_STOP)
         core_exit(out, 0, "signal %d", e->signal);
     else

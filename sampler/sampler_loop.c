@@ -345,10 +345,9 @@ static void say_hello(sampler_loop *s, uint64_t now_us, core_actions *out)
 
 static void leave(sampler_loop *s, core_actions *out)
 {
-    if (s->member.refused)
-        core_exit(out, 2, "%s", s->member.why);
-    else if (s->member.stop)
-        core_exit(out, 0, "the job is over");
+    int code;
+    if (member_leaves(&s->member, &code))
+        core_exit(out, code, "%s", s->member.why);
     else if (s->signalled)
         core_exit(out, 0, "asked to leave");
     else

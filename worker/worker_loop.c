@@ -904,12 +904,11 @@ static bool may_leave(const worker_loop *w, uint64_t now_us)
 
 static void leave(worker_loop *w, uint64_t now_us, core_actions *out)
 {
-    if (w->member.refused)
-        core_exit(out, 2, "%s", w->member.why);
+    int code;
+    if (member_leaves(&w->member, &code))
+        core_exit(out, code, "%s", w->member.why);
     else if (w->failures >= FAILURES_MAX)
         core_exit(out, 1, "%s", w->failure);
-    else if (w->member.stop)
-        core_exit(out, 0, "the job is over");
     else if (may_leave(w, now_us))
         core_exit(out, 0, "asked to leave");
     else

@@ -578,6 +578,22 @@ static void fault(sim *s)
 
 /* ---- invariants ---- */
 
+/* True if `dense` is exactly what server `index` should hold of flat [floats]. */
+static bool same_blocks(const sim *s, uint32_t index, uint32_t stage, const float *flat,
+                        size_t floats, const blob *dense)
+{
+    shard_map map;
+    shard_map_init(&map, 1, 16, s->servers);
+    size_t n = table_server_floats(&map, stage, floats, index);
+    if (blob_size(dense) != n * sizeof(float)) return false;
+    if (!n) return true;
+    float *own = xmalloc(n * sizeof *own);
+    table_gather(own, &map, stage, floats, index, flat);
+    bool same = memcmp(own, blob_data(dense), n * sizeof *own) == 0;
+    free(own);
+    return same;
+}
+
 static void check_server(sim *s, sim_node *n)
 {
     shard_stats st;
@@ -595,15 +611,10 @@ static void check_server(sim *s, sim_node *n)
     const blob *dense = shard_dense(n->core, st.stage, false);
     const float *flat = sim_oracle_dense(s->oracle, st.stage, st.version, &floats);
     if (!flat) violation(s, "ps-%u committed a round that is not in the plan", n->index);
-    if (!dense || !flat || st.finished) return;
-    shard_map map;
-    shard_map_init(&map, 1, 16, s->servers);
-    float *own = xmalloc((floats + 1) * sizeof *own);
-    table_gather(own, &map, st.stage, floats, n->index, flat);
-    if (memcmp(own, blob_data(dense), blob_size(dense)) != 0)
+    if (!flat || st.finished) return;
+    if (!same_blocks(s, n->index, st.stage, flat, floats, dense))
         violation(s, "ps-%u has other bits at %s version %u", n->index, stage_name(st.stage),
                   st.version);
-    free(own);
 }
 
 static void check_servers_level(sim *s)
@@ -690,12 +701,8 @@ static void check_end(sim *s)
         for (uint32_t k = 0; k < sim_plan()->stages; k++) {
             uint32_t stage = sim_plan()->stage[k];
             const float *flat = sim_oracle_final(s->oracle, stage, &floats);
-            const blob *dense = shard_dense(p->core, stage, true);
-            float *own = xcalloc(floats + 1, sizeof *own);
-            table_gather(own, &map, stage, floats, i, flat);
-            if (memcmp(own, blob_data(dense), blob_size(dense)) != 0)
+            if (!same_blocks(s, i, stage, flat, floats, shard_dense(p->core, stage, true)))
                 violation(s, "the final %s has other bits", stage_name(stage));
-            free(own);
         }
     }
     if (present != n) violation(s, "%" PRIu64 " rows instead of %zu", present, n);

@@ -1,0 +1,451 @@
+/* Proves what the simulation cannot easily reach: who is refused and why, the limits that stop a
+ * job, and that the status says what is waited for. */
+#include "common/proto_alloc.h"
+#include "proto/weft.pb-c.h"
+#include "ps/scheduler.h"
+#include "sim/sim_model.h"
+
+#include <check.h>
+#include <string.h>
+
+static scheduler *s;
+static core_actions out;
+static uint64_t now_us, tags;
+static uint8_t durable[64];
+static size_t durable_bytes;
+static int exit_code;
+static char exit_why[CORE_TEXT_MAX], refused[CORE_TEXT_MAX];
+
+static void step(core_event *e);
+
+static void take(const core_action *a)
+{
+    if (a->type == CORE_EXIT) {
+        exit_code = a->exit.code;
+        memcpy(exit_why, a->exit.why, sizeof exit_why);
+    }
+    if (a->type != CORE_SEND || a->send.header.status != WIRE_REFUSED) return;
+    memcpy(refused, blob_data(a->send.body), blob_size(a->send.body));
+    refused[blob_size(a->send.body)] = 0;
+}
+
+/* Steps, and makes durable what is to be. */
+static void step(core_event *e)
+{
+    uint64_t persisted = 0;
+    core_actions_reset(&out);
+    e->now_us = now_us;
+    scheduler_step(s, e, &out);
+    for (size_t i = 0; i < out.n; i++) {
+        take(&out.items[i]);
+        if (out.items[i].type != CORE_PERSIST) continue;
+        persisted = out.items[i].persist.token;
+        durable_bytes = blob_size(out.items[i].persist.bytes);
+        memcpy(durable, blob_data(out.items[i].persist.bytes), durable_bytes);
+    }
+    if (!persisted) return;
+    core_event result = {.type = CORE_RESULT};
+    result.result.token = persisted;
+    step(&result);
+}
+
+static void timer(uint64_t at_us)
+{
+    core_event e = {.type = CORE_TIMER};
+    now_us = at_us;
+    step(&e);
+}
+
+static void deliver(wire_header *h, blob *body)
+{
+    core_event e = {.type = CORE_MESSAGE};
+    h->body_bytes = blob_size(body);
+    e.message.route = 1;
+    e.message.header = h;
+    e.message.body = body;
+    step(&e);
+    blob_unref(body);
+}
+
+static wire_header from(wire_role role, uint32_t index, uint64_t incarnation, wire_op op)
+{
+    wire_header h = wire_request(op);
+    h.role = (uint8_t)role;
+    h.index = index;
+    h.incarnation = incarnation;
+    h.tag = ++tags;
+    h.term = 1;
+    h.generation = 1;
+    return h;
+}
+
+typedef struct peer {
+    wire_role role;
+    uint32_t index;
+    uint64_t incarnation, plan_hash;
+    const char *numerics;
+    uint32_t key_role;
+} peer;
+
+static void hello(peer p)
+{
+    Weft__Hello x = WEFT__HELLO__INIT;
+    Weft__ServerState state = WEFT__SERVER_STATE__INIT;
+    x.version = 1;
+    x.plan_hash = p.plan_hash ? p.plan_hash : SIM_PLAN_HASH;
+    x.numerics = (char *)(uintptr_t)(p.numerics ? p.numerics : "right");
+    x.key_role = p.key_role;
+    if (p.role == WIRE_SERVER) x.server = &state;
+    wire_header h = from(p.role, p.index, p.incarnation, WIRE_HELLO);
+    *refused = 0;
+    deliver(&h, proto_pack(&x.base));
+}
+
+static void work(uint32_t index, uint64_t incarnation, uint32_t sequence)
+{
+    Weft__Work x = WEFT__WORK__INIT;
+    x.version = 1;
+    x.sequence = sequence;
+    x.wanted = 2;
+    wire_header h = from(WIRE_WORKER, index, incarnation, WIRE_WORK);
+    h.budget_ms = 1000;
+    deliver(&h, proto_pack(&x.base));
+}
+
+static void done(uint32_t slot, bool is_void)
+{
+    Weft__Done x = WEFT__DONE__INIT;
+    x.version = 1;
+    x.examples = is_void ? 0 : 4;
+    x.loss = 8;
+    x.is_void = is_void;
+    wire_header h = from(WIRE_WORKER, 0, 100, WIRE_DONE);
+    wire_set_slot(&h, (slot_name){STAGE_HGNN, 1, 1, slot});
+    deliver(&h, proto_pack(&x.base));
+}
+
+static scheduler_config config(void)
+{
+    return (scheduler_config){.incarnation = 1,
+                              .job = "j",
+                              .servers = 1,
+                              .samplers = 1,
+                              .virtual_shards = 8,
+                              .numerics = "right",
+                              .numerics_strict = true,
+                              .max_void_slots = 1};
+}
+
+static void start(const scheduler_config *c)
+{
+    core_event e = {.type = CORE_START};
+    err_code rc = scheduler_new(c, sim_plan(), SIM_PLAN_HASH, NULL, &s);
+    ck_assert_int_eq(rc, ERR_OK);
+    step(&e);
+}
+
+static void restart(const scheduler_config *c)
+{
+    scheduler_free(s);
+    start(c);
+}
+
+static void set_up(void)
+{
+    scheduler_config c = config();
+    core_actions_init(&out);
+    now_us = 1000000;
+    exit_code = -1;
+    start(&c);
+}
+
+static void tear_down(void)
+{
+    scheduler_free(s);
+    core_actions_fini(&out);
+}
+
+/* The server acknowledges the STAGE it was sent. */
+static void acknowledge_stage(void)
+{
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].type != CORE_SEND || out.items[i].send.header.op != WIRE_STAGE) continue;
+        wire_header h = wire_answer(&out.items[i].send.header, WIRE_OK);
+        h.role = WIRE_SERVER;
+        h.incarnation = 10;
+        deliver(&h, NULL);
+        return;
+    }
+    ck_abort_msg("no STAGE was ordered");
+}
+
+static void run(void)
+{
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello((peer){.role = WIRE_SERVER, .incarnation = 10});
+    acknowledge_stage();
+    hello((peer){.role = WIRE_WORKER, .incarnation = 100});
+    work(0, 100, 1);
+}
+
+static scheduler_view view(void)
+{
+    scheduler_view v;
+    scheduler_view_get(s, &v);
+    return v;
+}
+
+START_TEST(another_plan_is_refused_by_its_hash)
+{
+    hello((peer){.role = WIRE_WORKER, .incarnation = 3, .plan_hash = 0xabc});
+    ck_assert_msg(strstr(refused, "0000000000000abc") != NULL, "%s", refused);
+}
+END_TEST
+
+START_TEST(other_numerics_are_refused_naming_both)
+{
+    hello((peer){.role = WIRE_WORKER, .incarnation = 3, .numerics = "wrong"});
+    ck_assert_msg(strstr(refused, "wrong") && strstr(refused, "right"), "%s", refused);
+}
+END_TEST
+
+START_TEST(other_numerics_are_admitted_with_any_and_the_status_says_so)
+{
+    scheduler_config c = config();
+    scheduler_status st;
+    c.numerics_strict = false;
+    restart(&c);
+    hello((peer){.role = WIRE_WORKER, .incarnation = 3, .numerics = "wrong"});
+    ck_assert_str_eq(refused, "");
+    scheduler_status_get(s, now_us, &st);
+    ck_assert(!st.bits_guaranteed);
+    scheduler_status_fini(&st);
+}
+END_TEST
+
+START_TEST(an_index_outside_the_job_is_refused)
+{
+    hello((peer){.role = WIRE_SERVER, .index = 1, .incarnation = 3});
+    ck_assert_msg(strstr(refused, "no ps-1") != NULL, "%s", refused);
+}
+END_TEST
+
+START_TEST(a_key_of_another_role_is_refused)
+{
+    hello((peer){.role = WIRE_SERVER, .incarnation = 3, .key_role = WIRE_WORKER});
+    ck_assert_msg(strstr(refused, "worker") != NULL, "%s", refused);
+}
+END_TEST
+
+START_TEST(a_generation_is_durable_before_its_stage_is_ordered)
+{
+    uint32_t generation;
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello((peer){.role = WIRE_SERVER, .incarnation = 10});
+    memcpy(&generation, durable + 8, sizeof generation);
+    ck_assert_uint_eq(generation, 1);
+    acknowledge_stage();
+    ck_assert(view().running);
+}
+END_TEST
+
+START_TEST(no_slot_is_leased_before_the_servers_have_their_tables)
+{
+    hello((peer){.role = WIRE_WORKER, .incarnation = 100});
+    work(0, 100, 1);
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello((peer){.role = WIRE_SERVER, .incarnation = 10});
+    ck_assert_uint_eq(view().leases, 0);
+    acknowledge_stage();
+    ck_assert_uint_gt(view().leases, 0);
+}
+END_TEST
+
+START_TEST(leases_ahead_do_not_count_against_the_open_step)
+{
+    run();
+    ck_assert_uint_eq(view().leases, 4); /* two wanted, and as many ahead */
+}
+END_TEST
+
+START_TEST(slots_are_shared_between_workers)
+{
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello((peer){.role = WIRE_WORKER, .index = 0, .incarnation = 100});
+    hello((peer){.role = WIRE_WORKER, .index = 1, .incarnation = 101});
+    hello((peer){.role = WIRE_WORKER, .index = 2, .incarnation = 102});
+    work(0, 100, 1);
+    work(1, 101, 1);
+    work(2, 102, 1);
+    hello((peer){.role = WIRE_SERVER, .incarnation = 10});
+    acknowledge_stage();
+    ck_assert_uint_eq(view().leases, 6); /* one of three slots each, of this step and the next */
+}
+END_TEST
+
+START_TEST(a_slot_is_done_once)
+{
+    run();
+    done(0, false);
+    done(0, false);
+    ck_assert_uint_eq(view().done, 1);
+}
+END_TEST
+
+START_TEST(what_is_not_listed_any_more_is_free)
+{
+    run();
+    uint32_t before = view().leases;
+    hello((peer){.role = WIRE_WORKER, .index = 0, .incarnation = 100});
+    Weft__Work x = WEFT__WORK__INIT;
+    x.version = 1;
+    x.sequence = 2; /* lists nothing and wants nothing */
+    wire_header h = from(WIRE_WORKER, 0, 100, WIRE_WORK);
+    deliver(&h, proto_pack(&x.base));
+    ck_assert_uint_gt(before, 0);
+    ck_assert_uint_eq(view().leases, 0);
+}
+END_TEST
+
+START_TEST(a_repeated_work_is_answered_with_the_same_leases)
+{
+    run();
+    uint32_t before = view().leases;
+    work(0, 100, 1);
+    ck_assert_uint_eq(view().leases, before);
+    bool granted = false;
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].type != CORE_SEND || out.items[i].send.header.op != WIRE_WORK) continue;
+        Weft__Grants *g = weft__grants__unpack(NULL, blob_size(out.items[i].send.body),
+                                               blob_data(out.items[i].send.body));
+        granted = g->n_grant == before;
+        weft__grants__free_unpacked(g, NULL);
+    }
+    ck_assert(granted);
+}
+END_TEST
+
+START_TEST(void_slots_in_a_row_stop_the_job_and_name_the_slot)
+{
+    run();
+    done(0, true);
+    done(1, true);
+    done(2, false);
+    timer(now_us + 4000000);
+    ck_assert_int_eq(exit_code, 1);
+    ck_assert_msg(strstr(exit_why, "hgnn/1/1/1") != NULL, "%s", exit_why);
+}
+END_TEST
+
+START_TEST(three_dead_holders_stop_the_job_and_name_the_slot)
+{
+    run();
+    for (uint64_t life = 101; life < 104; life++) {
+        hello((peer){.role = WIRE_WORKER, .incarnation = life});
+        work(0, life, 1);
+    }
+    timer(now_us + 4000000);
+    ck_assert_int_eq(exit_code, 1);
+    ck_assert_msg(strstr(exit_why, "hgnn/1/1/") != NULL, "%s", exit_why);
+}
+END_TEST
+
+START_TEST(a_server_that_comes_back_empty_stops_the_job_and_is_named)
+{
+    run();
+    hello((peer){.role = WIRE_SERVER, .incarnation = 11});
+    timer(now_us + 4000000);
+    ck_assert_int_eq(exit_code, 1);
+    ck_assert_msg(strstr(exit_why, "ps-0 was lost") != NULL, "%s", exit_why);
+}
+END_TEST
+
+START_TEST(what_is_waited_for_is_on_the_status)
+{
+    scheduler_status st;
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    for (uint32_t i = 1; i <= 31; i++) {
+        timer(now_us + 1000000);
+        hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    }
+    scheduler_status_get(s, now_us, &st);
+    ck_assert_str_eq(job_state_name(st.state), "STALLED");
+    ck_assert(st.is_waiting);
+    ck_assert_str_eq(st.waiting_whom, "ps-0");
+    ck_assert(st.waiting_since_s >= 30);
+    scheduler_status_fini(&st);
+}
+END_TEST
+
+START_TEST(a_stall_timeout_ends_the_job)
+{
+    scheduler_config c = config();
+    c.stall_timeout_us = 5000000;
+    restart(&c);
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    timer(now_us + 6000000);
+    timer(now_us + 4000000);
+    ck_assert_int_eq(exit_code, 1);
+    ck_assert_msg(strstr(exit_why, "ps-0") != NULL, "%s", exit_why);
+}
+END_TEST
+
+START_TEST(the_durable_state_of_another_plan_is_a_mismatch)
+{
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello((peer){.role = WIRE_SERVER, .incarnation = 10});
+    scheduler_config c = config();
+    scheduler_durable d = {durable, durable_bytes, NULL, 0};
+    scheduler *x;
+    ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH + 1, &d, &x), ERR_MISMATCH);
+    d.state_bytes--;
+    ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH, &d, &x), ERR_CORRUPT);
+}
+END_TEST
+
+START_TEST(a_signal_tells_everybody_and_ends_with_0)
+{
+    run();
+    core_event e = {.type = CORE_STOP};
+    e.signal = 15;
+    step(&e);
+    bool told = false;
+    for (size_t i = 0; i < out.n; i++)
+        told = told || (out.items[i].type == CORE_SEND && out.items[i].send.header.op == WIRE_STOP);
+    ck_assert(told);
+    timer(now_us + 4000000);
+    ck_assert_int_eq(exit_code, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("scheduler");
+    TCase *t = tcase_create("scheduler");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, another_plan_is_refused_by_its_hash);
+    tcase_add_test(t, other_numerics_are_refused_naming_both);
+    tcase_add_test(t, other_numerics_are_admitted_with_any_and_the_status_says_so);
+    tcase_add_test(t, an_index_outside_the_job_is_refused);
+    tcase_add_test(t, a_key_of_another_role_is_refused);
+    tcase_add_test(t, a_generation_is_durable_before_its_stage_is_ordered);
+    tcase_add_test(t, no_slot_is_leased_before_the_servers_have_their_tables);
+    tcase_add_test(t, leases_ahead_do_not_count_against_the_open_step);
+    tcase_add_test(t, slots_are_shared_between_workers);
+    tcase_add_test(t, a_slot_is_done_once);
+    tcase_add_test(t, what_is_not_listed_any_more_is_free);
+    tcase_add_test(t, a_repeated_work_is_answered_with_the_same_leases);
+    tcase_add_test(t, void_slots_in_a_row_stop_the_job_and_name_the_slot);
+    tcase_add_test(t, three_dead_holders_stop_the_job_and_name_the_slot);
+    tcase_add_test(t, a_server_that_comes_back_empty_stops_the_job_and_is_named);
+    tcase_add_test(t, what_is_waited_for_is_on_the_status);
+    tcase_add_test(t, a_stall_timeout_ends_the_job);
+    tcase_add_test(t, the_durable_state_of_another_plan_is_a_mismatch);
+    tcase_add_test(t, a_signal_tells_everybody_and_ends_with_0);
+    suite_add_tcase(suite, t);
+    SRunner *r = srunner_create(suite);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
