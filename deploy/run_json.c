@@ -100,12 +100,11 @@ static void put_store(json_writer *w, const run_json_input *in)
     }
 }
 
-/* By role; those without a process of their own are part of the driver. */
+/* By role; in-process all of them are part of the driver. */
 static void put_memory(json_writer *w, const run_json_input *in)
 {
     json_key(w, "peak_rss_bytes");
     json_object_begin(w);
-    json_field_u64(w, "weft", in->driver_peak_rss_bytes);
     for (uint32_t role = WIRE_NONE + 1; role < WIRE_ROLES; role++) {
         if (!in->peak_rss_bytes[role]) continue;
         json_field_u64(w, wire_role_name(role), in->peak_rss_bytes[role]);

@@ -25,8 +25,7 @@ typedef struct run_json_input {
     uint64_t store_bytes;
     bool store_reused;
     uint64_t encoder_cache_hits;
-    bool has_encoder_cache; /* false: the encoder has none, or the store was reused */
-    uint64_t driver_peak_rss_bytes;
+    bool has_encoder_cache;              /* false: the encoder has none, or the store was reused */
     uint64_t peak_rss_bytes[WIRE_ROLES]; /* by role; 0: no such process of its own */
     uint32_t restarts;                   /* processes started again */
     const json_t *status; /* the last of the training: counters and events; NULL: none */

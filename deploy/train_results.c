@@ -8,6 +8,7 @@
 #include "deploy/export_files.h"
 #include "deploy/report.h"
 #include "deploy/run_json.h"
+#include "deploy/run_stages.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -150,14 +151,24 @@ static uint64_t peak_rss(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+static void merge_stages(const train_results *r, run_stages *out)
+{
+    const train_facts *f = r->facts;
+    run_json_stage seen[TRAIN_STAGES_MAX];
+    char *steps = xprintf("%s/run/steps.jsonl", r->options->config->work_dir);
+    for (uint32_t i = 0; i < f->stages; i++) {
+        const train_stage_time *s = &f->stage[i];
+        seen[i] = (run_json_stage){s->stage, s->seconds, s->examples_per_s};
+    }
+    run_stages_merge(out, seen, f->stages, steps);
+    free(steps);
+}
+
 err_code train_results_write_run(const train_results *r, out_dir *dir)
 {
     const train_facts *f = r->facts;
-    run_json_stage stage[TRAIN_STAGES_MAX];
-    for (uint32_t i = 0; i < f->stages; i++) {
-        const train_stage_time *s = &f->stage[i];
-        stage[i] = (run_json_stage){s->stage, s->seconds, s->examples_per_s};
-    }
+    run_stages stages;
+    merge_stages(r, &stages);
     run_json_input in = {
         .start_wall_s = f->start_wall_s,
         .end_wall_s = clock_wall_s(),
@@ -165,17 +176,17 @@ err_code train_results_write_run(const train_results *r, out_dir *dir)
         .numerics = numerics_id(),
         .config = r->options->config,
         .in_process = r->options->in_process,
-        .stage = stage,
-        .stages = f->stages,
+        .stage = stages.stage,
+        .stages = stages.n,
         .store_bytes = f->prepare.store_bytes,
         .store_reused = f->prepare.reused,
         .encoder_cache_hits = f->prepare.cache_hits,
         .has_encoder_cache = f->prepare.cache_hits + f->prepare.cache_misses > 0,
-        .driver_peak_rss_bytes = peak_rss(),
         .restarts = f->cluster.restarts,
         .status = f->last,
     };
     memcpy(in.peak_rss_bytes, f->cluster.peak_rss, sizeof in.peak_rss_bytes);
+    if (!in.peak_rss_bytes[WIRE_DRIVER]) in.peak_rss_bytes[WIRE_DRIVER] = peak_rss();
     char *path = out_dir_path(dir, "run.json");
     err_code rc = run_json_write(&in, path);
     free(path);

@@ -6,6 +6,7 @@
 #include "common/safetensors.h"
 #include "deploy/export_lists.h"
 #include "deploy/run_json.h"
+#include "deploy/run_stages.h"
 #include "sampler/history.h"
 #include "testing_export.h"
 #include "testing_files.h"
@@ -287,6 +288,30 @@ START_TEST(run_json_has_counts_rates_and_events)
 }
 END_TEST
 
+START_TEST(stages_that_nobody_saw_come_from_their_steps)
+{
+    run_stages out;
+    const run_json_stage seen[] = {{"prepare", 1, 0}, {"hgnn", 5, 7}, {"export", 2, 0}};
+    testing_put_text("steps.jsonl", "{\"stage\":\"hgnn\",\"examples\":100,\"seconds\":60}\n"
+                                    "{\"stage\":\"hgnn\",\"examples\":100,\"seconds\":2}\n"
+                                    "{\"stage\":\"two_tower\",\"examples\":10,\"seconds\":9}\n"
+                                    "{\"stage\":\"two_tower\",\"examples\":30,\"seconds\":0.5}\n"
+                                    "{\"stage\":\"two_to");
+    run_stages_merge(&out, seen, 3, "steps.jsonl");
+    ck_assert_uint_eq(out.n, 4);
+    ck_assert_str_eq(out.stage[1].stage, "hgnn");
+    ck_assert_double_eq(out.stage[1].seconds, 5);
+    ck_assert_double_eq(out.stage[1].examples_per_s, 50);
+    ck_assert_str_eq(out.stage[2].stage, "two_tower");
+    ck_assert_double_eq(out.stage[2].seconds, 0.5);
+    ck_assert_double_eq(out.stage[2].examples_per_s, 60);
+    ck_assert_str_eq(out.stage[3].stage, "export");
+    run_stages_merge(&out, seen, 3, "nowhere");
+    ck_assert_uint_eq(out.n, 3);
+    ck_assert_double_eq(out.stage[1].examples_per_s, 7);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("export_files");
@@ -302,6 +327,7 @@ int main(void)
     tcase_add_test(t, the_split_is_listed_by_user_and_part);
     tcase_add_test(t, the_id_of_z_depends_on_weights_and_seed);
     tcase_add_test(t, missing_metrics_are_reported);
+    tcase_add_test(t, stages_that_nobody_saw_come_from_their_steps);
     tcase_add_test(t, run_json_has_counts_rates_and_events);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
