@@ -91,6 +91,23 @@ static uint64_t entries(const dataset_file *f, dataset_section section)
     return f->table[section].bytes / sizeof(uint32_t);
 }
 
+/* Every one of x [n] is a row or number below `end`. */
+static void check_below(dataset_file *f, const uint32_t *x, uint64_t n, uint32_t end)
+{
+    for (uint64_t i = 0; i < n && f->wrong == NULL; i++) {
+        if (x[i] >= end) f->wrong = "a row that is not there";
+    }
+}
+
+/* A section of n rows or numbers below `end`. */
+static const uint32_t *take_below(dataset_file *f, dataset_section section, uint64_t n,
+                                  uint32_t end)
+{
+    const uint32_t *x = take(f, section, n, 4);
+    check_below(f, x, n, end);
+    return x;
+}
+
 /* A list of item rows: `section` holds its indptr, the next one its items. */
 static dataset_lists take_lists(dataset_file *f, dataset_section section)
 {
@@ -104,6 +121,7 @@ static dataset_lists take_lists(dataset_file *f, dataset_section section)
     for (uint32_t u = 0; u < f->header->users && f->wrong == NULL; u++) {
         if (l.indptr[u + 1] < l.indptr[u]) f->wrong = "a malformed list";
     }
+    check_below(f, l.item, n, f->header->items);
     return l;
 }
 
@@ -115,17 +133,25 @@ static void take_strings(dataset_file *f, dataset_section at, dataset_section by
 
     *out_at = take(f, at, (uint64_t)n + 1, 8);
     *out = take(f, bytes, all, 1);
-    if (f->wrong == NULL && ((*out_at)[n] != all || (all > 0 && (*out)[all - 1] != 0))) {
-        f->wrong = "malformed strings";
+    uint64_t begin = 0;
+    for (uint32_t i = 0; i < n && f->wrong == NULL; i++) {
+        uint64_t end = (*out_at)[i + 1];
+        if ((*out_at)[i] != begin || end <= begin || end > all || (*out)[end - 1] != 0)
+            f->wrong = "malformed strings";
+        begin = end;
     }
+    if (f->wrong == NULL && begin != all) f->wrong = "malformed strings";
 }
 
 static void take_items(dataset_file *f, dataset *d)
 {
     d->item_type = take(f, DATASET_ITEM_TYPE, d->items, 1);
+    for (uint32_t i = 0; i < d->items && f->wrong == NULL; i++) {
+        if (d->item_type[i] >= d->types) f->wrong = "a type that is not there";
+    }
     d->item_key = take(f, DATASET_ITEM_KEY, d->items, 8);
-    d->item_node = take(f, DATASET_ITEM_NODE, d->items, 4);
-    d->node_item = take(f, DATASET_NODE_ITEM, d->items, 4);
+    d->item_node = take_below(f, DATASET_ITEM_NODE, d->items, d->items);
+    d->node_item = take_below(f, DATASET_NODE_ITEM, d->items, d->items);
     d->text = take(f, DATASET_TEXT, (uint64_t)d->items * d->text_dim, 2);
     d->text_mean = take(f, DATASET_TEXT_MEAN, d->text_dim, 4);
     d->train_positives = take(f, DATASET_TRAIN_POSITIVES, d->items, 4);
@@ -139,8 +165,8 @@ static void take_items(dataset_file *f, dataset *d)
 static void take_users(dataset_file *f, dataset *d)
 {
     d->user_key = take(f, DATASET_USER_KEY, d->users, 8);
-    d->user_number = take(f, DATASET_USER_NUMBER, d->users, 4);
-    d->user_row = take(f, DATASET_USER_ROW, d->users, 4);
+    d->user_number = take_below(f, DATASET_USER_NUMBER, d->users, d->users);
+    d->user_row = take_below(f, DATASET_USER_ROW, d->users, d->users);
     d->user_types = take(f, DATASET_USER_TYPES, d->users, 8);
     take_strings(f, DATASET_USER_ID_AT, DATASET_USER_IDS, d->users, &d->user_id_at, &d->user_ids);
     d->seen_train = take_lists(f, DATASET_SEEN_TRAIN_PTR);
@@ -152,6 +178,11 @@ static void take_users(dataset_file *f, dataset *d)
     d->test = take_lists(f, DATASET_TEST_PTR);
     d->split_lines = f->table[DATASET_SPLIT].bytes / sizeof *d->split;
     d->split = take(f, DATASET_SPLIT, d->split_lines, sizeof *d->split);
+    for (uint64_t i = 0; i < d->split_lines && f->wrong == NULL; i++) {
+        const dataset_split_line *line = &d->split[i];
+        if (line->user >= d->users || line->item >= d->items || line->part > DATASET_TEST)
+            f->wrong = "a row that is not there";
+    }
 }
 
 static const char *take_all(dataset_file *f, dataset *d)

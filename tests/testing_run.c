@@ -74,7 +74,8 @@ static void to_file(int fd, const char *name, const char *suffix)
     close(file);
 }
 
-static pid_t start(const char *name, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static pid_t start(const char *name, const char *format,
+                                                         va_list args)
 {
     char line[LINE_BYTES];
     char *argv[WORDS_MAX + 2] = {(char *)(uintptr_t)WEFT_BINARY_DIR "/bin/weft"};

@@ -225,7 +225,7 @@ START_TEST(excluded_edges_are_never_drawn_and_the_rest_as_without_them)
     uint64_t exclude[64];
     for (uint32_t round = 0; round < 300; round++) {
         bool by_weight = round % 2;
-        uint32_t n = 1 + (uint32_t)rng_below(key, round, 0, N), outs = 0, m = 0;
+        uint32_t n = 1 + (uint32_t)rng_below(key, round, 0, N), m = 0;
         size_t ex = 0;
         exclude[ex++] = draw_edge(NODE - 1, 5);
         for (uint32_t i = 0; i < n; i++) {
@@ -236,7 +236,6 @@ START_TEST(excluded_edges_are_never_drawn_and_the_rest_as_without_them)
             if (rng_below(key, round, 3000 + i, 9) == 0) {
                 exclude[ex++] = draw_edge(NODE, source[i] + 1); /* not a neighbour */
             }
-            outs += out;
             if (out) continue;
             kept_weight[m] = weight[i];
             kept[m++] = source[i];
