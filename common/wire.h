@@ -63,7 +63,6 @@ enum {
     WIRE_ANSWER = 1, /* an answer, not a request */
     WIRE_KEEP = 2,   /* COMMIT: keep what is committed by this as the best so far */
     WIRE_FINISH = 4, /* COMMIT: the stage ends; adopt the kept copy if any, freeze all its tables */
-    WIRE_LAST = 8,   /* WORK: the worker is leaving and wants no more */
 };
 
 /* What a round of slots does to the servers when it is committed. */
