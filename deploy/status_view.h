@@ -1,4 +1,4 @@
-/* status_view.h - a status JSON (FORMATS: GET /api/v1/status) as short aligned text for a person.
+/* status_view.h - a status JSON (GET /api/v1/status) as short aligned text for a person.
  * Threads: any. */
 #pragma once
 

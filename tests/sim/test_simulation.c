@@ -1,5 +1,5 @@
 /* Proves that the protocol cores, run together under random faults, compute bit for bit what a
- * sequential loop computes, always finish, and that every rule of PROTOCOL 3-5 is needed: each one
+ * sequential loop computes, always finish, and that every rule of the protocol is needed: each one
  * switched off is caught.
  *
  *     test_simulation [SEEDS]            that many seeds, each with its faults

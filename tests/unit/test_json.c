@@ -1,4 +1,4 @@
-/* Proves: the JSON writer's text is valid JSON, byte for byte what the formats page asks for. */
+/* Proves: the JSON writer's text is valid JSON, byte for byte what the files of a result are made of. */
 #include "common/config.h"
 #include "common/json.h"
 #include "testing_files.h"

@@ -1,5 +1,5 @@
 /* Proves: metrics survive the process that stored them, in order and once; metrics.jsonl is written
- * anew from what is stored; `fresh` forgets; every line is what FORMATS 6 says. */
+ * anew from what is stored; `fresh` forgets; every line is what metrics.jsonl promises. */
 #include "ps/metrics_log.h"
 
 #include "testing_files.h"

@@ -1,4 +1,4 @@
-/* Proves: the status object has the keys of FORMATS 7 in their order, whatever is or is not known
+/* Proves: the status object has the promised keys in their order, whatever is or is not known
  * yet, and survives numbers that are not finite; the Prometheus text is valid and keeps every
  * digit. */
 #include "ps/status_json.h"
