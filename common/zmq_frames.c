@@ -95,6 +95,36 @@ static blob *take_body(zmq_msg_t *m)
     return blob_wrap(zmq_msg_data(kept), zmq_msg_size(kept), close_message, kept);
 }
 
+/* The way back to a peer, from the identity that our ROUTER gave it: a zero byte and four more.  0:
+ * the peer chose its own. */
+static uint64_t route_of(zmq_msg_t *identity)
+{
+    enum { IDENTITY_BYTES = 5 };
+    uint64_t route = 0;
+    if (zmq_msg_size(identity) != IDENTITY_BYTES) return 0;
+    memcpy(&route, zmq_msg_data(identity), IDENTITY_BYTES);
+    return route & 0xff ? 0 : route | 1; /* Never 0; the first byte is put back by the sender. */
+}
+
+static void note_peer(zmq_msg_t *m, zmq_frames *out)
+{
+    const char *address = zmq_msg_gets(m, "Peer-Address");
+    if (address) strncpy(out->peer, address, sizeof out->peer - 1);
+}
+
+/* True: the message is whole; *out is filled in. */
+static bool take_message(zmq_msg_t *frame, bool is_router, zmq_frames *out)
+{
+    zmq_msg_t *head = &frame[is_router ? 1 : 0], *body = &frame[is_router ? 2 : 1];
+    if (is_router) out->route = route_of(&frame[0]);
+    if (is_router && !out->route) return false;
+    err_code rc =
+        wire_decode(zmq_msg_data(head), zmq_msg_size(head), zmq_msg_size(body), &out->header);
+    if (rc != ERR_OK && rc != ERR_MISMATCH) return false;
+    out->body = take_body(body);
+    return out->body || !zmq_msg_size(body);
+}
+
 int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out)
 {
     zmq_msg_t frame[3], extra;
@@ -112,19 +142,8 @@ int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out)
         if (n >= wanted) zmq_msg_close(m);
     }
     int result = n == 0 ? ZMQ_FRAMES_NONE : ZMQ_FRAMES_MALFORMED;
-    if (n == wanted) {
-        zmq_msg_t *head = &frame[wanted - 2], *body = &frame[wanted - 1];
-        if (is_router && zmq_msg_size(&frame[0]) == 5) {
-            memcpy(&out->route, zmq_msg_data(&frame[0]), 5);
-            out->route |= 1; /* Never 0; the first byte of the identity is always 0. */
-        }
-        err_code rc = wire_decode(zmq_msg_data(head), zmq_msg_size(head), zmq_msg_size(body),
-                                  &out->header);
-        if (rc == ERR_OK || rc == ERR_MISMATCH) {
-            out->body = take_body(body);
-            result = out->body || !zmq_msg_size(body) ? ZMQ_FRAMES_MESSAGE : ZMQ_FRAMES_MALFORMED;
-        }
-    }
+    if (n == wanted && take_message(frame, is_router, out)) result = ZMQ_FRAMES_MESSAGE;
+    if (result == ZMQ_FRAMES_MALFORMED) note_peer(&frame[0], out);
     for (int i = 0; i < n && i < wanted; i++) zmq_msg_close(&frame[i]);
     return result;
 }

@@ -248,16 +248,19 @@ static void step_results(zmq_shell *s, const core_host *host, core_actions *acti
 
 /* ---- Receiving ---- */
 
-static void step_socket(zmq_shell *s, const core_host *host, void *socket, bool is_router,
-                        core_actions *actions)
+static const size_t THE_ROUTER = SIZE_MAX;
+
+/* The router or dealer number `of` as it is now: a step may connect a peer anew. */
+static void step_socket(zmq_shell *s, const core_host *host, size_t of, core_actions *actions)
 {
+    bool is_router = of == THE_ROUTER;
     for (int i = 0; i < RECEIVE_BURST && !s->exited; i++) {
         zmq_frames r;
-        int got = zmq_frames_receive(socket, is_router, &r);
+        int got = zmq_frames_receive(is_router ? s->router : s->dealers[of].socket, is_router, &r);
         if (got == ZMQ_FRAMES_NONE) return;
         if (got == ZMQ_FRAMES_MALFORMED) {
             if (s->dropped++ % 1000 == 0)
-                log_warn("malformed_message", "total=%" PRIu64, s->dropped);
+                log_warn("malformed_message", "peer=\"%s\" total=%" PRIu64, r.peer, s->dropped);
             continue;
         }
         core_event e = {.type = CORE_MESSAGE, .now_us = clock_now_us()};
@@ -341,9 +344,9 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
         if (step_signals(s, host, &actions, &signals_seen)) break;
         drain_wake(s);
         step_results(s, host, &actions);
-        if (s->router && !s->exited) step_socket(s, host, s->router, true, &actions);
+        if (s->router && !s->exited) step_socket(s, host, THE_ROUTER, &actions);
         for (size_t i = 0; i < n - 3 && i < s->dealers_n && !s->exited; i++) {
-            step_socket(s, host, s->dealers[i].socket, false, &actions);
+            step_socket(s, host, i, &actions);
         }
         uint64_t now = clock_now_us();
         if (!s->exited && now >= s->timer_us) step_simple(s, host, CORE_TIMER, 0, &actions);
@@ -356,6 +359,11 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
     stop_host(s, host);
     memcpy(why, s->why, CORE_TEXT_MAX);
     return s->exit_code;
+}
+
+uint64_t zmq_shell_dropped(const zmq_shell *s)
+{
+    return s->dropped;
 }
 
 void zmq_shell_connect(zmq_shell *s, core_peer peer, const char *address)

@@ -1,31 +1,35 @@
-/* zmq_shell.h - runs one core as a process: a ROUTER for those who call it, a DEALER per peer it calls.
+/* zmq_shell.h - runs one core as a process: a ROUTER for those who call it, a DEALER per peer it
+ * calls.
  *
  * Messages are two frames (wire.h); anything else, and a header that does not decode, is dropped,
- * counted and logged with the peer's address.  Bodies are sent and received without copies where they
- * are large and aligned.  Nothing waits on the network: what cannot be sent now is dropped, and the core
- * sends it again.  Threads: the one that opened it, except zmq_shell_post. */
+ * counted and logged with the peer's address.  Bodies are sent and received without copies where
+ * they are large and aligned.  Nothing waits on the network: what cannot be sent now is dropped,
+ * and the core sends it again.  Threads: the one that opened it, except zmq_shell_post. */
 #pragma once
 
 #include "common/shell.h"
 
 typedef struct zmq_shell zmq_shell;
 
-/* From the end of the core on the process has so many seconds to free what it has, or SIGALRM ends it: a
- * computation nobody waits for must not keep it. */
+/* From the end of the core on the process has so many seconds to free what it has, or SIGALRM ends
+ * it: a computation nobody waits for must not keep it. */
 enum { ZMQ_SHELL_EXIT_S = 3 };
 
-/* `endpoint` to bind ("ipc://ps-0.sock", "tcp://127.0.0.1:*"), NULL: none.  bound[CORE_TEXT_MAX] is the
- * actual one.  Blocks SIGTERM and SIGINT in this thread and takes them through a descriptor: call before
- * other threads start.  ERR_IO: cannot bind (logged).  *out owned: zmq_shell_close. */
+/* `endpoint` to bind ("ipc://ps-0.sock", "tcp://127.0.0.1:*"), NULL: none.  bound[CORE_TEXT_MAX] is
+ * the actual one.  Blocks SIGTERM and SIGINT in this thread and takes them through a descriptor:
+ * call before other threads start.  ERR_IO: cannot bind (logged).  *out owned: zmq_shell_close. */
 MUST_USE err_code zmq_shell_open(const char *endpoint, zmq_shell **out, char *bound);
 void zmq_shell_close(zmq_shell *s); /* accepts NULL; removes the file of an ipc:// socket */
 
 /* The shell's side of shell_post; any thread. */
 void zmq_shell_post(void *shell, uint64_t token, err_code status, const void *detail);
 
-/* Runs `host` until its core exits.  Returns the exit code and, in why[CORE_TEXT_MAX], the reason.  A
- * second SIGTERM or SIGINT ends it at once with 128 + the signal. */
+/* Runs `host` until its core exits.  Returns the exit code and, in why[CORE_TEXT_MAX], the reason.
+ * A second SIGTERM or SIGINT ends it at once with 128 + the signal. */
 int zmq_shell_run(zmq_shell *s, const core_host *host, char *why);
+
+/* Malformed messages so far. */
+uint64_t zmq_shell_dropped(const zmq_shell *s);
 
 /* Connects to a peer the core knows from the start (the scheduler). */
 void zmq_shell_connect(zmq_shell *s, core_peer peer, const char *address);
