@@ -26,8 +26,8 @@ void cluster_close(cluster *c); /* accepts NULL */
 /* The store is complete: the scheduler loads the plan, the others start.  Borrows `j`. */
 MUST_USE err_code cluster_start(cluster *c, const job *j, const char *store_folder);
 
-/* Lets everything work for about wait_ms.  ERR_CLOSED (printed: who and where its log is): the job
- * cannot go on; ERR_STOPPED. */
+/* Lets everything work for about wait_ms.  ERR_CLOSED, ERR_INVALID (printed: who, why and where its log
+ * is): the job cannot go on; ERR_STOPPED. */
 MUST_USE err_code cluster_run(cluster *c, uint32_t wait_ms);
 /* The status JSON now, owned; NULL: no answer. */
 char *cluster_status(cluster *c);

@@ -33,7 +33,7 @@ struct cluster_processes {
     uint32_t restarts, window_restarts;
     uint64_t window_us; /* start of the window that window_restarts counts */
     bool finishing;
-    err_code over; /* ERR_CLOSED: a process ended that the job needs */
+    err_code over; /* not ERR_OK: a process ended, and the job ends with this */
 };
 
 /* ---- Starting ---- */
@@ -132,7 +132,9 @@ static char *last_words(const char *log_path)
     const char *line = strrchr(text, '\n');
     line = line ? line + 1 : text;
     const char *why = strstr(line, " why=\"");
-    char *words = xprintf("%.*s", WHY_BYTES_MAX, why ? why + 6 : line);
+    if (why) line = why + 6;
+    if (strncmp(line, "weft: ", 6) == 0) line += 6;
+    char *words = xprintf("%.*s", WHY_BYTES_MAX, line);
     free(text);
     return words;
 }
@@ -166,6 +168,19 @@ static bool may_restart(cluster_processes *p)
     return p->window_restarts++ < RESTARTS_MAX;
 }
 
+/* True if the scheduler leaves of its own accord, now or soon after `first` of whom it tells. */
+static bool scheduler_left(cluster_processes *p, const child_exit *first)
+{
+    uint64_t end = clock_now_us() + GOODBYE_TIMEOUT_MS * UINT64_C(1000);
+    child_exit e = *first;
+    while (strcmp(e.name, "scheduler-0") != 0) {
+        if (supervisor_poll(p->children, &e)) continue;
+        if (clock_now_us() > end) return false;
+        usleep(POLL_MS * 1000u);
+    }
+    return e.signal == 0 && e.code == 0;
+}
+
 /* What an ended child means: a stateless role is started again, anything else ends the job.
  * Scheduler and servers leave well only when somebody asked for it (`weft stop`). */
 static err_code child_ended(cluster_processes *p, const child_exit *e)
@@ -175,13 +190,13 @@ static err_code child_ended(cluster_processes *p, const child_exit *e)
     uint32_t index = (uint32_t)strtoul(e->name + strcspn(e->name, "-") + 1, NULL, 10);
     bool stateless = strcmp(role, "worker") == 0 || strcmp(role, "sampler") == 0;
     bool refused = e->code == 2;
-    if (!stateless && e->signal == 0 && e->code == 0) {
+    if (!stateless && e->signal == 0 && e->code == 0 && scheduler_left(p, e)) {
         log_user_error("the job was stopped");
         return ERR_STOPPED;
     }
     if (!stateless || refused || !may_restart(p)) {
         say_lost(p, e);
-        return ERR_CLOSED;
+        return refused ? ERR_INVALID : ERR_CLOSED;
     }
     log_warn("restart", "name=%s signal=%d code=%d", e->name, e->signal, e->code);
     usleep(RESTART_PAUSE_MS * 1000u);

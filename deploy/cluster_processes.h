@@ -2,7 +2,8 @@
  * the status endpoint shows preparation too; servers, samplers and workers when the store is there.
  *
  * A worker or sampler that ends is started again, RESTARTS_MAX times within RESTARTS_WINDOW_US; a
- * server or scheduler that ends, or a process that is refused, ends the job.  Threads: one owner.
+ * server or scheduler that ends, or a process that is refused, ends the job; a scheduler that ends well
+ * was asked to stop.  Threads: one owner.
  */
 #pragma once
 
@@ -19,8 +20,8 @@ MUST_USE err_code cluster_processes_open(const cluster_options *o, const char *r
 void cluster_processes_close(cluster_processes *p);
 
 MUST_USE err_code cluster_processes_start(cluster_processes *p);
-/* Looks after the processes for about wait_ms.  ERR_CLOSED (printed once: who and why): the job
- * cannot go on; ERR_STOPPED. */
+/* Looks after the processes for about wait_ms.  Printed once, who and why: ERR_CLOSED, the job cannot go
+ * on; ERR_INVALID, a process was refused or cannot use the configuration.  ERR_STOPPED. */
 MUST_USE err_code cluster_processes_run(cluster_processes *p, uint32_t wait_ms);
 /* Asks the process at `address` (NULL: the scheduler) and looks after the processes meanwhile. */
 MUST_USE err_code cluster_processes_call(cluster_processes *p, const char *address,

@@ -24,6 +24,7 @@ enum { RUN_MS = 20, STATUS_US = 400000 };
 
 typedef struct train {
     const train_options *options;
+    char *out; /* folder of the result */
     cluster *cluster;
     job *job;
     dataset *dataset;
@@ -79,7 +80,8 @@ static err_code open_job(train *t)
 
 /* ---- Training ---- */
 
-/* All leased stages are done: the last generation is over and the stage shown is the driver's again. */
+/* All leased stages are done: the last generation is over and the stage shown is the driver's
+ * again. */
 static bool is_trained(const train *t, const json_t *status)
 {
     uint32_t stage, stages[STAGE_COUNT], n = plan_stages(t->job->plan, stages);
@@ -156,7 +158,6 @@ static err_code finish(train *t)
 {
     const train_options *o = t->options;
     uint64_t start = clock_now_us();
-    char *out = o->out_dir ? files_absolute(o->out_dir) : files_join(o->config->work_dir, "out");
     train_results r = {.options = o,
                        .job = t->job,
                        .dataset = t->dataset,
@@ -165,7 +166,7 @@ static err_code finish(train *t)
                        .facts = &t->facts};
     err_code rc = cluster_progress(t->cluster, STAGE_EXPORT, 0, 1);
     out_dir *dir = NULL;
-    if (rc == ERR_OK) rc = out_dir_open(out, &dir);
+    if (rc == ERR_OK) rc = out_dir_open(t->out, &dir);
     if (rc == ERR_OK) rc = train_results_write(&r, dir);
     train_facts_stage(&t->facts, "export", start, 0);
     if (rc == ERR_OK) rc = cluster_finish(t->cluster);
@@ -173,8 +174,7 @@ static err_code finish(train *t)
     if (rc == ERR_OK) rc = train_results_write_run(&r, dir);
     if (rc == ERR_OK) rc = out_dir_commit(dir);
     out_dir_close(dir);
-    if (rc == ERR_OK) train_results_print(&r, out);
-    free(out);
+    if (rc == ERR_OK) train_results_print(&r, t->out);
     return rc;
 }
 
@@ -197,16 +197,29 @@ static void close_all(train *t)
     dataset_close(t->dataset);
     job_free(t->job);
     free(t->store);
+    free(t->out);
+}
+
+/* A result that has no place is said before hours of work, not after. */
+static err_code check_out(const train *t)
+{
+    out_dir *dir = NULL;
+    err_code rc = out_dir_open(t->out, &dir);
+    out_dir_close(dir);
+    return rc;
 }
 
 err_code train_run(const train_options *o)
 {
     train t = {.options = o};
-    cluster_options c = {.config = o->config, .in_process = o->in_process, .fresh = true, .stop = o->stop};
+    cluster_options c = {
+        .config = o->config, .in_process = o->in_process, .fresh = true, .stop = o->stop};
+    t.out = o->out_dir ? xstrdup(o->out_dir) : files_join(o->config->work_dir, "out");
     progress_printer_init(&t.printer, o->json);
     t.view = progress_view_new(stderr, o->json);
     train_facts_init(&t.facts);
     err_code rc = cluster_open(&c, &t.cluster);
+    if (rc == ERR_OK) rc = check_out(&t);
     if (rc == ERR_OK) say_start(&t);
     if (rc == ERR_OK) rc = prepare(&t);
     if (rc == ERR_OK) rc = open_job(&t);

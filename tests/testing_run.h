@@ -35,7 +35,7 @@ void testing_run_same(const char *out_a, const char *out_b);
 json_t *testing_run_status(const char *work_dir);
 /* GET of an address of that run, the body, owned; NULL: no answer. */
 char *testing_run_get(const char *work_dir, const char *path);
-/* Waits until `stage` is at `step` or later. */
+/* Waits until step `step` of `stage` is done. */
 void testing_run_wait_step(const char *work_dir, const char *stage, uint32_t step);
 
 /* The number of the process of `role` ("weft-worker") and index of the run in work_dir, 0: none. */
