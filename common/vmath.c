@@ -50,7 +50,7 @@ static inline float exp_core(float x)
 
 static inline float exp_clamped(float x)
 {
-    float c = x < -87.3f ? -87.3f : x;
+    float c = x >= -87.3f ? x : -87.3f; /* NaN, too: it must not become an integer below */
     c = c > 88.8f ? 88.8f : c;
     float y = exp_core(c);
     y = x < -87.3f ? 0.0f : y;
