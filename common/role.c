@@ -59,14 +59,41 @@ static bool local_address(const char *endpoint, char out[64])
     return ok;
 }
 
+/* tcp://127.x.y.z:port, numbers only: a name may stand for anything. */
+static bool is_loopback(const char *endpoint)
+{
+    char host[64];
+    struct in_addr a;
+    int colon = 0; /* past it; 0: something else follows the number */
+    if (sscanf(endpoint, "tcp://%63[0-9.]:%n", host, &colon) != 1 || !colon) return false;
+    return inet_pton(AF_INET, host, &a) == 1 && (ntohl(a.s_addr) >> 24) == 127;
+}
+
 static err_code check_bind(const config *c, const char *endpoint)
 {
-    bool local = strncmp(endpoint, "ipc://", 6) == 0 || strncmp(endpoint, "tcp://127.", 10) == 0;
-    if (local || c->security.insecure || c->security.keys[0]) return ERR_OK;
-    log_user_error("%s is not a loopback address and there are no keys: set security.keys, or "
-                   "security.insecure: true to go without",
+    bool local = strncmp(endpoint, "ipc://", 6) == 0 || is_loopback(endpoint);
+    if (local || c->security.insecure) return ERR_OK;
+    log_user_error("%s is not a loopback address: security.insecure: true allows it, on a network "
+                   "you trust",
                    endpoint);
     return ERR_INVALID;
+}
+
+/* What the scheduler binds of its own address: libzmq binds to numbers, not to names. */
+static void own_endpoint(const config *c, const char *scheduler, char out[CORE_TEXT_MAX])
+{
+    char host[128], port[16];
+    struct in_addr a;
+    bool named = sscanf(scheduler, "tcp://%127[^:]:%15s", host, port) == 2 &&
+                 inet_pton(AF_INET, host, &a) != 1;
+    if (!named) {
+        snprintf(out, CORE_TEXT_MAX, "%s", scheduler);
+    } else if (strcmp(host, "localhost") == 0) {
+        snprintf(out, CORE_TEXT_MAX, "tcp://127.0.0.1:%s", port);
+    } else {
+        snprintf(out, CORE_TEXT_MAX, "tcp://%s:%s",
+                 c->cluster.advertise[0] ? c->cluster.advertise : "*", port);
+    }
 }
 
 err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_MAX])
@@ -74,7 +101,7 @@ err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_
     char scheduler[CORE_TEXT_MAX], host[64];
     role_scheduler_endpoint(c, scheduler);
     if (self.role == WIRE_SCHEDULER) {
-        memcpy(out, scheduler, CORE_TEXT_MAX);
+        own_endpoint(c, scheduler, out);
     } else if (strncmp(scheduler, "ipc://", 6) == 0) {
         snprintf(out, CORE_TEXT_MAX, "ipc://%s-%" PRIu32 ".sock", wire_role_name(self.role),
                  self.index);

@@ -24,7 +24,9 @@ typedef struct role_start {
 void role_scheduler_endpoint(const config *c, char out[CORE_TEXT_MAX]);
 /* Changes to work_dir/run if sockets are there; makes it with mode 0700. */
 MUST_USE err_code role_enter_run_dir(const config *c);
-/* The endpoint a role binds; ERR_INVALID: a non-loopback address without keys. */
+/* The endpoint a role binds.  The scheduler: its own address, or, where that is a name,
+ * cluster.advertise or every interface.  ERR_INVALID (printed): an address that is not loopback without
+ * security.insecure; a scheduler that cannot be resolved. */
 MUST_USE err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_MAX]);
 
 /* Parses -c, --set, --index N|auto and, for workers, --scheduler; chooses the numerics (the program may
