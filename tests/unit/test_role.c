@@ -88,13 +88,9 @@ END_TEST
 /* What begins with 127. or stands for every interface is not loopback. */
 START_TEST(names_are_not_loopback)
 {
-    static const char *const names[] = {"127.example.com",
-                                        "127.0.0.1.example.com",
-                                        "0.0.0.0",
-                                        "*",
-                                        "127.0.0.1 ",
-                                        "128.0.0.1",
-                                        "eth0"};
+    static const char *const names[] = {
+        "127.example.com", "127.0.0.1.example.com", "0.0.0.0",   "*",
+        "127.0.0.1 ",      "127.0.0.1x.org",        "128.0.0.1", "eth0"};
     set_text(&settings->cluster.scheduler, "tcp://127.0.0.1:7000");
     set_text(&settings->cluster.advertise, names[_i]);
     expect_refused(WIRE_SERVER, "not a loopback address");
