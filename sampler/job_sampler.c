@@ -7,7 +7,7 @@
 
 struct job_sampler {
     store *store;
-    build_env *env;
+    build_env *env; /* NULL: no partition is ours */
     uint32_t *partition;
     uint32_t partitions;
     sampler_ops ops;
@@ -24,6 +24,7 @@ static void *new_build(void *ctx, slot_name name, const blob *request)
 {
     (void)request;
     job_sampler *s = ctx;
+    if (!s->env) return NULL;
     running *r = xcalloc(1, sizeof *r);
     if (build_new(s->env, name, &r->build) == ERR_OK) return r;
     free(r);
@@ -88,6 +89,7 @@ static err_code answer_leaf(void *ctx, slot_name name, uint32_t partition, const
 {
     job_sampler *s = ctx;
     (void)partition; /* The body says it, and leaf_answer checks it. */
+    if (!s->env) return ERR_NOT_FOUND;
     err_code rc = leaf_answer(s->env, name, request, out);
     return rc == ERR_MISMATCH ? ERR_NOT_FOUND : rc;
 }
@@ -96,6 +98,7 @@ static err_code answer_features(void *ctx, uint32_t partition, const blob *reque
 {
     job_sampler *s = ctx;
     (void)partition;
+    if (!s->env) return ERR_NOT_FOUND;
     err_code rc = features_answer(s->env, request, out);
     return rc == ERR_MISMATCH ? ERR_NOT_FOUND : rc;
 }
