@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DURABLE_MAGIC = 0x44534657, COMMIT_RETRY_US = 1000000, PROTO_BYTES = 8 << 20 };
+enum { DURABLE_MAGIC = 0x44534657, ORDER_RETRY_US = 1000000, PROTO_BYTES = 8 << 20 };
 
 /* What PERSIST writes. */
 typedef struct durable_state {
@@ -221,6 +221,7 @@ static void send_stage(scheduler *s, uint64_t now_us, core_actions *out)
     for (uint32_t i = 0; i < s->config.servers; i++) {
         if (!s->server[i].staged) order(s, now_us, out, &s->server[i], h, OWNER_STAGE);
     }
+    s->order_retry_us = now_us + ORDER_RETRY_US;
 }
 
 static void send_commit(scheduler *s, uint64_t now_us, core_actions *out)
@@ -237,7 +238,7 @@ static void send_commit(scheduler *s, uint64_t now_us, core_actions *out)
         if (s->server[i].version <= s->cur.version)
             order(s, now_us, out, &s->server[i], h, OWNER_COMMIT);
     }
-    s->commit_retry_us = now_us + COMMIT_RETRY_US;
+    s->order_retry_us = now_us + ORDER_RETRY_US;
 }
 
 /* ---- the end ---- */
@@ -395,10 +396,25 @@ static void start_commit(scheduler *s, uint64_t now_us, core_actions *out)
     send_commit(s, now_us, out);
 }
 
+/* Fails the job if a slot has no rows to put, because they are not finite: whoever reads the table
+ * would miss them. */
+static bool lacks_rows(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    const plan_round *r = &s->cur.plan;
+    uint32_t j = 0;
+    while (j < r->slots && !s->cur.slot[j].is_void) j++;
+    if (j == r->slots) return false;
+    char name[64];
+    slot_format((slot_name){r->stage, r->epoch, r->step, j}, name);
+    scheduler_fail(s, now_us, out, "the rows of slot %s are not finite", name);
+    return true;
+}
+
 /* Every slot of the open round is DONE. */
 static void round_done(scheduler *s, uint64_t now_us, core_actions *out)
 {
     scheduler_moved(s, now_us);
+    if (s->cur.plan.kind == ROUND_PUT && lacks_rows(s, now_us, out)) return;
     if (s->cur.plan.kind == ROUND_SCORE) {
         write_valid(s, now_us, out);
         s->phase = PHASE_DECIDING;
@@ -823,14 +839,31 @@ static void on_timer(scheduler *s, uint64_t now_us, core_actions *out)
 {
     scheduler_peers_timer(s, now_us, out);
     scheduler_status_stall(s, now_us, out);
-    if (s->phase == PHASE_COMMITTING && now_us >= s->commit_retry_us &&
-        !requests_open_count(s->requests, OWNER_COMMIT))
+    if (now_us < s->order_retry_us) return;
+    /* Answered, but not obeyed: a server in a new life, or behind. */
+    if (s->phase == PHASE_STAGING && !requests_open_count(s->requests, OWNER_STAGE))
+        send_stage(s, now_us, out);
+    if (s->phase == PHASE_COMMITTING && !requests_open_count(s->requests, OWNER_COMMIT))
         send_commit(s, now_us, out);
+}
+
+/* While we did not run (a stopped process; in one process, a long computation) we heard nobody:
+ * what passed meanwhile is nobody's silence. */
+static void forgive_pause(scheduler *s, uint64_t now_us)
+{
+    uint64_t pause = s->stepped_us && now_us > s->stepped_us ? now_us - s->stepped_us : 0;
+    s->stepped_us = now_us;
+    if (pause < PAUSE_US) return;
+    scheduler_peers_forgive(s, pause);
+    scheduler_leases_forgive(s, pause);
+    s->moved_us += pause;
+    if (s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX) s->over_until_us += pause;
 }
 
 uint64_t scheduler_step(scheduler *s, const core_event *e, core_actions *out)
 {
     if (s->exited) return UINT64_MAX;
+    forgive_pause(s, e->now_us);
     switch (e->type) {
     case CORE_START: on_start(s, e, out); break;
     case CORE_STOP: on_stop(s, e, out); break;

@@ -302,6 +302,19 @@ static void expire(scheduler *s, open_round *r, uint64_t now_us)
     }
 }
 
+static void forgive(open_round *r, uint64_t pause_us)
+{
+    for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
+        for (uint32_t k = 0; k < r->slot[j].leases; k++) r->slot[j].lease[k].renewed_us += pause_us;
+    }
+}
+
+void scheduler_leases_forgive(scheduler *s, uint64_t pause_us)
+{
+    forgive(&s->cur, pause_us);
+    forgive(&s->next, pause_us);
+}
+
 void scheduler_leases_serve(scheduler *s, uint64_t now_us, core_actions *out)
 {
     expire(s, &s->cur, now_us);

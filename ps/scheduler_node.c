@@ -60,6 +60,17 @@ static err_code load_job(const config *c, job **out)
     return rc;
 }
 
+/* Says why the state of an earlier life cannot be gone on with; returns rc. */
+static err_code explain(const scheduler_node *n, err_code rc)
+{
+    if (rc == ERR_MISMATCH)
+        log_user_error("%s/scheduler.mdb: the state of a job with another plan: --fresh forgets it",
+                       n->run_dir);
+    if (rc == ERR_CORRUPT)
+        log_user_error("%s/scheduler.mdb: not the state of a job: --fresh forgets it", n->run_dir);
+    return rc;
+}
+
 static void compute(void *user, uint64_t token, uint32_t kind, const void *detail, shell_post *post,
                     void *shell)
 {
@@ -69,7 +80,7 @@ static void compute(void *user, uint64_t token, uint32_t kind, const void *detai
     err_code rc = n->job ? ERR_OK : load_job(n->config, &j);
     if (j) {
         adopt_job(n, j);
-        rc = scheduler_set_plan(n->core, &n->plan, j->plan_hash, n->encoded);
+        rc = explain(n, scheduler_set_plan(n->core, &n->plan, j->plan_hash, n->encoded));
     }
     post(shell, token, rc, NULL);
 }
@@ -220,7 +231,8 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
     if (rc == ERR_OK) {
         scheduler_config c = core_config(n, o);
         scheduler_durable durable = metrics_log_durable(n->log);
-        rc = scheduler_new(&c, j ? &n->plan : NULL, j ? j->plan_hash : 0, &durable, &n->core);
+        rc = explain(
+            n, scheduler_new(&c, j ? &n->plan : NULL, j ? j->plan_hash : 0, &durable, &n->core));
     }
     if (rc == ERR_OK && o->http) rc = start_http(n);
     if (rc != ERR_OK) {

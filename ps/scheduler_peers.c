@@ -307,6 +307,20 @@ static void check(scheduler *s, member_state *p, uint64_t now_us, core_actions *
     lose(s, p, now_us, out);
 }
 
+static void forgive(member_state *p, uint64_t pause_us)
+{
+    if (p->seen_us) p->seen_us += pause_us;
+    if (p->contested_us) p->contested_us += pause_us;
+}
+
+void scheduler_peers_forgive(scheduler *s, uint64_t pause_us)
+{
+    for (size_t i = 0; i < s->workers; i++) forgive(&s->worker[i], pause_us);
+    for (uint32_t i = 0; i < s->config.samplers; i++) forgive(&s->sampler[i], pause_us);
+    for (uint32_t i = 0; i < s->config.servers; i++) forgive(&s->server[i], pause_us);
+    forgive(&s->driver, pause_us);
+}
+
 void scheduler_peers_timer(scheduler *s, uint64_t now_us, core_actions *out)
 {
     for (size_t i = 0; i < s->workers; i++) check(s, &s->worker[i], now_us, out);

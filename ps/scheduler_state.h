@@ -21,6 +21,7 @@ enum {
     TICK_US = 250000,
     CONTEST_US = 3000000, /* a life that is silent so long gives way to an earlier one */
     GOODBYE_US = 3000000, /* how long the end waits for everybody to hear of it */
+    PAUSE_US = 2000000,   /* we step every TICK_US: a longer gap is a pause of ours */
 };
 
 /* Who opened a request of ours (requests.h). */
@@ -147,7 +148,7 @@ struct scheduler {
     stage_state stage;
     open_round cur, next;
     uint32_t commit_flags;
-    uint64_t commit_retry_us;
+    uint64_t order_retry_us;        /* when a STAGE or COMMIT that was not obeyed goes out again */
     member_state *server, *sampler; /* [config.servers], [config.samplers] */
     member_state *worker;           /* by index, [workers] */
     size_t workers, workers_cap;
@@ -161,7 +162,7 @@ struct scheduler {
     uint64_t over_until_us;
     char failure[CORE_TEXT_MAX];
     /* what people see */
-    uint64_t started_us, moved_us, stage_from_us;
+    uint64_t started_us, moved_us, stage_from_us, stepped_us;
     bool stalled;
     uint32_t driver_stage;
     uint64_t driver_done, driver_total;
@@ -197,6 +198,8 @@ bool scheduler_leases_allowed(const scheduler *s);
 void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out);
 void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *out);
 void scheduler_peers_timer(scheduler *s, uint64_t now_us, core_actions *out);
+/* Silence of `pause_us` was ours: nobody is older for it. */
+void scheduler_peers_forgive(scheduler *s, uint64_t pause_us);
 /* The worker in this life; NULL: it has not said HELLO, or is a past one. */
 member_state *scheduler_peers_worker(scheduler *s, const wire_header *h);
 void scheduler_peers_seen(scheduler *s, member_state *p, uint64_t now_us, core_actions *out);
@@ -210,6 +213,7 @@ void scheduler_leases_serve(scheduler *s, uint64_t now_us, core_actions *out);
 void scheduler_leases_free(scheduler *s, core_peer worker, bool died, uint64_t now_us,
                            core_actions *out);
 uint32_t scheduler_leases_live(const scheduler *s);
+void scheduler_leases_forgive(scheduler *s, uint64_t pause_us);
 
 /* scheduler_status.c */
 void scheduler_note(scheduler *s, uint64_t now_us, core_actions *out, const char *name,

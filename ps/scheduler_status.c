@@ -204,6 +204,8 @@ void scheduler_status_stall(scheduler *s, uint64_t now_us, core_actions *out)
         scheduler_note(s, now_us, out, "stalled", self, "waiting for %.120s from %s", w.what,
                        w.whom);
     }
+    /* The driver's own work takes as long as it takes. */
+    if (s->phase == PHASE_TRAINED) return;
     if (s->config.stall_timeout_us && since >= s->config.stall_timeout_us)
         scheduler_fail(s, now_us, out, "stalled for %u s, waiting for %.120s from %s",
                        (uint32_t)(since / 1000000), w.what, w.whom);

@@ -56,6 +56,12 @@ static void timer(uint64_t at_us)
     step(&e);
 }
 
+/* Lets time pass in the scheduler's own steps, while nobody says anything. */
+static void pass(uint64_t us)
+{
+    for (uint64_t end = now_us + us; now_us < end;) timer(now_us + 250000);
+}
+
 static void deliver(wire_header *h, blob *body)
 {
     core_event e = {.type = CORE_MESSAGE};
@@ -112,7 +118,7 @@ static void work(uint32_t index, uint64_t incarnation, uint32_t sequence)
     deliver(&h, proto_pack(&x.base));
 }
 
-static void done(uint32_t slot, bool is_void)
+static void done_in(slot_name round, uint32_t version, uint32_t slot, bool is_void)
 {
     Weft__Done x = WEFT__DONE__INIT;
     x.version = 1;
@@ -120,8 +126,15 @@ static void done(uint32_t slot, bool is_void)
     x.loss = 8;
     x.is_void = is_void;
     wire_header h = from(WIRE_WORKER, 0, 100, WIRE_DONE);
-    wire_set_slot(&h, (slot_name){STAGE_HGNN, 1, 1, slot});
+    round.slot = slot;
+    wire_set_slot(&h, round);
+    h.version = version;
     deliver(&h, proto_pack(&x.base));
+}
+
+static void done(uint32_t slot, bool is_void)
+{
+    done_in((slot_name){STAGE_HGNN, 1, 1, 0}, 0, slot, is_void);
 }
 
 static scheduler_config config(void)
@@ -165,18 +178,25 @@ static void tear_down(void)
     core_actions_fini(&out);
 }
 
-/* The server acknowledges the STAGE it was sent. */
-static void acknowledge_stage(void)
+/* The server's life `incarnation` answers the STAGE it was sent; returns whom that was for. */
+static uint64_t answer_stage(uint64_t incarnation, wire_status status)
 {
     for (size_t i = 0; i < out.n; i++) {
         if (out.items[i].type != CORE_SEND || out.items[i].send.header.op != WIRE_STAGE) continue;
-        wire_header h = wire_answer(&out.items[i].send.header, WIRE_OK);
+        uint64_t target = out.items[i].send.header.target;
+        wire_header h = wire_answer(&out.items[i].send.header, status);
         h.role = WIRE_SERVER;
-        h.incarnation = 10;
+        h.incarnation = incarnation;
         deliver(&h, NULL);
-        return;
+        return target;
     }
     ck_abort_msg("no STAGE was ordered");
+    return 0;
+}
+
+static void acknowledge_stage(void)
+{
+    answer_stage(10, WIRE_OK);
 }
 
 static void run(void)
@@ -331,9 +351,42 @@ START_TEST(void_slots_in_a_row_stop_the_job_and_name_the_slot)
     done(0, true);
     done(1, true);
     done(2, false);
-    timer(now_us + 4000000);
+    pass(4000000);
     ck_assert_int_eq(exit_code, 1);
     ck_assert_msg(strstr(exit_why, "hgnn/1/1/1") != NULL, "%s", exit_why);
+}
+END_TEST
+
+/* Every slot of the open round is done, and the server commits it. */
+static void commit_round(void)
+{
+    scheduler_view v = view();
+    slot_name round = {v.round.stage, v.round.epoch, v.round.step, 0};
+    for (uint32_t j = 0; j < v.round.slots; j++) done_in(round, v.version, j, false);
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].type != CORE_SEND || out.items[i].send.header.op != WIRE_COMMIT) continue;
+        wire_header h = wire_answer(&out.items[i].send.header, WIRE_OK);
+        h.role = WIRE_SERVER;
+        h.incarnation = 10;
+        h.version = v.version + 1;
+        deliver(&h, NULL);
+        return;
+    }
+    ck_abort_msg("no COMMIT was ordered");
+}
+
+START_TEST(rows_that_are_not_finite_stop_the_job_and_name_the_slot)
+{
+    run();
+    while (view().round.kind == ROUND_TRAIN) commit_round();
+    ck_assert_int_eq(view().round.kind, ROUND_PUT); /* of a validation */
+    scheduler_view v = view();
+    slot_name round = {v.round.stage, v.round.epoch, v.round.step, 0};
+    done_in(round, v.version, 0, false);
+    done_in(round, v.version, 1, true);
+    pass(4000000);
+    ck_assert_int_eq(exit_code, 1);
+    ck_assert_msg(strstr(exit_why, "hgnn_valid/2/1/1") != NULL, "%s", exit_why);
 }
 END_TEST
 
@@ -344,7 +397,7 @@ START_TEST(three_dead_holders_stop_the_job_and_name_the_slot)
         hello((peer){.role = WIRE_WORKER, .incarnation = life});
         work(0, life, 1);
     }
-    timer(now_us + 4000000);
+    pass(4000000);
     ck_assert_int_eq(exit_code, 1);
     ck_assert_msg(strstr(exit_why, "hgnn/1/1/") != NULL, "%s", exit_why);
 }
@@ -354,7 +407,7 @@ START_TEST(a_server_that_comes_back_empty_stops_the_job_and_is_named)
 {
     run();
     hello((peer){.role = WIRE_SERVER, .incarnation = 11});
-    timer(now_us + 4000000);
+    pass(4000000);
     ck_assert_int_eq(exit_code, 1);
     ck_assert_msg(strstr(exit_why, "ps-0 was lost") != NULL, "%s", exit_why);
 }
@@ -383,10 +436,89 @@ START_TEST(a_stall_timeout_ends_the_job)
     c.stall_timeout_us = 5000000;
     restart(&c);
     hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
-    timer(now_us + 6000000);
-    timer(now_us + 4000000);
+    pass(4000000);
+    ck_assert_int_eq(exit_code, -1);
+    pass(6000000);
     ck_assert_int_eq(exit_code, 1);
     ck_assert_msg(strstr(exit_why, "ps-0") != NULL, "%s", exit_why);
+}
+END_TEST
+
+START_TEST(a_silent_server_ends_the_job_after_30_s)
+{
+    run();
+    pass(29000000);
+    ck_assert_int_eq(exit_code, -1);
+    pass(6000000);
+    ck_assert_int_eq(exit_code, 1);
+    ck_assert_msg(strstr(exit_why, "ps-0 was lost: silent for 30 s") != NULL, "%s", exit_why);
+}
+END_TEST
+
+/* A stopped scheduler hears nobody: what is in its queue is heard before anybody is judged. */
+START_TEST(a_pause_of_the_scheduler_is_nobodys_silence)
+{
+    scheduler_status st;
+    run();
+    uint32_t leases = view().leases;
+    timer(now_us + 100000000);
+    ck_assert_int_eq(exit_code, -1);
+    ck_assert_uint_eq(view().leases, leases);
+    scheduler_status_get(s, now_us, &st);
+    ck_assert_str_eq(job_state_name(st.state), "RUNNING");
+    ck_assert_int_ne(st.worker[0].state, PEER_LOST);
+    scheduler_status_fini(&st);
+    pass(31000000);
+    ck_assert(!view().running); /* but the server has stayed silent since */
+}
+END_TEST
+
+START_TEST(a_server_in_a_new_life_is_staged_again)
+{
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello((peer){.role = WIRE_SERVER, .incarnation = 10});
+    hello((peer){.role = WIRE_SERVER, .incarnation = 11});
+    ck_assert_uint_eq(answer_stage(11, WIRE_INCARNATION), 10); /* an order for its past life */
+    ck_assert(!view().running);
+    timer(now_us + 1000000);
+    ck_assert_uint_eq(answer_stage(11, WIRE_OK), 11);
+    ck_assert(view().running);
+}
+END_TEST
+
+/* A restarted scheduler that finds every stage done waits for the driver's evaluation. */
+START_TEST(a_driver_may_take_its_time)
+{
+    scheduler_config c = config();
+    c.driver = true;
+    c.stall_timeout_us = 5000000;
+    uint32_t all = sim_plan()->stages;
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello((peer){.role = WIRE_SERVER, .incarnation = 10}); /* durable: generation 1 */
+    uint8_t trained[sizeof durable];
+    memcpy(trained, durable, durable_bytes);
+    memcpy(trained + 12, &all, sizeof all);
+    scheduler_durable d = {trained, durable_bytes, NULL, 0};
+    scheduler_free(s);
+    ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH, &d, &s), ERR_OK);
+    core_event e = {.type = CORE_START};
+    step(&e);
+    for (int i = 0; i < 20; i++) {
+        wire_header h = from(WIRE_SERVER, 0, 10, WIRE_HELLO);
+        h.term = 2;
+        Weft__Hello x = WEFT__HELLO__INIT;
+        char numerics[] = "right";
+        x.version = 1;
+        x.plan_hash = SIM_PLAN_HASH;
+        x.numerics = numerics;
+        deliver(&h, proto_pack(&x.base));
+        h = from(WIRE_SAMPLER, 0, 20, WIRE_HELLO);
+        h.term = 2;
+        deliver(&h, proto_pack(&x.base));
+        pass(1000000);
+    }
+    ck_assert(view().finished);
+    ck_assert_int_eq(exit_code, -1);
 }
 END_TEST
 
@@ -413,7 +545,7 @@ START_TEST(a_signal_tells_everybody_and_ends_with_0)
     for (size_t i = 0; i < out.n; i++)
         told = told || (out.items[i].type == CORE_SEND && out.items[i].send.header.op == WIRE_STOP);
     ck_assert(told);
-    timer(now_us + 4000000);
+    pass(4000000);
     ck_assert_int_eq(exit_code, 0);
 }
 END_TEST
@@ -436,10 +568,15 @@ int main(void)
     tcase_add_test(t, what_is_not_listed_any_more_is_free);
     tcase_add_test(t, a_repeated_work_is_answered_with_the_same_leases);
     tcase_add_test(t, void_slots_in_a_row_stop_the_job_and_name_the_slot);
+    tcase_add_test(t, rows_that_are_not_finite_stop_the_job_and_name_the_slot);
     tcase_add_test(t, three_dead_holders_stop_the_job_and_name_the_slot);
     tcase_add_test(t, a_server_that_comes_back_empty_stops_the_job_and_is_named);
     tcase_add_test(t, what_is_waited_for_is_on_the_status);
     tcase_add_test(t, a_stall_timeout_ends_the_job);
+    tcase_add_test(t, a_silent_server_ends_the_job_after_30_s);
+    tcase_add_test(t, a_pause_of_the_scheduler_is_nobodys_silence);
+    tcase_add_test(t, a_server_in_a_new_life_is_staged_again);
+    tcase_add_test(t, a_driver_may_take_its_time);
     tcase_add_test(t, the_durable_state_of_another_plan_is_a_mismatch);
     tcase_add_test(t, a_signal_tells_everybody_and_ends_with_0);
     suite_add_tcase(suite, t);
