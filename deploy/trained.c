@@ -5,6 +5,7 @@
 #include "deploy/cluster_tables.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void trained_fini(trained *t)
 {
@@ -33,14 +34,25 @@ static err_code dense(cluster_tables *c, const model_spec *s, float **out)
     return *out ? cluster_tables_dense(c, s->stage, *out, s->values) : ERR_NO_MEMORY;
 }
 
+/* Items that nobody has in train have no id (worker/tower_work.c). */
+static err_code read_ids(cluster_tables *c, const job *j, const dataset *d, trained *t)
+{
+    if (!t->id_dim) return ERR_OK;
+    err_code rc = rows(c, j, STAGE_TWO_TOWER, TABLE_ITEM_ID, d->item_key, d->items, &t->item_id);
+    for (uint32_t i = 0; rc == ERR_OK && i < d->items; i++) {
+        float *row = t->item_id + (size_t)i * t->id_dim;
+        if (!d->train_positives[i]) memset(row, 0, t->id_dim * sizeof *row);
+    }
+    return rc;
+}
+
 static err_code read_towers(cluster_tables *c, const job *j, const dataset *d, const uint64_t *user_keys,
                             trained *t)
 {
     err_code rc = rows(c, j, STAGE_VECTORS, TABLE_ITEM_VECTORS, d->item_key, d->items, &t->item_vectors);
     if (rc == ERR_OK)
         rc = rows(c, j, STAGE_VECTORS, TABLE_USER_VECTORS, user_keys, d->users, &t->user_vectors);
-    if (rc == ERR_OK && j->config->two_tower.item_id)
-        rc = rows(c, j, STAGE_TWO_TOWER, TABLE_ITEM_ID, d->item_key, d->items, &t->item_id);
+    if (rc == ERR_OK) rc = read_ids(c, j, d, t);
     if (rc != ERR_OK || !j->two_tower_no_z) return rc;
     rc = rows(c, j, STAGE_VECTORS, TABLE_NO_Z_ITEM_VECTORS, d->item_key, d->items,
               &t->no_z_item_vectors);

@@ -100,6 +100,13 @@ static err_code gather_z(assembled *a, const task *t, const model_spec *s)
     return ERR_OK;
 }
 
+/* An item that nobody has in train has no id to learn: it stands on text and z alone, as an item
+ * whose id is dropped in training, and is nobody's negative. */
+static bool is_trained(const task *t, uint32_t index)
+{
+    return task_positives(t, index) > 0;
+}
+
 static err_code gather_ids(assembled *a, const task *t, const worker_task *w)
 {
     if (t->rows_need == UINT32_MAX) return ERR_OK;
@@ -113,8 +120,14 @@ static err_code gather_ids(assembled *a, const task *t, const worker_task *w)
         return ERR_NO_MEMORY;
     }
     for (uint32_t i = 0; i < t->nodes; i++) place[t->by_key[i]] = i;
-    for (uint32_t i = 0; i < a->batch.unique; i++)
-        memcpy(a->id + i * d, rows + place[a->index[i]] * d, d * sizeof *a->id);
+    for (uint32_t i = 0; i < a->batch.unique; i++) {
+        float *to = a->id + i * d;
+        if (is_trained(t, a->index[i])) {
+            memcpy(to, rows + place[a->index[i]] * d, d * sizeof *to);
+        } else {
+            memset(to, 0, d * sizeof *to);
+        }
+    }
     free(place);
     a->batch.id = a->id;
     return ERR_OK;
@@ -186,10 +199,10 @@ static err_code assemble_log_q(assembled *a, const task *t, const microbatch_tow
     uint32_t types = (uint32_t)m->types.n, items = a->batch.items;
     double *positives = xcalloc(types * 4, sizeof *positives), *uniform = positives + types;
     double *total = uniform + types, *catalogue = total + types;
-    for (uint32_t i = 0; i < items; i++) {
+    for (uint32_t i = 0; i < c->rows + c->negatives; i++) {
         double *count = i < c->rows ? positives : uniform;
-        uint32_t type = a->type[a->item[i]];
-        for (uint32_t k = 0; k < types; k++) count[k] += all || k == type;
+        uint32_t row = i < c->rows ? a->item[i] : a->place[c->negative[i - c->rows]];
+        for (uint32_t k = 0; k < types; k++) count[k] += all || k == a->type[row];
     }
     for (uint32_t k = 0; k < types; k++) {
         for (uint32_t j = 0; j < types; j++) {
@@ -214,11 +227,15 @@ static err_code assemble_log_q(assembled *a, const task *t, const microbatch_tow
 static err_code assemble_training(assembled *a, const task *t, const microbatch_tower *c,
                                   uint32_t chunk)
 {
-    a->batch.items = c->rows + c->negatives;
-    a->item = try_malloc(a->batch.items, sizeof *a->item);
+    uint32_t n = c->rows;
+    a->item = try_malloc((size_t)c->rows + c->negatives, sizeof *a->item);
     if (!a->item) return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < c->rows; i++) a->item[i] = a->place[c->target[c->target_indptr[i]]];
-    for (uint32_t i = 0; i < c->negatives; i++) a->item[c->rows + i] = a->place[c->negative[i]];
+    for (uint32_t i = 0; i < c->negatives; i++) {
+        uint32_t row = a->place[c->negative[i]];
+        if (is_trained(t, a->index[row])) a->item[n++] = row;
+    }
+    a->batch.items = n;
     a->batch.item = a->item;
     a->batch.weight = c->weight;
     a->batch.drop_ids = true;
@@ -229,12 +246,15 @@ static err_code assemble_training(assembled *a, const task *t, const microbatch_
     return assemble_log_q(a, t, c);
 }
 
-static uint8_t *mark_targets(const microbatch_tower *c)
+static uint8_t *mark_targets(const task *t, const microbatch_tower *c)
 {
     uint8_t *is_target = try_calloc(c->nodes, 1);
     if (!is_target) return NULL;
     for (uint32_t i = 0; i < c->rows; i++) is_target[c->target[c->target_indptr[i]]] = 1;
-    for (uint32_t i = 0; i < c->negatives; i++) is_target[c->negative[i]] = 1;
+    for (uint32_t i = 0; i < c->negatives; i++) {
+        uint32_t node = c->node[c->negative[i]];
+        if (is_trained(t, task_index(t, node))) is_target[c->negative[i]] = 1;
+    }
     return is_target;
 }
 
@@ -243,6 +263,7 @@ static void add_id_gradient(const task *t, const assembled *a, const float *did,
     size_t d = t->rows_dim;
     for (uint32_t i = 0; i < a->batch.unique; i++) {
         float *to = rows + a->index[i] * d;
+        if (!is_trained(t, a->index[i])) continue;
         for (size_t k = 0; k < d; k++) to[k] += did[i * d + k];
     }
 }
@@ -256,7 +277,7 @@ err_code tower_work_chunk(slot_models *m, const task *t, const worker_task *w, u
     assembled a = {0};
     double weight = 0;
     float *did = NULL;
-    uint8_t *is_target = mark_targets(c);
+    uint8_t *is_target = mark_targets(t, c);
     uint8_t *drop = draw_drops(t, chunk, c->rows);
     err_code rc =
         is_target && drop ? assemble_items(&a, t, w, c->node, c->nodes, is_target) : ERR_NO_MEMORY;

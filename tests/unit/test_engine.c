@@ -124,6 +124,76 @@ START_TEST(bodies_are_cut_by_server)
 }
 END_TEST
 
+/* The stable keys of the items that nobody has in train. */
+static size_t untrained_keys(uint64_t *keys, size_t max)
+{
+    size_t n = 0;
+    for (uint32_t node = 0; node < bench.job->manifest->items && n < max; node++) {
+        store_item item;
+        ck_assert(store_item_get(bench.store, node, &item));
+        if (!item.positives) keys[n++] = item.key;
+    }
+    return n;
+}
+
+/* Sums of |gradient| over the id rows of untrained items and of the others, over some steps. */
+static void id_gradients(double *untrained, double *trained, uint32_t *seen)
+{
+    enum { STEPS = 4, MAX = 512 };
+    uint64_t keys[MAX];
+    size_t n = untrained_keys(keys, MAX);
+    ck_assert_uint_gt(n, 0);
+    *untrained = *trained = *seen = 0;
+    for (uint32_t step = 1; step <= STEPS; step++) {
+        blob *body[TESTING_SERVERS];
+        compute(slot_of(STAGE_TWO_TOWER, step, 0), 1, body);
+        for (uint32_t i = 0; i < TESTING_SERVERS; i++) {
+            push_view v = decode(body[i]);
+            for (uint32_t r = 0; v.head.sections && r < v.section[0].n; r++) {
+                bool is_untrained = false;
+                for (size_t k = 0; k < n; k++) is_untrained |= keys[k] == v.section[0].keys[r];
+                *seen += is_untrained;
+                for (uint32_t d = 0; d < v.section[0].dim; d++) {
+                    double g = fabs((double)v.section[0].rows[r * v.section[0].dim + d]);
+                    *(is_untrained ? untrained : trained) += g;
+                }
+            }
+        }
+        drop(body);
+    }
+}
+
+/* They come up as uniform negatives, but are neither negatives nor bearers of an id. */
+START_TEST(an_item_that_nobody_has_learns_no_id)
+{
+    double untrained, trained;
+    uint32_t seen;
+    id_gradients(&untrained, &trained, &seen);
+    ck_assert_uint_gt(seen, 0);
+    ck_assert(untrained == 0);
+    ck_assert(trained > 0);
+}
+END_TEST
+
+/* With (nearly) every history dropped no gradient comes through the histories: a slot's loss is
+ * that of users of whom nothing is known. */
+START_TEST(histories_are_dropped_in_training)
+{
+    slot_name name = slot_of(STAGE_TWO_TOWER, 1, 0);
+    blob *kept[TESTING_SERVERS], *dropped[TESTING_SERVERS];
+    compute(name, 1, kept);
+    double chance = bench.job->config->two_tower.history_drop;
+    bench.job->config->two_tower.history_drop = 0.999999;
+    compute(name, 1, dropped);
+    bench.job->config->two_tower.history_drop = chance;
+    push_view a = decode(kept[0]), b = decode(dropped[0]);
+    ck_assert_uint_eq(a.head.examples, b.head.examples);
+    ck_assert(a.head.loss != b.head.loss);
+    drop(kept);
+    drop(dropped);
+}
+END_TEST
+
 START_TEST(a_parameter_that_is_not_a_number_voids_the_slot)
 {
     testing_lease l;
@@ -503,6 +573,8 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_loop_test(c, threads_change_no_byte, 0, 3);
     tcase_add_test(c, bodies_are_cut_by_server);
+    tcase_add_test(c, an_item_that_nobody_has_learns_no_id);
+    tcase_add_test(c, histories_are_dropped_in_training);
     tcase_add_test(c, a_parameter_that_is_not_a_number_voids_the_slot);
     tcase_add_test(c, clipping_bounds_the_mean_gradient);
     tcase_add_test(c, puts_hold_every_row_of_their_chunk);
