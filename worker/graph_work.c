@@ -110,19 +110,48 @@ static err_code backward(slot_models *m, const task *t, const float *params, con
     return rc;
 }
 
+/* The chunk's mask with one more rule: an item that nobody has in train is nobody's negative.  It can
+ * never be a positive, so that it would only teach that what has no neighbours is near nothing.
+ * NULL: no memory. */
+static uint64_t *mask_untrained(const task *t, const subgraph *s, uint32_t *words)
+{
+    uint32_t most = 1;
+    for (uint32_t type = 0; type < s->types; type++)
+        if (s->negatives[type] > most) most = s->negatives[type];
+    *words = s->mask ? s->mask_words : (most + 63) / 64;
+    uint64_t *mask = try_calloc((size_t)s->pairs * *words, sizeof *mask);
+    if (!mask) return NULL;
+    if (s->mask) memcpy(mask, s->mask, (size_t)s->pairs * *words * sizeof *mask);
+    for (uint32_t type = 0; type < s->types; type++) {
+        for (uint32_t n = 0; n < s->negatives[type]; n++) {
+            uint32_t node = s->node[type][s->negative[type][n]];
+            if (task_positives(t, task_index(t, node))) continue;
+            for (uint32_t i = 0; i < s->pairs; i++) {
+                if (s->pair[i].positive_type == type)
+                    mask[(size_t)i * *words + n / 64] |= UINT64_C(1) << (n % 64);
+            }
+        }
+    }
+    return mask;
+}
+
 err_code graph_work_chunk(slot_models *m, const task *t, const worker_task *w, uint32_t chunk,
                           chunk_gradient *out)
 {
-    const subgraph *s = &t->batch->graph[chunk];
+    subgraph s = t->batch->graph[chunk];
     const float *params = slot_dense(t, w, t->job->hgnn);
     if (!params) return ERR_INVALID;
+    uint64_t *mask = mask_untrained(t, &s, &s.mask_words);
+    if (!mask) return ERR_NO_MEMORY;
+    s.mask = mask;
     gathered g;
-    err_code rc = gather(&g, t, w, s, true);
-    if (rc == ERR_OK) rc = hgnn_forward(m->hgnn, params, s, &g.in);
-    if (rc == ERR_OK) rc = hgnn_loss(m->hgnn, s, &out->loss);
-    if (rc == ERR_OK) rc = backward(m, t, params, s, &g, out);
-    out->examples = s->pairs;
+    err_code rc = gather(&g, t, w, &s, true);
+    if (rc == ERR_OK) rc = hgnn_forward(m->hgnn, params, &s, &g.in);
+    if (rc == ERR_OK) rc = hgnn_loss(m->hgnn, &s, &out->loss);
+    if (rc == ERR_OK) rc = backward(m, t, params, &s, &g, out);
+    out->examples = s.pairs;
     gathered_fini(&g);
+    free(mask);
     return rc;
 }
 
