@@ -203,13 +203,17 @@ static err_code fetch_job(role_start *r)
             blob_unref(body);
             break;
         }
+        if (rc == ERR_OK && answer.status == WIRE_REFUSED) {
+            log_user_error("%s: %.*s", r->scheduler, (int)blob_size(body),
+                           blob_size(body) ? (const char *)blob_data(body) : "");
+            rc = ERR_MISMATCH;
+        }
         blob_unref(body);
-        if (rc == ERR_STOPPED) break;
+        if (rc == ERR_STOPPED || rc == ERR_MISMATCH) break;
         if (rc != ERR_OK) {
             log_error("no_scheduler", "address=\"%s\" reason=%s", r->scheduler, err_name(rc));
             break;
         }
-        if (answer.status == WIRE_REFUSED) rc = ERR_MISMATCH;
         usleep(FETCH_PAUSE_US); /* Not prepared yet. */
     }
     zmq_client_close(client);

@@ -66,25 +66,32 @@ static void *socket_of(zmq_client *c, const char *endpoint)
     return socket;
 }
 
-/* Drains the socket until the answer with this tag; false: not here yet. */
-static bool take_answer(void *socket, uint64_t tag, wire_header *answer, blob **body)
+/* Drains the socket until the answer with this tag.  ERR_NOT_FOUND: not here yet; ERR_MISMATCH
+ * (printed): it is of another protocol version. */
+static err_code take_answer(void *socket, const char *endpoint, uint64_t tag, wire_header *answer,
+                            blob **body)
 {
     zmq_frames f;
     int got;
     while ((got = zmq_frames_receive(socket, false, &f)) != ZMQ_FRAMES_NONE) {
         if (got != ZMQ_FRAMES_MESSAGE) continue;
-        if (wire_is_answer(&f.header) && f.header.tag == tag) {
+        bool ours = wire_is_answer(&f.header) && f.header.tag == tag;
+        if (ours && !f.foreign) {
             *answer = f.header;
             *body = f.body;
-            return true;
+            return ERR_OK;
         }
         blob_unref(f.body); /* A repeat of an earlier answer. */
+        if (!ours) continue;
+        log_user_error("%s speaks protocol %u, this program %d", endpoint, f.header.protocol,
+                       WIRE_PROTOCOL);
+        return ERR_MISMATCH;
     }
-    return false;
+    return ERR_NOT_FOUND;
 }
 
-err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request, blob *body,
-                         uint32_t timeout_ms, zmq_client_check *check, void *context,
+err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request,
+                         blob *body, uint32_t timeout_ms, zmq_client_check *check, void *context,
                          wire_header *answer, blob **answer_body)
 {
     void *socket = socket_of(c, endpoint);
@@ -105,7 +112,8 @@ err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header 
         }
         zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
         zmq_poll(&item, 1, POLL_MS);
-        if (take_answer(socket, h.tag, answer, answer_body)) return ERR_OK;
+        rc = take_answer(socket, endpoint, h.tag, answer, answer_body);
+        if (rc != ERR_NOT_FOUND) return rc;
     }
     return ERR_CLOSED;
 }

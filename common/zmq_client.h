@@ -1,5 +1,5 @@
-/* zmq_client.h - one-off requests without a core: a process that fetches its job, the `weft` command.
- * Threads: one owner. */
+/* zmq_client.h - one-off requests without a core: a process that fetches its job, the `weft`
+ * command. Threads: one owner. */
 #pragma once
 
 #include "common/core.h"
@@ -13,10 +13,11 @@ typedef err_code zmq_client_check(void *context);
 MUST_USE err_code zmq_client_open(core_peer self, zmq_client **out);
 void zmq_client_close(zmq_client *c); /* accepts NULL */
 
-/* Sends `request` (and `body`, borrowed, may be NULL) to `endpoint` and waits for the answer, sending
- * again every 2 s, for at most timeout_ms.  ERR_CLOSED: no answer; ERR_IO; and what `check` (called
- * about every 50 ms with `context`; NULL: none) says.  *answer is set on ERR_OK, and *answer_body:
- * owned, NULL if empty. */
+/* Sends `request` (and `body`, borrowed, may be NULL) to `endpoint` and waits for the answer,
+ * sending again every 2 s, for at most timeout_ms.  ERR_CLOSED: no answer; ERR_IO; ERR_MISMATCH
+ * (printed): who answers speaks another protocol version; and what `check` (called about every 50
+ * ms with `context`; NULL: none) says.  *answer is set on ERR_OK, and *answer_body: owned, NULL if
+ * empty. */
 MUST_USE err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request,
                                   blob *body, uint32_t timeout_ms, zmq_client_check *check,
                                   void *context, wire_header *answer, blob **answer_body);

@@ -121,6 +121,7 @@ static bool take_message(zmq_msg_t *frame, bool is_router, zmq_frames *out)
     err_code rc =
         wire_decode(zmq_msg_data(head), zmq_msg_size(head), zmq_msg_size(body), &out->header);
     if (rc != ERR_OK && rc != ERR_MISMATCH) return false;
+    out->foreign = rc == ERR_MISMATCH;
     out->body = take_body(body);
     return out->body || !zmq_msg_size(body);
 }

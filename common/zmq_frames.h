@@ -21,13 +21,14 @@ bool zmq_frames_send(void *socket, uint64_t route, const wire_header *h, blob *b
 typedef struct zmq_frames {
     uint64_t route; /* ROUTER: never 0 */
     wire_header header;
-    blob *body;    /* owned; NULL: empty */
+    blob *body;   /* owned; NULL: empty */
+    bool foreign; /* another protocol version: only op, tag and flags of the header mean anything */
     char peer[64]; /* of a malformed message: where it came from; "": not known (ipc) */
 } zmq_frames;
 
 enum { ZMQ_FRAMES_NONE, ZMQ_FRAMES_MESSAGE, ZMQ_FRAMES_MALFORMED };
 
 /* One whole message, if there is one.  Frames past the expected ones are read and thrown away, and
- * make the message malformed; so does a header that wire_decode refuses, except for another
+ * make the message malformed; so does a header that wire_decode refuses, except for a foreign
  * protocol version, and, at a ROUTER, a peer that chose its own identity. */
 int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out);

@@ -50,6 +50,7 @@ struct zmq_shell {
     int exit_code;
     char why[CORE_TEXT_MAX];
     uint64_t dropped; /* malformed messages */
+    uint64_t foreign; /* messages of another protocol version */
 };
 
 static err_code open_signals(int *fd)
@@ -248,6 +249,24 @@ static void step_results(zmq_shell *s, const core_host *host, core_actions *acti
 
 /* ---- Receiving ---- */
 
+/* A message of another protocol version is none to a core: nothing in it was checked.  A request is
+ * refused by name, so that its sender can say why it ends. */
+static void refuse_foreign(zmq_shell *s, const core_host *host, const zmq_frames *r)
+{
+    char why[CORE_TEXT_MAX];
+    snprintf(why, sizeof why, "it speaks protocol %u, %s-%" PRIu32 " speaks %d", r->header.protocol,
+             wire_role_name(host->self.role), host->self.index, WIRE_PROTOCOL);
+    if (s->foreign++ % 1000 == 0) log_warn("other_protocol", "why=\"%s\"", why);
+    if (wire_is_answer(&r->header)) return;
+    core_action a = {.type = CORE_SEND};
+    a.send.route = r->route;
+    a.send.header = wire_answer(&r->header, WIRE_REFUSED);
+    a.send.body = blob_copy(why, strlen(why));
+    a.send.header.body_bytes = blob_size(a.send.body);
+    send_action(s, host, &a);
+    blob_unref(a.send.body);
+}
+
 static const size_t THE_ROUTER = SIZE_MAX;
 
 /* The router or dealer number `of` as it is now: a step may connect a peer anew. */
@@ -261,6 +280,11 @@ static void step_socket(zmq_shell *s, const core_host *host, size_t of, core_act
         if (got == ZMQ_FRAMES_MALFORMED) {
             if (s->dropped++ % 1000 == 0)
                 log_warn("malformed_message", "peer=\"%s\" total=%" PRIu64, r.peer, s->dropped);
+            continue;
+        }
+        if (r.foreign) {
+            refuse_foreign(s, host, &r);
+            blob_unref(r.body);
             continue;
         }
         core_event e = {.type = CORE_MESSAGE, .now_us = clock_now_us()};
@@ -315,9 +339,22 @@ static void drain_wake(const zmq_shell *s)
     }
 }
 
+static volatile sig_atomic_t late_code;
+
+/* Nobody waits for what still computes: the process ends as its core did. */
+static void end_now(int number)
+{
+    (void)number;
+    _exit(late_code);
+}
+
 /* Ends the threads of the host and frees what they still posted. */
 static void stop_host(zmq_shell *s, const core_host *host)
 {
+    struct sigaction action = {.sa_handler = end_now};
+    sigemptyset(&action.sa_mask);
+    late_code = s->exit_code;
+    sigaction(SIGALRM, &action, NULL);
     alarm(ZMQ_SHELL_EXIT_S);
     if (host->stop) host->stop(host->user);
     for (size_t i = 0; host->done && i < s->results_n; i++)

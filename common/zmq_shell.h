@@ -11,8 +11,8 @@
 
 typedef struct zmq_shell zmq_shell;
 
-/* From the end of the core on the process has so many seconds to free what it has, or SIGALRM ends
- * it: a computation nobody waits for must not keep it. */
+/* From the end of the core on the process has so many seconds to free what it has, or it ends at
+ * once with the core's exit code: a computation nobody waits for must not keep it. */
 enum { ZMQ_SHELL_EXIT_S = 3 };
 
 /* `endpoint` to bind ("ipc://ps-0.sock", "tcp://127.0.0.1:*"), NULL: none.  bound[CORE_TEXT_MAX] is
