@@ -9,7 +9,8 @@
 #include <string.h>
 
 enum { EASE_LAMBDAS = 3, EASE_LAMBDA_DEFAULT = 100, EASE_USERS_MIN = 2 };
-static const uint32_t ease_lambdas[EASE_LAMBDAS] = {20, 100, 400};
+/* The one that is most often the best comes last: what is solved last needs no second solve. */
+static const uint32_t ease_lambdas[EASE_LAMBDAS] = {20, 400, EASE_LAMBDA_DEFAULT};
 static const uint32_t ease_none = UINT32_MAX;
 
 struct baseline_ease {
@@ -20,10 +21,6 @@ struct baseline_ease {
     uint32_t *index; /* [items] row -> number, or ease_none */
     float *p;        /* [n, n] of the last solve */
     float *diagonal; /* [n] of p */
-    /* The same for each type's best lambda: kept[t] [n, items of t], the type's columns. */
-    float **kept;
-    float *kept_diagonal; /* [n] */
-    bool from_kept;       /* what the scorer uses */
     uint32_t types;
 };
 
@@ -73,7 +70,6 @@ err_code baseline_ease_new(const candidates *c, const baseline_matrix *m, uint32
     baseline_ease *e = xcalloc(1, sizeof *e);
     e->matrix = m;
     e->types = c->in->types;
-    e->kept = xcalloc(e->types + 1, sizeof *e->kept);
     e->begin = xcalloc((size_t)e->types + 1, sizeof *e->begin);
     e->index = try_malloc((size_t)c->in->items + 1, sizeof *e->index);
     e->item = try_malloc((size_t)c->in->items + 1, sizeof *e->item);
@@ -83,9 +79,8 @@ err_code baseline_ease_new(const candidates *c, const baseline_matrix *m, uint32
         size_t cells;
         if (size_mul(e->n, e->n, &cells)) e->p = try_aligned(cells + 1, sizeof *e->p);
         e->diagonal = try_malloc((size_t)e->n + 1, sizeof *e->diagonal);
-        e->kept_diagonal = try_malloc((size_t)e->n + 1, sizeof *e->diagonal);
     }
-    if (!e->p || !e->diagonal || !e->kept_diagonal) {
+    if (!e->p || !e->diagonal) {
         baseline_ease_free(e);
         return ERR_NO_MEMORY;
     }
@@ -96,14 +91,11 @@ err_code baseline_ease_new(const candidates *c, const baseline_matrix *m, uint32
 void baseline_ease_free(baseline_ease *e)
 {
     if (!e) return;
-    for (uint32_t t = 0; t < e->types; t++) free(e->kept[t]);
-    free(e->kept);
     free(e->begin);
     free(e->item);
     free(e->index);
     free(e->p);
     free(e->diagonal);
-    free(e->kept_diagonal);
     free(e);
 }
 
@@ -134,7 +126,6 @@ static void fill_gram(baseline_ease *e, double lambda)
 
 err_code baseline_ease_solve(baseline_ease *e, const evaluation_input *in, double lambda)
 {
-    e->from_kept = false;
     fill_gram(e, lambda);
     err_code rc = spd_inverse(e->p, e->n, in->threads, in->progress);
     if (rc == ERR_INVALID) {
@@ -156,15 +147,13 @@ static bool sum_user(float *sum, const baseline_ease *e, uint32_t type, uint32_t
 {
     const evaluation_lists *rows = e->matrix->rows;
     uint32_t n = items_of(e, type), first = e->begin[type];
-    size_t stride = e->from_kept ? n : e->n;
-    const float *p = e->from_kept ? e->kept[type] : e->p + first;
     bool used = false;
     memset(sum, 0, n * sizeof *sum);
     for (uint64_t q = rows->indptr[user]; q < rows->indptr[user + 1]; q++) {
         uint32_t j = e->index[rows->item[q]];
         if (j == ease_none) continue;
         used = true;
-        const float *row = p + j * stride;
+        const float *row = e->p + (size_t)j * e->n + first;
         uint32_t self = j >= first && j - first < n ? j - first : n;
         for (uint32_t i = 0; i < self; i++) sum[i] += row[i];
         for (uint32_t i = self + 1; i < n; i++) sum[i] += row[i];
@@ -177,7 +166,7 @@ static err_code ease_score(const void *state, const candidates *c, uint32_t type
 {
     const baseline_ease *e = state;
     size_t count = candidates_count(c, type);
-    const float *diagonal = (e->from_kept ? e->kept_diagonal : e->diagonal) + e->begin[type];
+    const float *diagonal = e->diagonal + e->begin[type];
     const uint32_t *item = e->item + e->begin[type];
     float *sum = try_malloc((size_t)e->n + 1, sizeof *sum);
     if (!sum) return ERR_NO_MEMORY;
@@ -201,36 +190,20 @@ scorer baseline_ease_scorer(const baseline_ease *e)
     return (scorer){ease_score, e, MODEL_EASE};
 }
 
-/* The last solve is the best so far for this type. */
-static err_code keep_columns(baseline_ease *e, uint32_t type)
-{
-    size_t n = items_of(e, type), first = e->begin[type];
-    if (!e->kept[type]) e->kept[type] = try_aligned(e->n * n + 1, sizeof *e->p);
-    if (!e->kept[type]) return ERR_NO_MEMORY;
-    for (size_t j = 0; j < e->n; j++) {
-        memcpy(e->kept[type] + j * n, e->p + j * e->n + first, n * sizeof *e->p);
-    }
-    memcpy(e->kept_diagonal + first, e->diagonal + first, n * sizeof *e->diagonal);
-    return ERR_OK;
-}
-
+/* Solves, and notes where it is the best so far; of equal ones the smaller lambda is taken. */
 static err_code try_lambda(baseline_ease *e, const candidates *c, const scoring_sink *sink,
                            uint32_t lambda, evaluation_choice *best)
 {
     err_code rc = baseline_ease_solve(e, c->in, lambda);
     scorer s = baseline_ease_scorer(e);
     for (uint32_t t = 0; rc == ERR_OK && t < e->types; t++) {
-        if (sink->wanted[t].users == 0) continue;
+        if (sink->wanted[t].users == 0 || best[t].valid_users == 0) continue;
         double hr = 0;
-        if (best[t].valid_users == 0) {
-            if (lambda == EASE_LAMBDA_DEFAULT) rc = keep_columns(e, t);
-            continue;
-        }
         rc = scoring_valid_hr(&hr, c, t, &sink->valid[t], &s);
-        if (rc != ERR_OK || hr <= best[t].valid_hr) continue;
+        bool as_good = hr >= best[t].valid_hr && lambda < best[t].lambda;
+        if (rc != ERR_OK || (hr <= best[t].valid_hr && !as_good)) continue;
         best[t].valid_hr = hr;
         best[t].lambda = lambda;
-        rc = keep_columns(e, t);
     }
     return rc;
 }
@@ -244,20 +217,34 @@ static bool is_lambda_needed(const scoring_sink *sink, uint32_t types, uint32_t 
     return tuned || lambda == EASE_LAMBDA_DEFAULT;
 }
 
+/* Hands over the types that chose `lambda`, solving for it unless it was solved last: a copy of
+ * what an earlier solve gave would take as much memory as the model. */
+static err_code test_lambda(baseline_ease *e, const candidates *c, const scoring_sink *sink,
+                            uint32_t lambda, uint32_t *solved, const evaluation_choice *best)
+{
+    err_code rc = ERR_OK;
+    for (uint32_t t = 0; rc == ERR_OK && t < e->types; t++) {
+        if (sink->wanted[t].users == 0 || best[t].lambda != lambda) continue;
+        if (*solved != lambda) rc = baseline_ease_solve(e, c->in, lambda);
+        *solved = lambda;
+        scorer s = baseline_ease_scorer(e);
+        if (rc == ERR_OK) rc = sink->test(sink->context, t, &s, &best[t]);
+    }
+    return rc;
+}
+
 static err_code run(baseline_ease *e, const candidates *c, const scoring_sink *sink,
                     evaluation_choice *best)
 {
     err_code rc = ERR_OK;
+    uint32_t solved = 0;
     for (int l = 0; rc == ERR_OK && l < EASE_LAMBDAS; l++) {
         if (!is_lambda_needed(sink, e->types, ease_lambdas[l])) continue;
         rc = try_lambda(e, c, sink, ease_lambdas[l], best);
+        solved = ease_lambdas[l];
     }
-    free(e->p);
-    e->p = NULL;
-    e->from_kept = true;
-    scorer s = baseline_ease_scorer(e);
-    for (uint32_t t = 0; rc == ERR_OK && t < e->types; t++) {
-        if (sink->wanted[t].users > 0) rc = sink->test(sink->context, t, &s, &best[t]);
+    for (int l = EASE_LAMBDAS - 1; rc == ERR_OK && l >= 0; l--) {
+        rc = test_lambda(e, c, sink, ease_lambdas[l], &solved, best);
     }
     return rc;
 }

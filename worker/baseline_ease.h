@@ -24,7 +24,8 @@ MUST_USE err_code baseline_ease_solve(baseline_ease *e, const evaluation_input *
 /* After solve. */
 scorer baseline_ease_scorer(const baseline_ease *e);
 
-/* Chooses lambda 20, 100 or 400 by hr_10 on valid for each wanted type and hands the scorers to
- * `sink`. *ran is false, and nothing was handed over, if fewer than 2 items qualify. */
+/* Chooses lambda 20, 100 or 400 by hr_10 on valid for each wanted type (the smallest of equal ones)
+ * and hands the scorers to `sink`, by lambda.  *ran is false, and nothing was handed over, if fewer
+ * than 2 items qualify. */
 MUST_USE err_code baseline_ease_run(const candidates *c, const baseline_matrix *m,
                                     const scoring_sink *sink, uint32_t items_max, bool *ran);

@@ -10,7 +10,7 @@
 
 enum {
     KNN_TOPS = 3,
-    KNN_PAIRS_MAX = 1 << 27,
+    KNN_PAIRS_MAX = 1 << 25, /* 16 bytes each while lists are turned round */
     KNN_LIST_MIN = 100,
     KNN_TOP_DEFAULT = 100,
 };

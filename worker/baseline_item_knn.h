@@ -11,8 +11,8 @@
 
 typedef struct baseline_item_knn baseline_item_knn;
 
-/* A list holds all neighbours, or the best max(100, 2^27 / items) of a catalogue with more pairs.
- * ERR_NO_MEMORY.  *out is owned: baseline_item_knn_free. */
+/* A list holds all neighbours, or the best max(100, 2^25 / items) of a catalogue with more pairs
+ * (0.5 GB).  ERR_NO_MEMORY.  *out is owned: baseline_item_knn_free. */
 MUST_USE err_code baseline_item_knn_new(const candidates *c, const baseline_matrix *m,
                                         bool user_weights, bool own_type, baseline_item_knn **out);
 void baseline_item_knn_free(baseline_item_knn *k); /* accepts NULL */

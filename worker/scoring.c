@@ -10,7 +10,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SCORING_BUFFER_FLOATS = 1 << 24, SCORING_RANGE_MIN = 16, SCORING_THREADS_MAX = 64 };
+enum {
+    SCORING_BUFFER_FLOATS = 1 << 24,  /* of a thread */
+    SCORING_BUFFERS_FLOATS = 1 << 26, /* of all */
+    SCORING_RANGE_MIN = 16,
+    SCORING_THREADS_MAX = 64
+};
 
 typedef struct scoring_job {
     const scoring_output *out;
@@ -116,14 +121,22 @@ static void *score_ranges(void *argument)
     return NULL;
 }
 
+/* Fewer threads where their buffers would be too large together; it changes no bit. */
+static uint32_t thread_count(uint32_t wanted, size_t candidates_n)
+{
+    size_t buffer = scoring_range(candidates_n) * candidates_n + 1;
+    uint32_t n = wanted < SCORING_THREADS_MAX ? wanted : SCORING_THREADS_MAX;
+    while (n > 1 && n * buffer > SCORING_BUFFERS_FLOATS) n--;
+    return n < 1 ? 1 : n;
+}
+
 err_code scoring_run(const scoring_output *out, const candidates *c, uint32_t type,
                      const evaluation_type_users *u, const scorer *s, bool with_valid,
                      uint32_t threads)
 {
     scoring_job jobs[SCORING_THREADS_MAX];
     pthread_t thread[SCORING_THREADS_MAX];
-    if (threads < 1) threads = 1;
-    if (threads > SCORING_THREADS_MAX) threads = SCORING_THREADS_MAX;
+    threads = thread_count(threads, candidates_count(c, type));
     uint32_t started = 0;
     for (uint32_t t = 0; t < threads; t++) {
         jobs[t] = (scoring_job){out, c, type, u, s, with_valid, t, threads, ERR_OK};

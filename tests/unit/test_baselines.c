@@ -21,13 +21,18 @@ static baseline_matrix matrix;
 static float scores[FIXTURE_USERS * FIXTURE_ITEMS];
 static uint32_t everyone[FIXTURE_USERS];
 
-static void setup(void)
+static void open_fixture(uint64_t seed)
 {
     blas_start();
-    f = fixture_new(11);
+    f = fixture_new(seed);
     ck_assert_int_eq(candidates_init(&c, &f->in), ERR_OK);
     ck_assert_int_eq(baseline_matrix_init(&matrix, &f->in), ERR_OK);
     for (uint32_t u = 0; u < FIXTURE_USERS; u++) everyone[u] = u;
+}
+
+static void setup(void)
+{
+    open_fixture(11);
 }
 
 static void teardown(void)
@@ -225,6 +230,54 @@ START_TEST(ease_keeps_the_most_frequent_items)
 }
 END_TEST
 
+/* What EASE was handed over with is a solve for the type's own lambda, whichever was tried last. */
+static void expect_ease_ranks(const evaluation_result *r, uint32_t type, uint32_t lambda)
+{
+    const evaluation_type_users *u = &r->type_users[type];
+    uint64_t n = u->indptr[u->users];
+    uint32_t *rank = calloc(n + 1, sizeof *rank);
+    baseline_ease *e = NULL;
+    ck_assert_int_eq(baseline_ease_new(&c, &matrix, 12000, &e), ERR_OK);
+    ck_assert_int_eq(baseline_ease_solve(e, &f->in, lambda), ERR_OK);
+    scorer s = baseline_ease_scorer(e);
+    scoring_output out = {.rank = rank};
+    ck_assert_int_eq(scoring_run(&out, &c, type, u, &s, true, 1), ERR_OK);
+    ck_assert_uint_gt(n, 0);
+    ck_assert_mem_eq(rank, u->rank[MODEL_EASE], n * sizeof *rank);
+    baseline_ease_free(e);
+    free(rank);
+}
+
+/* True: types chose differently. */
+static bool expect_own_lambdas(void)
+{
+    uint32_t first = 0;
+    bool differ = false;
+    evaluation_result *r = NULL;
+    ck_assert_int_eq(evaluation_score(&f->in, &r), ERR_OK);
+    for (size_t i = 0; i < r->choices_n; i++) {
+        const evaluation_choice *choice = &r->choices[i];
+        if (choice->model != MODEL_EASE) continue;
+        expect_ease_ranks(r, choice->type, choice->lambda);
+        differ = differ || (first && choice->lambda != first);
+        first = choice->lambda;
+    }
+    evaluation_free(r);
+    return differ;
+}
+
+START_TEST(each_type_is_tested_with_its_own_lambda)
+{
+    int differed = 0;
+    for (uint64_t seed = 20; seed < 26; seed++) {
+        teardown();
+        open_fixture(seed);
+        differed += expect_own_lambdas();
+    }
+    ck_assert_int_gt(differed, 0);
+}
+END_TEST
+
 START_TEST(the_grid_value_is_the_best_on_valid)
 {
     evaluation_result *r = NULL;
@@ -343,6 +396,7 @@ int main(void)
     tcase_add_loop_test(t, ease_is_the_closed_form, 0, 3);
     tcase_add_test(t, ease_keeps_the_most_frequent_items);
     tcase_add_test(t, the_grid_value_is_the_best_on_valid);
+    tcase_add_test(t, each_type_is_tested_with_its_own_lambda);
     tcase_add_test(t, a_matrix_that_is_not_positive_definite_is_refused);
     tcase_add_loop_test(t, a_large_inverse_times_its_matrix_is_one, 0, 3);
     tcase_add_test(t, lists_are_sorted_with_ties_and_leave_out_what_is_masked);
