@@ -320,6 +320,9 @@ static void check_split(config_reader *r)
     if (c->split.holdout_days > 0 && m != SPLIT_AUTO && m != SPLIT_TIME) {
         cross_error(r, "split.holdout_days", "split.method", "only with split.method: time");
     }
+    if (c->split.file && *c->split.file && m != SPLIT_FILE) {
+        cross_error(r, "split.file", "split.method", "only with split.method: file");
+    }
 }
 
 static void check_optimizer(config_reader *r, const char *section, uint32_t epochs,

@@ -338,9 +338,15 @@ static void read_with_unit(config_reader *r, const config_key *key, const yaml_n
     const char *text = read_plain(r, key, node, expects);
     uint64_t v;
     if (!text) return;
-    if (!parse_with_unit(text, duration ? duration_units : size_units, key->min, key->max, &v)) {
+    const unit *units = duration ? duration_units : size_units;
+    uint64_t only = 0;
+    bool later = key->later && parse_with_unit(key->fallback, units, key->min, key->max, &only);
+    if (!parse_with_unit(text, units, key->min, key->max, &v)) {
         config_value_error(r, node, "%s: expects %s (at least %.0f%s), not `%s`", key->name,
                            expects, key->min, duration ? "ms" : "B", text);
+    } else if (later && v != only) {
+        config_value_error(r, node, "%s: %s is not supported yet, only %s", key->name, text,
+                           key->fallback);
     } else if (duration) {
         *(uint32_t *)config_key_field(key, r->c) = (uint32_t)v;
     } else {

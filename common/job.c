@@ -70,7 +70,8 @@ err_code job_load(config *c, const char *folder, job **out)
     manifest *m;
     err_code rc = manifest_load(folder, &m);
     if (rc != ERR_OK) return rc;
-    rc = manifest_count_positives(folder, c, m);
+    rc = manifest_check_config(m, c);
+    if (rc == ERR_OK) rc = manifest_count_positives(folder, c, m);
     if (rc == ERR_OK) rc = job_new(c, m, out);
     if (rc != ERR_OK) manifest_free(m);
     return rc;

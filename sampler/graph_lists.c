@@ -1,6 +1,7 @@
 #include "sampler/graph_lists.h"
 
 #include "common/hash.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
 
@@ -156,7 +157,13 @@ err_code graph_lists_make(const config *c, const catalog *data, const split *par
     if (out->indptr == NULL || out->item == NULL || out->train_users == NULL || m.last_user == NULL)
         goto done;
     if (c->graph.window_days > 0) {
-        m.from = graph_lists_as_of(data, parts) - (int64_t)c->graph.window_days * SECONDS_A_DAY;
+        int64_t as_of = graph_lists_as_of(data, parts);
+        if (as_of == 0) {
+            log_user_error("graph.window_days: no event of train has a time");
+            rc = ERR_INVALID;
+            goto done;
+        }
+        m.from = as_of - (int64_t)c->graph.window_days * SECONDS_A_DAY;
     }
     for (uint32_t user = 0; user < data->users_n; user++) add_user(&m, user);
     rc = ERR_OK;

@@ -19,7 +19,7 @@ typedef struct graph_lists {
     uint64_t cut;          /* items taken away by max_items_per_user */
 } graph_lists;
 
-/* ERR_NO_MEMORY.  Owned arrays: graph_lists_fini. */
+/* ERR_INVALID: a window, but no time in train (printed).  ERR_NO_MEMORY.  Owned arrays: graph_lists_fini. */
 MUST_USE err_code graph_lists_make(const config *c, const catalog *data, const split *parts,
                                    graph_lists *out);
 void graph_lists_fini(graph_lists *l);

@@ -461,6 +461,11 @@ static err_code resolve(const config *c, const catalog *d, split_method *method)
                   : d->order == ORDER_FILE ? SPLIT_LAST
                                            : SPLIT_RANDOM;
     }
+    if (c->split.holdout_days > 0 && *method != SPLIT_TIME) {
+        log_user_error("split.holdout_days: needs split.method: time, and auto is %s here",
+                       split_method_name(*method));
+        return ERR_INVALID;
+    }
     if (*method == SPLIT_TIME && d->order != ORDER_TIME) {
         log_user_error("split.method: time needs data.order: time");
         return ERR_INVALID;

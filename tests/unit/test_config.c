@@ -307,6 +307,8 @@ START_TEST(keys_must_fit_each_other)
     bad("split: {method: time}\ndata: {order: none}", "split.method: time needs data.order: time");
     bad("split: {method: last}\ndata: {order: none}", "split.method: last needs an order");
     bad("split: {method: random, holdout_days: 3}", "split.holdout_days: only with");
+    bad("split: {method: random, file: given.tsv}", "split.file: only with split.method: file");
+    bad("split: {file: given.tsv}", "job.yaml:1:15: split.file: only with split.method: file");
     bad("features: {encoder: hash, ngram_dim: 0}", "encoder hash needs more than 0");
     bad("features: {encoder: none}\nhgnn: {random_features: 0}", "needs random_features");
     bad("features: {encoder: none}\ntwo_tower: {use_z: false}", "false needs text vectors");
@@ -316,6 +318,7 @@ START_TEST(keys_must_fit_each_other)
     bad("data: {types: [a]}\ntwo_tower: {targets: [b]}", "two_tower.targets: `b` is not in");
     bad("data: {types: [a]}\ngraph: {relations: [[a, b]]}", "graph.relations: `b` is not in");
     config_free(good("split: {method: time, holdout_days: 3}"));
+    config_free(good("split: {method: file, file: given.tsv}"));
     config_free(good("hgnn: {epochs: 0}"));
 }
 END_TEST
@@ -338,6 +341,8 @@ START_TEST(what_comes_later_is_refused)
                                        "two_tower.init_from=x",
                                        "security.keys=x",
                                        "checkpoint.copies=2",
+                                       "checkpoint.dir=x",
+                                       "checkpoint.every=90s",
                                        "store.source=x",
                                        "store.local=x"};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
@@ -350,7 +355,19 @@ START_TEST(what_comes_later_is_refused)
     bad("train: {mode: ssp}", "job.yaml:1:15: train.mode: ssp is not supported yet");
     config_free(good_set("train.delay=0"));
     config_free(good_set("checkpoint.copies=1"));
+    config_free(good_set("checkpoint.every=10m"));
+    config_free(good_set("checkpoint.every=600s"));
     config_free(good_set("security.keys="));
+}
+END_TEST
+
+START_TEST(a_limit_of_0_is_none)
+{
+    static const char *const sets[] = {"data.users.max_values=0", "graph.max_items_per_user=0",
+                                       "hgnn.fanout_total=0",     "hgnn.patience=0",
+                                       "history.max_items=0",     "two_tower.positives_per_user=0",
+                                       "validate.items=0",        "validate.users=0"};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) config_free(good_set(sets[i]));
 }
 END_TEST
 
@@ -461,7 +478,7 @@ static const char rich[] =
     "graph: {relations: [[movie, book]], shrink: 0.30000000000000004}\n"
     "hgnn: {optimizer: {lr: 1.7e-4, clip: 3.5}, neighbour_drop: 0.1}\n"
     "two_tower: {targets: [book], negatives: all, skip: none}\n"
-    "evaluate: {baselines: []}\nworker: {cache: 1536KiB}\ncheckpoint: {every: 90s}\n"
+    "evaluate: {baselines: []}\nworker: {cache: 1536KiB}\ntrain: {stall_timeout: 90s}\n"
     "store: {verify: 'off'}\ncluster: {on_done: wait}\n";
 
 START_TEST(printed_yaml_loads_back_to_the_same)
@@ -477,7 +494,7 @@ START_TEST(printed_yaml_loads_back_to_the_same)
     char *plan = config_plan_json(c), *plan_again = config_plan_json(again);
     ck_assert_str_eq(plan, plan_again);
     ck_assert_ptr_nonnull(strstr(yaml, "\n    lr: 0.00017\n"));
-    ck_assert_ptr_nonnull(strstr(yaml, "\n  every: 90s\n"));
+    ck_assert_ptr_nonnull(strstr(yaml, "\n  stall_timeout: 90s\n"));
     ck_assert_ptr_nonnull(strstr(yaml, "text: [\"title\", \"genres\"]\n"));
     free(yaml), free(yaml_again), free(flat), free(flat_again), free(plan), free(plan_again);
     config_free(c);
@@ -669,6 +686,7 @@ int main(void)
     tcase_add_test(c, columns_kinds_and_relations_are_checked);
     tcase_add_test(c, keys_must_fit_each_other);
     tcase_add_test(c, what_comes_later_is_refused);
+    tcase_add_test(c, a_limit_of_0_is_none);
     tcase_add_test(c, all_errors_are_reported);
     tcase_add_test(c, a_refused_value_causes_no_second_error);
     tcase_add_test(c, set_goes_the_same_way_and_the_last_one_wins);

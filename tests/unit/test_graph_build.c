@@ -297,7 +297,7 @@ START_TEST(pair_weights_are_scaled_to_32_bits)
     in.users = CROWD, in.indptr = ptr, in.item = list;
     ck_assert_int_eq(graph_build(&in, NULL, &g), ERR_OK);
     ck_assert_uint_eq(g->edges, 4);
-    ck_assert_uint_eq(g->norm_shift, 2); /* 8,999 x 2^20 = 2^33.1 */
+    ck_assert_uint_eq(g->norm_shift, 2);                  /* 8,999 x 2^20 = 2^33.1 */
     ck_assert_uint_eq(graph_pair_weight(g, 0), 1u << 18); /* 2 -> 0 */
     ck_assert_uint_eq(graph_pair_weight(g, 1), 8999u << 18);
     free(ptr);
@@ -395,6 +395,20 @@ START_TEST(the_window_counts_back_from_the_newest_train_event)
 }
 END_TEST
 
+START_TEST(a_window_needs_times)
+{
+    make_lists("u\ta\t0\nu\tb\t0\n", ORDER_NONE, 0, 0);
+    free(lists.indptr);
+    free(lists.item);
+    free(lists.train_users);
+    cfg.graph.window_days = 2;
+    testing_capture_start();
+    ck_assert_int_eq(graph_lists_make(&cfg, data, parts, &lists), ERR_INVALID);
+    testing_expect_part(testing_capture_end(), "graph.window_days: no event of train has a time");
+    free_lists();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("graph_build");
@@ -414,6 +428,7 @@ int main(void)
     tcase_add_test(l, the_last_rows_stay_by_file);
     tcase_add_test(l, without_order_types_are_cut_in_proportion_whatever_the_rows);
     tcase_add_test(l, the_window_counts_back_from_the_newest_train_event);
+    tcase_add_test(l, a_window_needs_times);
     suite_add_tcase(suite, t);
     suite_add_tcase(suite, l);
     SRunner *runner = srunner_create(suite);

@@ -136,6 +136,34 @@ START_TEST(damaged_positives_are_refused)
 }
 END_TEST
 
+static void expect_check(const char *keys, const char *message)
+{
+    config *other;
+    ck_assert_int_eq(config_parse("x", keys, NULL, 0, &other), ERR_OK);
+    testing_capture_start();
+    err_code rc = manifest_check_config(m, other);
+    const char *said = testing_capture_end();
+    ck_assert_int_eq(rc, message == NULL ? ERR_OK : ERR_INVALID);
+    if (message != NULL) testing_expect_part(said, message);
+    config_free(other);
+}
+
+/* Nothing of a plan is left aside in silence. */
+START_TEST(names_and_windows_must_suit_the_catalogue)
+{
+    expect_check("history: {types: [book], window_days: 3}\ntwo_tower: {targets: [movie]}", NULL);
+    expect_check("history: {types: [book, shoe]}",
+                 "history.types: the catalogue has no type \"shoe\"");
+    expect_check("two_tower: {targets: [shoe]}", "two_tower.targets: the catalogue has no type");
+    order_kind order = m->order;
+    m->order = ORDER_NONE;
+    expect_check("history: {window_days: 3}",
+                 "history.window_days: needs times, but data.order is none");
+    expect_check("history: {max_items: 3}", NULL);
+    m->order = order;
+}
+END_TEST
+
 START_TEST(types_and_partitions_of_every_node_are_those_of_its_range)
 {
     for (uint32_t t = 0; t < m->types.n; t++) {
@@ -180,6 +208,7 @@ int main(void)
     tcase_add_test(t, every_shortened_text_is_refused);
     tcase_add_test(t, a_missing_manifest_is_not_found);
     tcase_add_test(t, damaged_positives_are_refused);
+    tcase_add_test(t, names_and_windows_must_suit_the_catalogue);
     tcase_add_test(t, types_and_partitions_of_every_node_are_those_of_its_range);
     tcase_add_test(t, the_plan_hash_follows_plan_keys_and_contents_only);
     suite_add_tcase(suite, t);

@@ -228,6 +228,17 @@ START_TEST(time_that_leaves_nothing_is_refused)
 }
 END_TEST
 
+START_TEST(days_without_a_time_split_are_refused)
+{
+    put_line_of_events(10);
+    cfg.data.order = ORDER_NONE; /* auto: random */
+    cfg.split.holdout_days = 3;
+    expect_error(ERR_INVALID, "split.holdout_days: needs split.method: time, and auto is random");
+    cfg.data.order = ORDER_FILE;
+    expect_error(ERR_INVALID, "and auto is last");
+}
+END_TEST
+
 START_TEST(time_without_time_order_and_last_without_order_are_refused)
 {
     cfg.data.order = ORDER_NONE;
@@ -467,6 +478,7 @@ int main(void)
     tcase_add_test(c, time_cuts_the_last_fraction_and_valid_from_the_rest);
     tcase_add_test(c, equal_times_stay_on_one_side);
     tcase_add_test(c, holdout_days_replace_the_fraction);
+    tcase_add_test(c, days_without_a_time_split_are_refused);
     tcase_add_test(c, a_held_out_pair_takes_all_its_events_of_every_kind);
     tcase_add_test(c,
                    kinds_that_are_no_positives_are_never_targets_and_never_in_train_after_the_cut);
