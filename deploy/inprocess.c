@@ -174,20 +174,27 @@ static void deliver(inprocess *p, queued *q)
     blob_unref(q->body);
 }
 
-/* Fires the timers that are due; returns when the next one is. */
-static uint64_t fire_timers(inprocess *p, uint64_t now_us)
+static uint64_t next_timer(const inprocess *p)
 {
     uint64_t next = UINT64_MAX;
     for (uint32_t i = 0; i < p->n; i++) {
-        host *h = p->hosts[i];
-        if (h->exited) continue;
-        if (h->timer_us <= now_us) {
-            core_event e = {.type = CORE_TIMER, .now_us = now_us};
-            step(p, i, &e);
-        }
+        const host *h = p->hosts[i];
         if (!h->exited && h->timer_us < next) next = h->timer_us;
     }
     return next;
+}
+
+/* Fires the timers that are due; true: there were some. */
+static bool fire_timers(inprocess *p, uint64_t now_us)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < p->n; i++) {
+        if (p->hosts[i]->exited || p->hosts[i]->timer_us > now_us) continue;
+        core_event e = {.type = CORE_TIMER, .now_us = now_us};
+        step(p, i, &e);
+        any = true;
+    }
+    return any;
 }
 
 static void call_idle(inprocess *p, uint64_t now_us)
@@ -205,14 +212,14 @@ void inprocess_run(inprocess *p, uint32_t wait_ms)
     enum { BURST = 256 };
     uint64_t now = clock_now_us();
     call_idle(p, now);
-    uint64_t next = fire_timers(p, now);
+    bool worked = fire_timers(p, now) || p->first < p->len;
     for (int i = 0; i < BURST && p->first < p->len; i++) {
         queued q = p->queue[p->first++];
         deliver(p, &q);
     }
-    if (p->first < p->len) return;
+    if (worked) return;
     now = clock_now_us();
-    uint64_t wait_us = (uint64_t)wait_ms * 1000u;
+    uint64_t wait_us = (uint64_t)wait_ms * 1000u, next = next_timer(p);
     if (next <= now) return;
     if (next - now < wait_us) wait_us = next - now;
     usleep((useconds_t)wait_us);
