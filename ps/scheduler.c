@@ -83,13 +83,16 @@ static bool out_of_patience(const scheduler *s)
     return patience && s->stage.bad >= patience;
 }
 
-/* The round ahead of the open one, if it is certain: a validation's decision may end the stage. */
+/* The round ahead of the open one, if it is certain - a validation's decision may end the stage - and of
+ * use: a round that puts frozen tables waits for no version, so that its slots would be computed at once,
+ * only to be turned away by servers that are not there yet. */
 static void open_ahead(scheduler *s, uint64_t now_us)
 {
     position p;
     bool barrier = core_rule(s->config.mutations, CORE_RULE_VALID_BARRIER);
     round_close(&s->next);
     if (s->cur.plan.kind == ROUND_SCORE && barrier) return;
+    if (s->cur.plan.kind == ROUND_PUT && !s->cur.at.in_valid) return;
     if (position_next(s, s->cur.at, &p)) round_open(s, &s->next, p, s->cur.version + 1, now_us);
 }
 
