@@ -168,32 +168,34 @@ static bool may_restart(cluster_processes *p)
     return p->window_restarts++ < RESTARTS_MAX;
 }
 
-/* True if the scheduler leaves of its own accord, now or soon after `first` of whom it tells. */
-static bool scheduler_left(cluster_processes *p, const child_exit *first)
+/* True if the scheduler leaves of its own accord, now or soon after one of those whom it tells.  If
+ * it leaves otherwise, *e becomes its exit: what the others were told is its reason. */
+static bool scheduler_left(cluster_processes *p, child_exit *e)
 {
     uint64_t end = clock_now_us() + GOODBYE_TIMEOUT_MS * UINT64_C(1000);
-    child_exit e = *first;
-    while (strcmp(e.name, "scheduler-0") != 0) {
-        if (supervisor_poll(p->children, &e)) continue;
+    child_exit x = *e;
+    while (strcmp(x.name, "scheduler-0") != 0) {
+        if (supervisor_poll(p->children, &x)) continue;
         if (clock_now_us() > end) return false;
         usleep(POLL_MS * 1000u);
     }
-    return e.signal == 0 && e.code == 0;
+    *e = x;
+    return e->signal == 0 && e->code == 0;
 }
 
 /* What an ended child means: a stateless role is started again, anything else ends the job.
  * Scheduler and servers leave well only when somebody asked for it (`weft stop`). */
-static err_code child_ended(cluster_processes *p, const child_exit *e)
+static err_code child_ended(cluster_processes *p, child_exit *e)
 {
     char role[32];
     snprintf(role, sizeof role, "%.*s", (int)strcspn(e->name, "-"), e->name);
     uint32_t index = (uint32_t)strtoul(e->name + strcspn(e->name, "-") + 1, NULL, 10);
     bool stateless = strcmp(role, "worker") == 0 || strcmp(role, "sampler") == 0;
-    bool refused = e->code == 2;
     if (!stateless && e->signal == 0 && e->code == 0 && scheduler_left(p, e)) {
         log_user_error("the job was stopped");
         return ERR_STOPPED;
     }
+    bool refused = e->code == 2;
     if (!stateless || refused || !may_restart(p)) {
         say_lost(p, e);
         return refused ? ERR_INVALID : ERR_CLOSED;

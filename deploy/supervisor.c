@@ -35,19 +35,24 @@ supervisor *supervisor_new(const char *bin_dir, const char *log_dir)
     return s;
 }
 
-/* In the child, between fork and exec: async-signal-safe calls only. */
+/* In the child, between fork and exec: async-signal-safe calls only.  All signals are blocked until
+ * the parent's handlers are gone: one that comes meanwhile ends us, instead of being taken by them.
+ */
 static _Noreturn void become(const char *path, char *const *argv, int log, pid_t parent)
 {
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
     /* A group of its own: Ctrl-C is for the parent, which stops us in order; and the kernel ends a
      * paused group whose parent has died. */
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(1); /* The parent died before prctl. */
+    sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDONLY);
     dup2(null, 0);
+    if (null > 2) close(null);
     dup2(log, 1);
     dup2(log, 2);
     execv(path, argv);
@@ -80,8 +85,12 @@ err_code supervisor_start(supervisor *s, const char *name, const char *program,
                   log_path, strerror(errno));
         goto done;
     }
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) become(path, (char *const *)(uintptr_t)full, log, parent);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
         log_error("fork_failed", "name=%s reason=\"%s\"", name, strerror(errno));
         goto done;

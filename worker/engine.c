@@ -104,19 +104,32 @@ static task *take_task(engine *e, const worker_task *w)
     return found;
 }
 
-/* Puts a task (back) into the list.  A full list drops its oldest: its slot was taken away. */
+/* True if no lease can name `old` any more now that there is `t`: leases are of the open round and
+ * of the next. */
+static bool is_past(const task *old, const task *t)
+{
+    if (old->generation != t->generation) return old->generation < t->generation;
+    return old->version + 1 < t->version;
+}
+
+/* Puts a task (back) into the list.  Those of past rounds, whose slots were taken away before they
+ * were computed, go; so does the oldest of a full list. */
 static void put_task(engine *e, task *t)
 {
-    task *dropped = NULL;
+    task *dropped[TASKS_MAX];
+    uint32_t kept = 0, n = 0;
     pthread_mutex_lock(&e->lock);
-    if (e->tasks_n == TASKS_MAX) {
-        dropped = e->tasks[0];
-        memmove(&e->tasks[0], &e->tasks[1], (TASKS_MAX - 1) * sizeof e->tasks[0]);
-        e->tasks_n--;
+    for (uint32_t i = 0; i < e->tasks_n; i++) {
+        bool full = e->tasks_n - n == TASKS_MAX;
+        if (full || is_past(e->tasks[i], t))
+            dropped[n++] = e->tasks[i];
+        else
+            e->tasks[kept++] = e->tasks[i];
     }
-    e->tasks[e->tasks_n++] = t;
+    e->tasks[kept++] = t;
+    e->tasks_n = kept;
     pthread_mutex_unlock(&e->lock);
-    task_free(dropped);
+    for (uint32_t i = 0; i < n; i++) task_free(dropped[i]);
 }
 
 /* ---- The two kinds of work ---- */

@@ -380,28 +380,38 @@ START_TEST(a_repeated_digest_starts_anew)
 }
 END_TEST
 
-/* Versions and generations are tasks of their own; the oldest of too many goes. */
-START_TEST(the_oldest_of_too_many_tasks_is_dropped)
+/* Digests the same slot as of another round, and forgets about it. */
+static void digest_and_leave(engine *e, uint32_t generation, uint32_t version)
 {
-    enum { MANY = WORKER_LEASES_MAX * 4 };
-    testing_lease l, first;
+    testing_lease l;
     bool again;
-    const worker_output *out;
-    engine *e = engine_new(bench.job, 1);
-    testing_lease_open(&first, &bench, slot_of(STAGE_HGNN, 1, 0));
-    ck_assert_int_eq(testing_lease_digest(&first, e, &again), ERR_OK);
-    for (uint32_t i = 1; i <= MANY; i++) {
-        testing_lease_open(&l, &bench, slot_of(STAGE_HGNN, 1, 0));
-        l.asked.version = i % 2 ? i : 0;
-        l.asked.generation = i % 2 ? 1 : i;
-        ck_assert_int_eq(testing_lease_digest(&l, e, &again), ERR_OK);
-        if (i < MANY) testing_lease_close(&l);
-    }
-    ck_assert_int_eq(testing_lease_digest(&first, e, &again), ERR_CLOSED);
-    out = testing_lease_compute(&l, e);
-    ck_assert(!out->is_void);
-    engine_done(NULL, 0, out);
+    testing_lease_open(&l, &bench, slot_of(STAGE_HGNN, 1, 0));
+    l.asked.generation = generation;
+    l.asked.version = version;
+    ck_assert_int_eq(testing_lease_digest(&l, e, &again), ERR_OK);
     testing_lease_close(&l);
+}
+
+static const struct {
+    uint32_t generation, version;
+    err_code rc; /* of the task of round 5 of generation 2 */
+} rounds[] = {{2, 6, ERR_OK}, {2, 4, ERR_OK},     {1, 99, ERR_OK},    {2, 0, ERR_OK},
+              {2, 5, ERR_OK}, {2, 7, ERR_CLOSED}, {3, 0, ERR_CLOSED}, {2, 99, ERR_CLOSED}};
+
+/* Versions and generations are tasks of their own; those of rounds that are over are not kept, as
+ * large as they are. */
+START_TEST(tasks_of_past_rounds_are_dropped)
+{
+    testing_lease first;
+    bool again;
+    engine *e = engine_new(bench.job, 1);
+    slot_name name = slot_of(STAGE_HGNN, 1, rounds[_i].version == 5 ? 1 : 0);
+    testing_lease_open(&first, &bench, name);
+    first.asked.generation = 2;
+    first.asked.version = 5;
+    ck_assert_int_eq(testing_lease_digest(&first, e, &again), ERR_OK);
+    digest_and_leave(e, rounds[_i].generation, rounds[_i].version);
+    ck_assert_int_eq(testing_lease_digest(&first, e, &again), rounds[_i].rc);
     testing_lease_close(&first);
     engine_free(e);
 }
@@ -581,7 +591,8 @@ int main(void)
     tcase_add_loop_test(c, scores_are_sums_per_type, 0, 2);
     tcase_add_test(c, caches_change_no_byte);
     tcase_add_test(c, a_repeated_digest_starts_anew);
-    tcase_add_test(c, the_oldest_of_too_many_tasks_is_dropped);
+    tcase_add_loop_test(c, tasks_of_past_rounds_are_dropped, 0,
+                        (int)(sizeof rounds / sizeof *rounds));
     tcase_add_test(c, wrong_micro_batches_are_refused);
     tcase_add_loop_test(c, wrong_replies_are_refused, 0, 7);
     tcase_add_test(c, lanes_compute_the_same);

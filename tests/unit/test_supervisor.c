@@ -57,6 +57,32 @@ START_TEST(paused_and_deaf_children_are_stopped)
 }
 END_TEST
 
+static void ignore(int number)
+{
+    (void)number;
+}
+
+/* Between fork and exec a child still has the parent's handlers. */
+START_TEST(a_signal_right_after_the_start_is_not_lost)
+{
+    enum { TIMES = 100 };
+    child_exit e;
+    supervisor *s = supervisor_new("/bin", logs);
+    const char *argv[] = {"100", NULL};
+    signal(SIGTERM, ignore);
+    for (int i = 0; i < TIMES; i++) {
+        ck_assert_int_eq(supervisor_start(s, "child", "sleep", argv), ERR_OK);
+        ck_assert(supervisor_signal(s, "child", SIGTERM));
+        int tries = 0;
+        while (!supervisor_poll(s, &e) && tries++ < 5000) usleep(1000);
+        ck_assert_msg(tries < 5000, "child %d goes on", i);
+        ck_assert_int_eq(e.signal, SIGTERM);
+    }
+    signal(SIGTERM, SIG_DFL);
+    supervisor_free(s);
+}
+END_TEST
+
 START_TEST(a_missing_program_is_an_error)
 {
     supervisor *s = supervisor_new("/nowhere", logs);
@@ -104,6 +130,7 @@ int main(void)
     tcase_add_unchecked_fixture(c, make_logs, remove_logs);
     tcase_add_test(c, an_exit_code_is_reported);
     tcase_add_test(c, paused_and_deaf_children_are_stopped);
+    tcase_add_test(c, a_signal_right_after_the_start_is_not_lost);
     tcase_add_test(c, a_missing_program_is_an_error);
     tcase_add_test(c, children_die_with_a_killed_parent);
     suite_add_tcase(s, c);
