@@ -475,7 +475,7 @@ static err_code find_types(const manifest *m, const char *key, const string_list
     return ERR_OK;
 }
 
-static err_code target_types(const manifest *m, const config *c, bool *target)
+err_code manifest_target_types(const manifest *m, const config *c, bool *target)
 {
     return find_types(m, "two_tower.targets", &c->two_tower.targets, target);
 }
@@ -483,7 +483,7 @@ static err_code target_types(const manifest *m, const config *c, bool *target)
 err_code manifest_check_config(const manifest *m, const config *c)
 {
     bool types[CONFIG_TYPES_MAX];
-    err_code rc = target_types(m, c, types);
+    err_code rc = manifest_target_types(m, c, types);
     if (rc == ERR_OK) rc = find_types(m, "history.types", &c->history.types, types);
     if (rc != ERR_OK || c->history.window_days == 0 || m->order == ORDER_TIME) return rc;
     log_user_error("history.window_days: needs times, but data.order is %s", order_names[m->order]);
@@ -521,7 +521,7 @@ err_code manifest_count_positives(const char *folder, const config *c, manifest 
     bool target[CONFIG_TYPES_MAX];
     char *path = files_join(folder, "positives"), *data = NULL;
     size_t bytes = 0;
-    err_code rc = target_types(m, c, target);
+    err_code rc = manifest_target_types(m, c, target);
 
     if (rc == ERR_OK) rc = files_read(path, SIZE_MAX >> 1, &data, &bytes);
     if (rc == ERR_OK && !positives_fit(m, data, bytes)) {

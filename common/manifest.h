@@ -79,6 +79,11 @@ enum { MANIFEST_POSITIVES_MAGIC = 0x43504657 }; /* "WFPC" */
 /* What a plan names or needs must be in the prepared data: types, times.  ERR_INVALID (printed). */
 MUST_USE err_code manifest_check_config(const manifest *m, const config *c);
 
+/* target[t]: type t is one of two_tower.targets.  ERR_INVALID: one of them is no type of the
+ * catalogue (printed). */
+MUST_USE err_code manifest_target_types(const manifest *m, const config *c,
+                                        bool *target /* [types] */);
+
 /* Fills positives[] for two_tower.positives_per_user and two_tower.targets from <folder>/positives,
  * a small file (a count per user and type): it needs no partition.  ERR_NOT_FOUND, ERR_IO,
  * ERR_CORRUPT; ERR_INVALID: a target is no type of the catalogue (printed). */

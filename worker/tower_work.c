@@ -2,7 +2,7 @@
 #include "common/panic.h"
 #include "common/rng.h"
 #include "common/table_id.h"
-#include "common/vmath.h"
+#include "worker/log_q.h"
 #include "worker/slot_work.h"
 
 #include <stdlib.h>
@@ -190,36 +190,33 @@ static uint8_t *draw_drops(const task *t, uint32_t chunk, uint32_t rows)
     return drop;
 }
 
-/* log of the probability that an item is among a row's candidates: in the batch as a positive (its
- * share of the train positives) or as a uniform negative.  `same_type`: both within its type. */
 static err_code assemble_log_q(assembled *a, const task *t, const microbatch_tower *c)
 {
     const manifest *m = t->job->manifest;
-    bool all = t->job->config->two_tower.negatives_all;
     uint32_t types = (uint32_t)m->types.n, items = a->batch.items;
-    double *positives = xcalloc(types * 4, sizeof *positives), *uniform = positives + types;
-    double *total = uniform + types, *catalogue = total + types;
-    for (uint32_t i = 0; i < c->rows + c->negatives; i++) {
-        double *count = i < c->rows ? positives : uniform;
-        uint32_t row = i < c->rows ? a->item[i] : a->place[c->negative[i - c->rows]];
-        for (uint32_t k = 0; k < types; k++) count[k] += all || k == a->type[row];
-    }
+    uint32_t positives[CONFIG_TYPES_MAX] = {0}, uniform[CONFIG_TYPES_MAX] = {0};
+    uint32_t catalogue[CONFIG_TYPES_MAX];
+    uint64_t train[CONFIG_TYPES_MAX];
+    bool target[CONFIG_TYPES_MAX];
+    err_code rc = manifest_target_types(m, t->job->config, target);
+    if (rc != ERR_OK) return rc;
+    for (uint32_t i = 0; i < c->rows; i++) positives[a->type[a->item[i]]]++;
+    for (uint32_t i = 0; i < c->negatives; i++) uniform[a->type[a->place[c->negative[i]]]]++;
     for (uint32_t k = 0; k < types; k++) {
-        for (uint32_t j = 0; j < types; j++) {
-            if (!all && j != k) continue;
-            total[k] += (double)m->type_positives[j];
-            catalogue[k] += manifest_type_begin(m, j + 1) - manifest_type_begin(m, j);
-        }
+        train[k] = target[k] ? m->type_positives[k] : 0;
+        catalogue[k] = manifest_type_begin(m, k + 1) - manifest_type_begin(m, k);
     }
+    log_q_input in = {.types = types,
+                      .all = t->job->config->two_tower.negatives_all,
+                      .positives = positives,
+                      .uniform = uniform,
+                      .train = train,
+                      .catalogue = catalogue};
     a->log_q = try_malloc(items, sizeof *a->log_q);
     for (uint32_t i = 0; a->log_q && i < items; i++) {
-        uint32_t k = a->type[a->item[i]];
-        double share = task_positives(t, a->index[a->item[i]]) / (total[k] > 0 ? total[k] : 1);
-        double q = positives[k] * share + uniform[k] / catalogue[k];
-        double slots = positives[k] + uniform[k];
-        a->log_q[i] = (float)vmath_log(q > 0 ? q / slots : 1e-12);
+        uint32_t row = a->item[i];
+        a->log_q[i] = log_q_of(&in, a->type[row], task_positives(t, a->index[row]));
     }
-    free(positives);
     a->batch.log_q = a->log_q;
     return a->log_q ? ERR_OK : ERR_NO_MEMORY;
 }
