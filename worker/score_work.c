@@ -1,5 +1,6 @@
 #include "common/blas.h"
 #include "common/mem.h"
+#include "common/reduce.h"
 #include "common/rng.h"
 #include "common/table_id.h"
 #include "worker/slot_work.h"
@@ -8,10 +9,11 @@
 #include <string.h>
 
 /* Validation: the held-out items of a chunk of users are ranked among the sample's items of their
- * type, less what the user has in train.  HGNN: scores by the mean of z over the history, reciprocal
- * rank of the best within 100; two-tower: hit within 10. */
+ * type, less what the user has in train.  HGNN: scores by the mean of z over the history,
+ * reciprocal rank of the best within 100; two-tower: hit within 10. */
 
 enum { RANK_MRR = 100, RANK_HR = 10 };
+static const uint32_t rank_last = UINT32_MAX - 1;
 
 static int compare_u32(const void *a, const void *b)
 {
@@ -22,8 +24,7 @@ static int compare_u32(const void *a, const void *b)
 /* Position of a node among the candidates, or UINT32_MAX. */
 static uint32_t candidate_of(const task *t, uint32_t node)
 {
-    const uint32_t *found =
-        bsearch(&node, t->candidate, t->candidates, sizeof node, compare_u32);
+    const uint32_t *found = bsearch(&node, t->candidate, t->candidates, sizeof node, compare_u32);
     return found ? (uint32_t)(found - t->candidate) : UINT32_MAX;
 }
 
@@ -52,7 +53,8 @@ static void type_range(const task *t, uint32_t type, uint32_t *first, uint32_t *
     while (*end < t->candidates && t->candidate[*end] < manifest_type_begin(m, type + 1)) ++*end;
 }
 
-/* Marks the candidates of the range that the user has; returns how many entries of `marked` to undo. */
+/* Marks the candidates of the range that the user has; returns how many entries of `marked` to
+ * undo. */
 static uint32_t mark_seen(const task *t, uint32_t user, uint32_t first, uint32_t end, uint8_t *seen,
                           uint32_t *marked)
 {
@@ -67,7 +69,8 @@ static uint32_t mark_seen(const task *t, uint32_t user, uint32_t first, uint32_t
     return n;
 }
 
-/* 1 + how many candidates come before `target`: higher score, or the same and the smaller tie hash. */
+/* 1 + how many candidates come before `target`: higher score, or the same and the smaller tie hash.
+ */
 static uint32_t rank_of(const float *score, const uint64_t *tie, const uint8_t *seen, uint32_t n,
                         uint32_t target)
 {
@@ -79,15 +82,18 @@ static uint32_t rank_of(const float *score, const uint64_t *tie, const uint8_t *
     return rank;
 }
 
+/* UINT32_MAX: no target in the range.  Where a score is not finite nothing is found: every
+ * comparison with NaN is false, so that a NaN would rank first. */
 static uint32_t best_rank(const task *t, uint32_t user, uint32_t first, uint32_t end,
                           const float *score, const uint64_t *tie, const uint8_t *seen)
 {
     const microbatch_tower *c = &t->batch->tower[0];
     uint32_t best = UINT32_MAX;
+    bool finite = reduce_all_finite(score, end - first);
     for (uint64_t i = c->target_indptr[user]; i < c->target_indptr[user + 1]; i++) {
         uint32_t at = candidate_of(t, c->node[c->target[i]]);
         if (at == UINT32_MAX || at < first || at >= end) continue;
-        uint32_t rank = rank_of(score, tie, seen, end - first, at - first);
+        uint32_t rank = finite ? rank_of(score, tie, seen, end - first, at - first) : rank_last;
         if (rank < best) best = rank;
     }
     return best;
@@ -115,8 +121,7 @@ static void score_type(const task *t, uint32_t type, const float *users, const f
     bool mrr = t->name.stage == STAGE_HGNN_VALID;
     for (uint32_t u = 0; u < c->rows; u++) {
         uint32_t marked = mark_seen(t, u, first, end, s->seen, s->marked);
-        uint32_t best =
-            best_rank(t, u, first, end, s->score + (size_t)u * n, s->tie, s->seen);
+        uint32_t best = best_rank(t, u, first, end, s->score + (size_t)u * n, s->tie, s->seen);
         for (uint32_t i = 0; i < marked; i++) s->seen[s->marked[i]] = 0;
         if (best == UINT32_MAX) continue;
         if (mrr) {
@@ -132,7 +137,8 @@ err_code score_work_users(slot_models *m, const task *t, const worker_task *w, s
 {
     uint32_t types = (uint32_t)t->job->manifest->types.n, rows = t->batch->tower[0].rows;
     bool mrr = t->name.stage == STAGE_HGNN_VALID;
-    size_t d = mrr ? table_dim(t->job->config, TABLE_Z) : table_dim(t->job->config, TABLE_VALID_ITEMS);
+    size_t d =
+        mrr ? table_dim(t->job->config, TABLE_Z) : table_dim(t->job->config, TABLE_VALID_ITEMS);
     const float *vectors = (const float *)(const void *)blob_data(t->vectors);
     float *users = NULL;
     err_code rc = ERR_OK;

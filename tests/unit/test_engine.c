@@ -333,6 +333,37 @@ START_TEST(scores_are_sums_per_type)
 }
 END_TEST
 
+/* Nothing is larger than what is not a number: without care such a user would be a hit. */
+START_TEST(scores_that_are_not_numbers_hit_nothing)
+{
+    testing_lease l;
+    bool again;
+    const worker_output *out;
+    engine *e = engine_new(bench.job, 1);
+    testing_lease_open(&l, &bench, (slot_name){STAGE_TWO_TOWER_VALID, 10, 2, 0});
+    do {
+        ck_assert_int_eq(testing_lease_digest(&l, e, &again), ERR_OK);
+    } while (again);
+    blob **dense = testing_lease_reply(&l, NEED_DENSE, 0);
+    ck_assert_ptr_nonnull(dense);
+    blob *copy = blob_copy(blob_data(*dense), blob_size(*dense));
+    float *x = (float *)(void *)blob_writable(copy);
+    for (size_t i = 0; i < blob_size(copy) / sizeof *x; i++) x[i] = NAN;
+    blob_unref(*dense);
+    *dense = copy;
+    ck_assert_int_eq(engine_slot_now(e, &l.asked, &out), ERR_OK);
+    double users = 0;
+    for (uint32_t t = 0; t < out->sums_n; t += 2) {
+        ck_assert_double_eq(out->sums[t], 0);
+        users += out->sums[t + 1];
+    }
+    ck_assert_double_gt(users, 0);
+    engine_done(NULL, 0, out);
+    testing_lease_close(&l);
+    engine_free(e);
+}
+END_TEST
+
 START_TEST(caches_change_no_byte)
 {
     blob *cold[TESTING_SERVERS];
@@ -589,6 +620,7 @@ int main(void)
     tcase_add_test(c, clipping_bounds_the_mean_gradient);
     tcase_add_test(c, puts_hold_every_row_of_their_chunk);
     tcase_add_loop_test(c, scores_are_sums_per_type, 0, 2);
+    tcase_add_test(c, scores_that_are_not_numbers_hit_nothing);
     tcase_add_test(c, caches_change_no_byte);
     tcase_add_test(c, a_repeated_digest_starts_anew);
     tcase_add_loop_test(c, tasks_of_past_rounds_are_dropped, 0,
