@@ -40,8 +40,10 @@ uint64_t export_z_id(const job *j, const float *hgnn)
     add_number(h, c->hgnn.random_features);
     add_number(h, c->hgnn.aggregator);
     add_number(h, c->hgnn.output_relu);
-    for (size_t i = 0; c->hgnn.aggregator == AGG_MAX_POOL && i < c->hgnn.fanout_n; i++) {
-        add_number(h, c->hgnn.fanout[i]);
+    if (c->hgnn.aggregator == AGG_MAX_POOL) {
+        for (size_t i = 0; i < c->hgnn.fanout_n; i++) add_number(h, c->hgnn.fanout[i]);
+        add_number(h, c->hgnn.fanout_total);
+        add_number(h, c->hgnn.neighbours_by_weight);
     }
     for (size_t i = 0; i < j->hgnn->tensors; i++) add_text(h, j->hgnn->tensor[i].name);
     hash_stream_add(h, hgnn, j->hgnn->values * sizeof *hgnn);

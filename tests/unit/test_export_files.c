@@ -237,6 +237,13 @@ START_TEST(the_id_of_z_depends_on_weights_and_seed)
     e.job->config->seed--;
     e.job->manifest->foundation_id++;
     ck_assert_uint_ne(id, export_z_id(e.job, e.hgnn));
+    e.job->manifest->foundation_id--;
+    e.job->config->hgnn.fanout_total++; /* Means take all neighbours, a maximum a sample. */
+    ck_assert_uint_eq(id, export_z_id(e.job, e.hgnn));
+    e.job->config->hgnn.aggregator = AGG_MAX_POOL;
+    id = export_z_id(e.job, e.hgnn);
+    e.job->config->hgnn.fanout_total--;
+    ck_assert_uint_ne(id, export_z_id(e.job, e.hgnn));
 }
 END_TEST
 
