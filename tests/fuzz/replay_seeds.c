@@ -1,9 +1,11 @@
-/* replay_seeds.c - runs a fuzz target over files without libFuzzer: every file given, every prefix of it,
- * and a few thousand changed copies.  Proves that what was found once stays fixed. */
+/* replay_seeds.c - runs a fuzz target over files without libFuzzer: every file given, every prefix
+ * of it, and a few thousand changed copies (-changes=N: N, and few prefixes).  Proves that what was
+ * found once stays fixed. */
 #include "common/mem.h"
 #include "common/rng.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { SEED_MAX = 1 << 20, CHANGES = 2000 };
+
+static uint64_t changes = CHANGES;
 
 /* A copy of exactly `size` bytes, so that ASan sees a read past it. */
 static void run(const uint8_t *data, size_t size)
@@ -25,7 +29,7 @@ static void run(const uint8_t *data, size_t size)
 static void run_changed(const uint8_t *data, size_t size)
 {
     uint8_t *copy = xmalloc(size ? size : 1);
-    for (uint64_t i = 0; size && i < CHANGES; i++) {
+    for (uint64_t i = 0; size && i < changes; i++) {
         memcpy(copy, data, size);
         for (uint32_t j = 0; j <= i % 4; j++) {
             copy[rng_below(size, i, 2 * j, size)] = (uint8_t)rng_u32(size, i, 2 * j + 1);
@@ -45,7 +49,8 @@ static int run_file(const char *path)
     uint8_t *data = xmalloc(SEED_MAX);
     size_t size = fread(data, 1, SEED_MAX, f);
     fclose(f);
-    for (size_t n = 0; n <= size; n += size > 4096 ? 97 : 1) run(data, n);
+    size_t stride = changes < CHANGES ? size / 8 + 1 : size > 4096 ? 97 : 1;
+    for (size_t n = 0; n <= size; n += stride) run(data, n);
     run(data, size);
     run_changed(data, size);
     free(data);
@@ -56,6 +61,7 @@ int main(int argc, char **argv)
 {
     int failed = argc < 2, files = 0;
     for (int i = 1; i < argc; i++) {
+        if (sscanf(argv[i], "-changes=%" SCNu64, &changes) == 1) continue;
         DIR *folder = opendir(argv[i]);
         if (!folder) {
             perror(argv[i]);
