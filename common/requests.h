@@ -9,7 +9,7 @@
 
 #include "common/core.h"
 
-enum { REQUESTS_OPEN_MAX = 1 << 14 };
+enum { REQUESTS_OPEN_MAX = 1 << 20 }; /* a sampler's builds, each asking every partition */
 
 typedef struct requests requests;
 

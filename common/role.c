@@ -165,7 +165,7 @@ static bool parse_index(const role_options *o, uint32_t *out)
     if (!o->index) {
         *out = 0;
         if (!o->is_worker) return true;
-        *out = 64 + (uint32_t)(process_incarnation() % 960); /* Any that is free will do. */
+        *out = (uint32_t)WIRE_ANY_INDEX;
         return true;
     }
     if (strcmp(o->index, "auto") == 0) return index_auto(out);
@@ -200,6 +200,7 @@ static err_code fetch_job(role_start *r)
                              NULL, &answer, &body);
         if (rc == ERR_OK && answer.status == WIRE_OK) {
             rc = job_decode(body, &r->job);
+            if (r->self.index == (uint32_t)WIRE_ANY_INDEX) r->self.index = answer.part;
             blob_unref(body);
             break;
         }

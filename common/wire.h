@@ -74,7 +74,8 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *   WORK      worker -> scheduler  body Work                     answer OK: body Grants (held <= budget)
  *   DONE      worker -> scheduler  slot name, version, body Done answer OK | GENERATION
  *   PROGRESS  driver -> scheduler  body Progress                 answer OK
- *   CONFIG    any -> scheduler                                   answer OK: raw body
+ *   CONFIG    any -> scheduler                                   answer OK: raw body, part = an
+ *                                  index no worker has
  *   BUILD     worker -> sampler    slot name                     answer OK: raw micro-batch
  *   LEAF      sampler -> sampler   part = partition, raw body    answer OK: raw body
  *   FEATURES  worker -> sampler    part = partition, raw body    answer OK: raw body
@@ -92,7 +93,9 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *   STOP      scheduler -> any     target                        answer OK */
 /* clang-format on */
 enum { WIRE_FINAL = 0xffffffff }; /* PULL.version: the frozen tables of a finished stage */
-enum { TABLE_DENSE = 0 };         /* sparse and put tables of a stage are numbered from 1 */
+/* Index of a worker that was not told one: it takes what CONFIG suggests. */
+enum { WIRE_ANY_INDEX = 0xffffffff, WIRE_FREE_INDEX_FIRST = 64 };
+enum { TABLE_DENSE = 0 }; /* sparse and put tables of a stage are numbered from 1 */
 
 /* Limits on a body, in bytes: control messages, requests with data, anything. */
 enum { WIRE_CONTROL_MAX = 4 << 20, WIRE_REQUEST_MAX = 256 << 20, WIRE_BODY_MAX = 1 << 30 };

@@ -23,8 +23,8 @@ struct metrics_log {
     size_t state_bytes;
     core_metric *earlier;
     size_t earlier_n, earlier_cap;
-    uint64_t next; /* index of the next metric whose lines are not written yet */
-    char *path;    /* of metrics.jsonl */
+    uint64_t next;  /* index of the next metric whose lines are not written yet */
+    char *path;     /* of metrics.jsonl */
     bool restarted; /* its lines are not those of `earlier` yet */
 };
 
@@ -58,9 +58,24 @@ static err_code put(metrics_log *m, MDB_val key, const void *bytes, size_t size)
     return rc ? failed("commit", rc) : ERR_OK;
 }
 
+/* A metric is stored up to the last of its sums. */
+static size_t stored_bytes(uint32_t sums)
+{
+    return offsetof(core_metric, sums) + sums * sizeof(double);
+}
+
+static bool take_metric(MDB_val value, core_metric *out)
+{
+    *out = (core_metric){0};
+    if (value.mv_size < stored_bytes(0) || value.mv_size > sizeof *out) return false;
+    memcpy(out, value.mv_data, value.mv_size);
+    return out->sums_n <= METRIC_SUMS_MAX && value.mv_size == stored_bytes(out->sums_n);
+}
+
 static err_code read_earlier(metrics_log *m, MDB_cursor *cursor)
 {
     MDB_val key, value;
+    core_metric metric;
     int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
     for (; rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
         const char *name = key.mv_data;
@@ -68,9 +83,9 @@ static err_code read_earlier(metrics_log *m, MDB_cursor *cursor)
             m->state = xmalloc(value.mv_size);
             memcpy(m->state, value.mv_data, value.mv_size);
             m->state_bytes = value.mv_size;
-        } else if (key.mv_size == 9 && name[0] == 'm' && value.mv_size == sizeof(core_metric)) {
+        } else if (key.mv_size == 9 && name[0] == 'm' && take_metric(value, &metric)) {
             grow(&m->earlier, &m->earlier_cap, m->earlier_n + 1, sizeof *m->earlier);
-            memcpy(&m->earlier[m->earlier_n++], value.mv_data, sizeof(core_metric));
+            m->earlier[m->earlier_n++] = metric;
         } else {
             log_error("scheduler_state", "reason=\"unknown record\" bytes=%zu", value.mv_size);
             return ERR_CORRUPT;
@@ -114,7 +129,8 @@ err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
 {
     metrics_log *m = xcalloc(1, sizeof *m);
     char *db = xprintf("%s/scheduler.mdb", run_dir);
-    char *metrics = xprintf("%s/metrics.jsonl", run_dir), *steps = xprintf("%s/steps.jsonl", run_dir);
+    char *metrics = xprintf("%s/metrics.jsonl", run_dir),
+         *steps = xprintf("%s/steps.jsonl", run_dir);
     if (fresh) remove_earlier(db, metrics, steps);
     err_code rc = open_env(m, db);
     if (rc == ERR_OK) {
@@ -191,7 +207,8 @@ static void write_earlier(metrics_log *m, const job *j)
 void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, double seconds)
 {
     uint8_t key[9];
-    if (put(m, metric_key(key, metric->index), metric, sizeof *metric) != ERR_OK) return;
+    MDB_val at = metric_key(key, metric->index);
+    if (put(m, at, metric, stored_bytes(metric->sums_n)) != ERR_OK) return;
     if (m->restarted) write_earlier(m, j);
     if (metric->index < m->next || !m->metrics) return; /* A restarted core repeats itself. */
     m->next = metric->index + 1;

@@ -83,9 +83,9 @@ static bool out_of_patience(const scheduler *s)
     return patience && s->stage.bad >= patience;
 }
 
-/* The round ahead of the open one, if it is certain - a validation's decision may end the stage - and of
- * use: a round that puts frozen tables waits for no version, so that its slots would be computed at once,
- * only to be turned away by servers that are not there yet. */
+/* The round ahead of the open one, if it is certain - a validation's decision may end the stage -
+ * and of use: a round that puts frozen tables waits for no version, so that its slots would be
+ * computed at once, only to be turned away by servers that are not there yet. */
 static void open_ahead(scheduler *s, uint64_t now_us)
 {
     position p;
@@ -778,6 +778,29 @@ static void on_order_answer(scheduler *s, const core_event *e, core_actions *out
     }
 }
 
+/* An index that no worker has, another one each time: for workers that were not told theirs. */
+static uint32_t free_index(scheduler *s)
+{
+    const uint32_t n = SCHEDULER_PEERS_MAX - WIRE_FREE_INDEX_FIRST;
+    uint32_t index = 0;
+    for (uint32_t tries = 0; tries < n; tries++) {
+        index = WIRE_FREE_INDEX_FIRST + (uint32_t)((s->config.incarnation + s->suggested++) % n);
+        bool taken =
+            index < s->workers && s->worker[index].id.incarnation && !s->worker[index].lost;
+        if (!taken) break;
+    }
+    return index;
+}
+
+static void answer_config(scheduler *s, const core_event *e, core_actions *out)
+{
+    wire_header h = *e->message.header;
+    if (!s->answer_config) return; /* asked again until there is one */
+    h.part = free_index(s);
+    scheduler_answer(s, out, e->message.route, &h, WIRE_OK,
+                     blob_copy(blob_data(s->answer_config), blob_size(s->answer_config)));
+}
+
 static void on_request(scheduler *s, const core_event *e, core_actions *out)
 {
     const wire_header *h = e->message.header;
@@ -787,11 +810,7 @@ static void on_request(scheduler *s, const core_event *e, core_actions *out)
     case WIRE_WORK: scheduler_leases_work(s, e, out); return;
     case WIRE_DONE: scheduler_leases_done(s, e, out); return;
     case WIRE_PROGRESS: scheduler_peers_progress(s, e, out); return;
-    case WIRE_CONFIG:
-        if (!s->answer_config) return; /* asked again until there is one */
-        scheduler_answer(s, out, e->message.route, h, WIRE_OK,
-                         blob_copy(blob_data(s->answer_config), blob_size(s->answer_config)));
-        return;
+    case WIRE_CONFIG: answer_config(s, e, out); return;
     default:
         scheduler_answer(s, out, e->message.route, h, WIRE_REFUSED, blob_copy(why, sizeof why - 1));
     }

@@ -162,6 +162,7 @@ struct scheduler {
     uint64_t over_until_us;
     char failure[CORE_TEXT_MAX];
     /* what people see */
+    uint64_t suggested; /* indexes given to workers that asked for one */
     uint64_t started_us, moved_us, stage_from_us, stepped_us;
     bool stalled;
     uint32_t driver_stage;

@@ -290,6 +290,10 @@ static bool accepts_order(shard *s, const core_event *e, core_actions *out)
 {
     const wire_header *h = e->message.header;
     bool fenced = core_rule(s->config.mutations, CORE_RULE_INCARNATION);
+    if (h->role != WIRE_SCHEDULER) {
+        refuse(s, out, e->message.route, h, WIRE_REFUSED, "only a scheduler gives orders");
+        return false;
+    }
     if (member_accepts_term(&s->member, h) &&
         (!fenced || !h->target || h->target == s->config.incarnation))
         return true;

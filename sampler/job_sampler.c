@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { BAD_REPLIES_MAX = 64 }; /* then a build fails: its peer will not do better */
+
 struct job_sampler {
     store *store;
     build_env *env; /* NULL: no partition is ours */
@@ -13,18 +15,20 @@ struct job_sampler {
     sampler_ops ops;
 };
 
-/* A build of the core: what build_step left to be sent, and whether it has been asked for already. */
+/* A build of the core: what build_step left to be sent, and whether it has been asked for already.
+ */
 typedef struct running {
     build *build;
     blob *body;
     uint32_t asked; /* parts below this were handed out */
+    uint32_t bad;   /* replies that were malformed */
 } running;
 
 static void *new_build(void *ctx, slot_name name, const blob *request)
 {
     (void)request;
     job_sampler *s = ctx;
-    if (!s->env) return NULL;
+    if (!s->env) return NULL; /* No partition is ours. */
     running *r = xcalloc(1, sizeof *r);
     if (build_new(s->env, name, &r->build) == ERR_OK) return r;
     free(r);
@@ -49,7 +53,7 @@ static sampler_build step_build(void *ctx, void *of, sampler_wants *wants)
     (void)ctx;
     running *r = of;
     build_result result;
-    if (build_step(r->build, &result) != ERR_OK) return BUILD_FAILED;
+    if (r->bad > BAD_REPLIES_MAX || build_step(r->build, &result) != ERR_OK) return BUILD_FAILED;
     if (result.state == BUILD_DONE) {
         r->body = result.body;
         return BUILD_READY;
@@ -63,7 +67,9 @@ static void take_leaf(void *ctx, void *of, uint32_t id, const blob *reply)
     (void)ctx;
     running *r = of;
     /* A malformed reply is logged there, and the request stays open: it is asked again. */
-    if (build_leaf_reply(r->build, id, (blob *)(uintptr_t)reply) != ERR_OK) r->asked = id;
+    if (build_leaf_reply(r->build, id, (blob *)(uintptr_t)reply) == ERR_OK) return;
+    r->asked = id;
+    r->bad++;
 }
 
 static blob *take_body(void *ctx, void *of)

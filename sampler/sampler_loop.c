@@ -308,6 +308,10 @@ static void on_answer(sampler_loop *s, const core_event *e, core_actions *out)
 static void on_stop_order(sampler_loop *s, const core_event *e, core_actions *out)
 {
     const wire_header *h = e->message.header;
+    if (h->role != WIRE_SCHEDULER) {
+        answer_text(s, out, e->message.route, h, WIRE_REFUSED, "only a scheduler gives orders");
+        return;
+    }
     bool ours =
         member_accepts_term(&s->member, h) && (!h->target || h->target == s->config.incarnation);
     answer(s, out, e->message.route, h, ours ? WIRE_OK : WIRE_INCARNATION, NULL);

@@ -342,8 +342,10 @@ static dense_copy *dense_by_id(worker_loop *w, uint64_t id)
     return NULL;
 }
 
-/* The version is gone (or the stage): so are the slots that wait for it. */
-static void dense_lost(worker_loop *w, dense_copy *d, uint64_t now_us, core_actions *out)
+/* There is no such version (any more): the slots that wait for it go back; `why` is NULL where that
+ * is the way of things, else it is a failure. */
+static void dense_lost(worker_loop *w, dense_copy *d, uint64_t now_us, core_actions *out,
+                       const char *why)
 {
     requests_cancel(w->requests, now_us, out, d->id);
     for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
@@ -352,7 +354,10 @@ static void dense_lost(worker_loop *w, dense_copy *d, uint64_t now_us, core_acti
         for (uint32_t k = 0; k < l->needs.n; k++) {
             if (l->needs.need[k].kind != NEED_DENSE || !l->needs.state[k].pending) continue;
             if (dense_find(w, l, &l->needs.need[k]) != d) continue;
-            give_back(w, l, now_us, out, RETRY_US);
+            if (why)
+                fail(w, l, now_us, out, "parameters", why);
+            else
+                give_back(w, l, now_us, out, RETRY_US);
             break;
         }
     }
@@ -374,7 +379,8 @@ static void on_dense(worker_loop *w, dense_copy *d, const core_event *e, uint32_
         core_event_line(out, "pull_failed", w->member.config.self, "dense of %s: %s, %zu bytes",
                         stage_name(d->stage), wire_status_name(h->status),
                         blob_size(e->message.body));
-        dense_lost(w, d, e->now_us, out);
+        bool moved_on = h->status == WIRE_GONE || h->status == WIRE_GENERATION;
+        dense_lost(w, d, e->now_us, out, moved_on ? NULL : wire_status_name(h->status));
         return;
     }
     if (d->taken[server]) return;

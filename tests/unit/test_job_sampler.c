@@ -105,6 +105,36 @@ static blob *build_with(job_sampler *s[SAMPLERS_MAX], uint32_t n, slot_name name
     return body;
 }
 
+/* A peer that never answers well does not keep a build for ever. */
+START_TEST(a_build_whose_replies_stay_malformed_fails)
+{
+    job_sampler *s[SAMPLERS_MAX];
+    open_all(s, 4);
+    slot_name name = plan_name(shared->plan, STAGE_HGNN, 1, 0);
+    plan_work work;
+    ck_assert(plan_slot(shared->plan, name, &work));
+    const sampler_ops *o = job_sampler_ops(s[plan_partition_owner(work.partition, 4)]);
+    void *b = o->build_new(o->ctx, name, NULL);
+    sampler_wants wants = {0};
+    uint32_t asked = 0;
+    while (asked < 1000 && o->build_step(o->ctx, b, &wants) == BUILD_WAITS) {
+        for (size_t i = 0; i < wants.n; i++) {
+            blob *junk = blob_copy("junk", 4);
+            o->build_leaf(o->ctx, b, wants.items[i].id, junk);
+            blob_unref(junk);
+            blob_unref(wants.items[i].body);
+            asked++;
+        }
+        wants.n = 0;
+    }
+    ck_assert_uint_gt(asked, 0);
+    ck_assert_uint_lt(asked, 1000);
+    o->build_free(o->ctx, b);
+    free(wants.items);
+    close_all(s, 4);
+}
+END_TEST
+
 START_TEST(the_same_bytes_from_any_number_of_samplers)
 {
     static const uint32_t stages[] = {STAGE_HGNN, STAGE_TWO_TOWER, STAGE_EMBED};
@@ -229,6 +259,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_loop_test(c, partitions_are_shared_without_a_gap, 0, 6);
     tcase_add_loop_test(c, the_same_bytes_from_any_number_of_samplers, 0, 3);
+    tcase_add_test(c, a_build_whose_replies_stay_malformed_fails);
     tcase_add_test(c, slots_that_are_not_in_the_plan_are_not_built);
     tcase_add_test(c, features_come_from_the_owner_only);
     tcase_add_test(c, malformed_requests_are_refused);

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static job *shared;
 static char *store;
@@ -179,7 +180,7 @@ START_TEST(lost_and_torn_lines_are_written_again)
 {
     metrics_log *m = open_log(true);
     for (uint32_t i = 0; i < 3; i++) {
-        core_metric step = step_metric(i, i + 1);
+        core_metric step = step_metric(i, 1);
         metrics_log_add(m, shared, &step, 0.1);
     }
     metrics_log_close(m);
@@ -195,6 +196,22 @@ START_TEST(lost_and_torn_lines_are_written_again)
     ck_assert_uint_eq(count_lines("metrics.jsonl"), 4);
     free(before);
     free(after);
+}
+END_TEST
+
+/* The map has a limit: a step must not take a page of it. */
+START_TEST(a_stored_step_is_small)
+{
+    enum { STEPS = 2000 };
+    struct stat st;
+    metrics_log *m = open_log(true);
+    for (uint32_t i = 0; i < STEPS; i++) {
+        core_metric step = step_metric(i, 1);
+        metrics_log_add(m, shared, &step, 0.1);
+    }
+    metrics_log_close(m);
+    ck_assert_int_eq(stat("scheduler.mdb", &st), 0);
+    ck_assert_int_lt(st.st_size, STEPS * 512);
 }
 END_TEST
 
@@ -260,6 +277,7 @@ int main(void)
     tcase_add_test(c, put_rounds_are_stored_and_have_no_line);
     tcase_add_test(c, a_restart_reads_all_and_repeats_nothing);
     tcase_add_test(c, lost_and_torn_lines_are_written_again);
+    tcase_add_test(c, a_stored_step_is_small);
     tcase_add_test(c, fresh_forgets);
     tcase_add_test(c, a_file_that_is_no_database_is_corrupt);
     tcase_add_test(c, a_missing_folder_is_an_error);

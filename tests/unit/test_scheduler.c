@@ -257,6 +257,28 @@ START_TEST(a_key_of_another_role_is_refused)
 }
 END_TEST
 
+/* Two workers in one index would displace each other. */
+START_TEST(a_worker_without_an_index_gets_a_free_one)
+{
+    scheduler_config c = config();
+    uint32_t first = 0, last = 0;
+    c.config = blob_copy("c", 1);
+    restart(&c);
+    for (uint32_t i = 0; i < 2000; i++) {
+        wire_header h = from(WIRE_WORKER, (uint32_t)WIRE_ANY_INDEX, 5, WIRE_CONFIG);
+        deliver(&h, NULL);
+        ck_assert_uint_eq(out.items[0].send.header.op, WIRE_CONFIG);
+        last = out.items[0].send.header.part;
+        ck_assert(last >= WIRE_FREE_INDEX_FIRST && last < SCHEDULER_PEERS_MAX);
+        if (i) ck_assert_uint_ne(last, first);
+        if (i) continue;
+        first = last;
+        hello((peer){.role = WIRE_WORKER, .index = first, .incarnation = 100});
+    }
+    blob_unref((blob *)(uintptr_t)c.config);
+}
+END_TEST
+
 START_TEST(a_generation_is_durable_before_its_stage_is_ordered)
 {
     uint32_t generation;
@@ -560,6 +582,7 @@ int main(void)
     tcase_add_test(t, other_numerics_are_admitted_with_any_and_the_status_says_so);
     tcase_add_test(t, an_index_outside_the_job_is_refused);
     tcase_add_test(t, a_key_of_another_role_is_refused);
+    tcase_add_test(t, a_worker_without_an_index_gets_a_free_one);
     tcase_add_test(t, a_generation_is_durable_before_its_stage_is_ordered);
     tcase_add_test(t, no_slot_is_leased_before_the_servers_have_their_tables);
     tcase_add_test(t, leases_ahead_do_not_count_against_the_open_step);

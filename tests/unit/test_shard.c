@@ -250,6 +250,16 @@ START_TEST(an_order_for_another_life_or_of_an_older_term_is_refused)
 }
 END_TEST
 
+START_TEST(an_order_of_another_role_is_refused)
+{
+    wire_header h = from(WIRE_WORKER, 0, WIRE_STOP);
+    deliver(&h, NULL);
+    ck_assert_int_eq(status(), WIRE_REFUSED);
+    pull_dense(0, 0);
+    ck_assert_int_eq(status(), WIRE_OK); /* it goes on */
+}
+END_TEST
+
 START_TEST(a_pull_ahead_waits_for_its_version)
 {
     pull_dense(1, 1000);
@@ -412,6 +422,7 @@ int main(void)
     tcase_add_test(t, a_commit_without_all_slots_is_refused);
     tcase_add_test(t, a_commit_is_done_once);
     tcase_add_test(t, an_order_for_another_life_or_of_an_older_term_is_refused);
+    tcase_add_test(t, an_order_of_another_role_is_refused);
     tcase_add_test(t, a_pull_ahead_waits_for_its_version);
     tcase_add_test(t, a_pull_ahead_is_behind_when_its_time_is_up);
     tcase_add_test(t, a_past_version_is_gone);

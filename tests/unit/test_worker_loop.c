@@ -235,6 +235,24 @@ START_TEST(a_slot_whose_version_is_gone_is_given_back)
 }
 END_TEST
 
+/* A server that cannot serve it now will not later: the worker does not ask for ever. */
+START_TEST(parameters_that_are_not_there_end_the_worker)
+{
+    worker_need need = {.kind = NEED_DENSE, .stage = STAGE_HGNN, .floats = 10};
+    worker_digest d = {&need, 1, false};
+    for (uint32_t i = 0; i < 3; i++) {
+        core_event e = {.type = CORE_TIMER};
+        ck_assert_int_eq(exit_code, -1);
+        grant(ROUND_TRAIN);
+        result(computing(WORKER_DIGEST)->compute.token, ERR_OK, &d);
+        answer(WIRE_PULL, WIRE_SERVER, i == 1 ? WIRE_OK : WIRE_NOT_FOUND, NULL);
+        now_us += 1000000;
+        if (exit_code == -1) step(&e);
+    }
+    ck_assert_int_eq(exit_code, 1);
+}
+END_TEST
+
 /* Until the next heartbeat has been said. */
 static void wait_for_hello(void)
 {
@@ -335,6 +353,7 @@ int main(void)
     tcase_add_test(t, three_failures_in_a_row_end_the_worker_with_1);
     tcase_add_test(t, a_digest_may_ask_again_and_sees_all_replies);
     tcase_add_test(t, a_slot_whose_version_is_gone_is_given_back);
+    tcase_add_test(t, parameters_that_are_not_there_end_the_worker);
     tcase_add_test(t, a_refused_worker_ends_with_2);
     tcase_add_test(t, a_worker_that_was_replaced_ends_with_1);
     tcase_add_test(t, answers_of_an_older_scheduler_are_not_heard);
