@@ -454,13 +454,27 @@ static void use_path(char **field, char *owned)
     *field = owned;
 }
 
+/* The first of DIR/name.tsv, .tsv.gz, .csv and .csv.gz that is there, or NULL.  Owned. */
+static char *find_table(const char *dir, const char *name)
+{
+    static const char *const endings[] = {"tsv", "tsv.gz", "csv", "csv.gz"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        char *path = xprintf("%s/%s.%s", dir, name, endings[i]);
+        if (files_exist(path)) return path;
+        free(path);
+    }
+    return NULL;
+}
+
 void config_use_data_dir(config *c, const char *dir)
 {
-    char *absolute = files_absolute(dir);
-    use_path(&c->data.items.path, files_join(absolute, "items.tsv"));
-    use_path(&c->data.interactions.path, files_join(absolute, "interactions.tsv"));
-    use_path(&c->data.users.path, files_join(absolute, "users.tsv"));
-    if (!files_exist(c->data.users.path)) use_path(&c->data.users.path, xstrdup(""));
+    char *absolute = files_absolute(dir), *items = find_table(absolute, "items");
+    char *interactions = find_table(absolute, "interactions");
+    char *users = find_table(absolute, "users");
+    use_path(&c->data.items.path, items ? items : files_join(absolute, "items.tsv"));
+    use_path(&c->data.interactions.path,
+             interactions ? interactions : files_join(absolute, "interactions.tsv"));
+    use_path(&c->data.users.path, users ? users : xstrdup(""));
     c->data.from_data_dir = true;
     free(absolute);
 }

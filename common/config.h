@@ -180,7 +180,8 @@ MUST_USE err_code config_load(const char *path, const char *const *sets, size_t 
 /* The same from text (what a worker receives from the scheduler); `name` stands for the file name. */
 MUST_USE err_code config_parse(const char *name, const char *text, const char *const *sets,
                                size_t sets_n, config **out);
-/* --data DIR: sets the three data paths (users.tsv only where it is there) and data.from_data_dir.
+/* --data DIR: sets the three data paths (users only where it is there) and data.from_data_dir.  A
+ * table is the first of NAME.tsv, .tsv.gz, .csv and .csv.gz that is there, else NAME.tsv.
  * `dir` is relative to the current folder.  from_data_dir is not printed: only the process that
  * prepares needs it. */
 void config_use_data_dir(config *c, const char *dir);

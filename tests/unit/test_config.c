@@ -436,6 +436,14 @@ START_TEST(files_are_loaded_and_paths_start_there)
     fclose(fopen(text, "w"));
     config_use_data_dir(c, dir);
     ck_assert_str_eq(c->data.users.path, text);
+    snprintf(text, sizeof text, "%s/items.csv.gz", dir);
+    fclose(fopen(text, "w"));
+    config_use_data_dir(c, dir);
+    ck_assert_str_eq(c->data.items.path, text);
+    snprintf(text, sizeof text, "%s/items.csv", dir);
+    fclose(fopen(text, "w"));
+    config_use_data_dir(c, dir);
+    ck_assert_str_eq(c->data.items.path, text);
     config_free(c);
     ck_assert_int_eq(files_remove_tree(dir), ERR_OK);
     testing_capture_start();
