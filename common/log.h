@@ -22,6 +22,6 @@ void log_event(log_level level, const char *event, const char *format, ...)
 #define log_warn(event, ...)  log_event(LOG_WARN, event, __VA_ARGS__)
 #define log_error(event, ...) log_event(LOG_ERROR, event, __VA_ARGS__)
 
-/* For messages to a person about their input: prints "weft: <message>" on a line of its own, whatever
- * the level.  Used for config and data errors ("items.tsv:12:3: ..."). */
+/* For messages to a person about their input: prints "weft: <message>" on a line of its own,
+ * whatever the level.  Used for config and data errors ("items.tsv:12:3: ...", "warning: ..."). */
 void log_user_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

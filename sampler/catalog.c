@@ -194,7 +194,7 @@ void catalog_warn(catalog *c, const char *format, ...)
     string_list *w = &c->warnings;
     w->items = xrealloc(w->items, w->n + 1, sizeof *w->items);
     w->items[w->n++] = xstrdup(text);
-    log_warn("data", "text=\"%s\"", text);
+    log_user_error("warning: %s", text);
 }
 
 typedef struct keyed {

@@ -402,6 +402,10 @@ static void finish(events_reader *s)
 static err_code finish_events(events_reader *s)
 {
     catalog *d = s->l->data;
+    if (!d->rows) {
+        log_user_error("%s: no interactions", s->path);
+        return ERR_INVALID;
+    }
     if (!d->events_n) {
         log_user_error("%s: none of %" PRIu64 " rows is an event of an item in %s", s->path,
                        d->rows, s->l->config->data.items.path);

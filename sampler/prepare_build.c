@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 64 };
+enum { THREADS_MAX = 64, RELATIONS_NAMED = 10 };
 
 /* Everything on the way; owned: builder_fini. */
 typedef struct builder {
@@ -304,17 +304,23 @@ static err_code write_partitions(builder *b, const store_source *s)
 static void name_empty_relations(builder *b)
 {
     char *names = xstrdup("");
+    uint32_t empty = 0;
 
     for (uint32_t r = 0; r < b->relations; r++) {
         uint64_t edges = 0;
         for (uint32_t p = 0; p < b->partitions; p++) edges += b->written[p].edges[r];
-        if (edges > 0) continue;
+        if (edges > 0 || ++empty > RELATIONS_NAMED) continue;
         char *more = xprintf("%s%s%s -> %s", names, names[0] == 0 ? "" : ", ",
                              b->data->types[b->relation[r][0]], b->data->types[b->relation[r][1]]);
         free(names);
         names = more;
     }
-    if (names[0] != 0) catalog_warn(b->data, "graph: relations without edges: %s", names);
+    if (empty > RELATIONS_NAMED) {
+        catalog_warn(b->data, "graph: relations without edges: %s and %u more", names,
+                     empty - RELATIONS_NAMED);
+    } else if (empty > 0) {
+        catalog_warn(b->data, "graph: relations without edges: %s", names);
+    }
     free(names);
 }
 

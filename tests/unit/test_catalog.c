@@ -322,6 +322,7 @@ START_TEST(bad_events_are_named_by_line_and_field)
     expect_event_error("u\tm1\t5\t1e99\tk", "2:4: weight \"1e99\" is not a finite");
     expect_event_error("u\tm1\t5\t1x\tk", "2:4: weight \"1x\" is not a finite");
     expect_event_error("u\tm1\t5\t1\ta b", "interactions.tsv:2:5: kind \"a b\" is not a name");
+    expect_event_error("", "interactions.tsv: no interactions");
     expect_event_error("u\tzz\t5\t1\tk", "none of 1 rows is an event of an item");
     testing_put_text("interactions.tsv", "user_id\tmovie\nu\tm1\n");
     expect_error(ERR_INVALID, "interactions.tsv:1: no column \"item_id\"");
