@@ -603,7 +603,7 @@ static void on_computed(worker_loop *w, lease *l, const core_event *e, core_acti
 {
     const worker_output *o = e->result.detail;
     l->compute_us = e->now_us - l->compute_from_us;
-    latency_add(&w->slot_us, l->compute_us);
+    if (l->task.kind == ROUND_TRAIN) latency_add(&w->slot_us, l->compute_us);
     if (e->result.status != ERR_OK) {
         fail(w, l, e->now_us, out, "compute", err_name(e->result.status));
         return;
