@@ -94,7 +94,7 @@ static err_code run(const cli_options *cli)
     err_code rc = cli_load_config(cli, &c);
 
     if (rc != ERR_OK) return rc;
-    progress_printer_init(&printer, false);
+    progress_printer_init(&printer, "prepare ", false);
     progress p = {.report = progress_print, .context = &printer, .stop = &stop_signal};
     rc = prepare_run(c, &p, &folder, &stats);
     progress_printer_end(&printer);

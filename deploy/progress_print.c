@@ -1,6 +1,8 @@
 #include "deploy/progress_print.h"
 
 #include "common/clock.h"
+#include "deploy/progress_view.h"
+#include "deploy/status_view.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,9 +11,10 @@
 
 enum { TERMINAL_EVERY_US = 200000, LINE_EVERY_US = 10000000, RATE_AFTER_US = 500000 };
 
-void progress_printer_init(progress_printer *p, bool silent)
+void progress_printer_init(progress_printer *p, const char *prefix, bool silent)
 {
-    *p = (progress_printer){.terminal = isatty(STDERR_FILENO) == 1, .silent = silent};
+    *p = (progress_printer){
+        .terminal = isatty(STDERR_FILENO) == 1, .silent = silent, .prefix = prefix};
 }
 
 void progress_printer_end(progress_printer *p)
@@ -22,14 +25,20 @@ void progress_printer_end(progress_printer *p)
 
 static void print_line(progress_printer *p, uint64_t now, uint64_t done, uint64_t total)
 {
+    char head[48], left[STATUS_VIEW_DURATION_MAX];
     double seconds = (double)(now - p->stage_start_us) / 1e6;
     double rate = seconds > 0.0 ? (double)done / seconds : 0.0;
     bool rated = now - p->stage_start_us > RATE_AFTER_US && done > 0 && total > 1;
 
-    fprintf(stderr, "%sprepare %-9s", p->terminal ? "\r\033[K" : "", p->stage);
-    if (total > 1) fprintf(stderr, " %" PRIu64 "/%" PRIu64, done, total);
-    if (rated) fprintf(stderr, "  %.0f/s", rate);
-    if (rated && done < total) fprintf(stderr, "  %.0f s left", (double)(total - done) / rate);
+    snprintf(head, sizeof head, "%s%s", p->prefix, p->stage);
+    fprintf(stderr, "%s%-*s", p->terminal ? "\r\033[K" : "", PROGRESS_VIEW_HEAD, head);
+    if (total > 1) fprintf(stderr, " %4" PRIu64 "/%" PRIu64, done, total);
+    if (total <= 1 && done == total) fputs(" done", stderr);
+    if (rated) fprintf(stderr, rate < 10 ? "  %.1f/s" : "  %.0f/s", rate);
+    if (rated && done < total) {
+        const double wait = (double)(total - done) / rate;
+        fprintf(stderr, "  %s left", status_view_duration(wait, left));
+    }
     if (done == total) fprintf(stderr, "  %.1f s", seconds);
     if (!p->terminal || done == total) fputc('\n', stderr);
     p->line_open = p->terminal && done != total;

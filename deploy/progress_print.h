@@ -10,13 +10,14 @@
 
 typedef struct progress_printer {
     bool terminal, silent;
+    const char *prefix; /* before the stage: "prepare " or "" */
     char stage[32];
     uint64_t stage_start_us, last_us;
     bool line_open; /* the terminal's line has no newline yet */
 } progress_printer;
 
-/* silent: reports print nothing. */
-void progress_printer_init(progress_printer *p, bool silent);
+/* silent: reports print nothing.  `prefix` is borrowed until the last report. */
+void progress_printer_init(progress_printer *p, const char *prefix, bool silent);
 /* A progress_callback; context is the printer. */
 void progress_print(void *context, const char *stage, uint64_t done, uint64_t total);
 /* Ends an open line. */

@@ -22,6 +22,7 @@ struct progress_view {
     uint64_t start_us, shown_us, last_us;
     bool line_open; /* the terminal's line has no line feed yet */
     uint32_t step, steps;
+    int place;             /* of the last stage shown, in the job's list; 0: prepare */
     char best[LINE_BYTES]; /* what is known of the stage's result */
 };
 
@@ -82,13 +83,14 @@ static void add_live(line *l, const json_t *s)
     double eta = status_view_number(s, "eta_s", -1),
            waited = status_view_number(wait, "since_s", 0);
     add(l, "%4.0f/%.0f", status_view_number(s, "step", 0), status_view_number(s, "steps", 0));
-    if (isfinite(loss)) add(l, "  epoch %.0f  loss %.4f", status_view_number(s, "epoch", 0), loss);
+    if (rate > 0) add(l, "  %.0f/s", rate);
+    if (eta >= 0) add(l, "  %s left", status_view_duration(eta, text));
+    if (isfinite(loss)) add(l, "  loss %.4f", loss);
     if (isfinite(best)) {
         add(l, "  %s %.4f best %.4f", status_view_text(valid, "metric", ""),
             status_view_number(valid, "last", 0), best);
     }
-    if (rate > 0) add(l, "  %.0f/s", rate);
-    if (eta >= 0) add(l, "  %s left", status_view_duration(eta, text));
+    if (isfinite(loss)) add(l, "  epoch %.0f", status_view_number(s, "epoch", 0));
     if (waited >= WAIT_SHOWN_S) {
         add(l, "  waiting %s for %s of %s", status_view_duration(waited, text),
             status_view_text(wait, "for", "?"), status_view_text(wait, "whom", "?"));
@@ -97,16 +99,19 @@ static void add_live(line *l, const json_t *s)
     }
 }
 
+static void add_best(line *l, const json_t *valid)
+{
+    double best = status_view_number(valid, "best", NAN);
+    if (!isfinite(best)) return;
+    add(l, "  best %s %.4f at step %.0f", status_view_text(valid, "metric", ""), best,
+        status_view_number(valid, "best_step", 0));
+}
+
 /* Loss and step are those of the last look, not of the end: they are left out. */
 static void note_best(progress_view *v, const json_t *s)
 {
     line l = {.n = 0};
-    const json_t *valid = json_object_get(s, "validation");
-    double best = status_view_number(valid, "best", NAN);
-    if (isfinite(best)) {
-        add(&l, "  best %s %.4f at step %.0f", status_view_text(valid, "metric", ""), best,
-            status_view_number(valid, "best_step", 0));
-    }
+    add_best(&l, json_object_get(s, "validation"));
     memcpy(v->best, l.text, l.n + 1);
     v->step = (uint32_t)status_view_number(s, "step", 0);
     v->steps = (uint32_t)status_view_number(s, "steps", 0);
@@ -116,7 +121,7 @@ static void put_line(progress_view *v, const char *stage, const char *text, bool
 {
     const progress_view_options *o = &v->options;
     char head[STAGE_BYTES + 16];
-    snprintf(head, sizeof head, "%-14s ", stage);
+    snprintf(head, sizeof head, "%-*s ", PROGRESS_VIEW_HEAD, stage);
     size_t room = strlen(text);
     if (live && o->columns > strlen(head) && room >= o->columns - strlen(head)) {
         room = o->columns - strlen(head) - 1;
@@ -131,18 +136,37 @@ static void put_line(progress_view *v, const char *stage, const char *text, bool
 
 /* ---- Stages ---- */
 
-static void end_stage(progress_view *v, bool done)
+/* What a finished stage came to, or NULL. */
+static const json_t *result_of(const json_t *status, const char *stage)
+{
+    size_t i;
+    json_t *r, *results = json_object_get(status, "results");
+    json_array_foreach(results, i, r)
+    {
+        if (strcmp(status_view_text(r, "stage", ""), stage) == 0) return r;
+    }
+    return NULL;
+}
+
+/* status: the first after the stage is over, or NULL: it is not over. */
+static void end_stage(progress_view *v, const json_t *status)
 {
     char text[STATUS_VIEW_DURATION_MAX];
     line l = {.n = 0};
     if (!v->stage[0]) return;
-    if (done) {
+    const json_t *result = result_of(status, v->stage);
+    if (status) {
         add(&l, "done");
     } else {
         add(&l, "stopped at step %" PRIu32 " of %" PRIu32, v->step, v->steps);
     }
+    if (result) {
+        add_best(&l, result);
+    } else {
+        add(&l, "%s", v->best);
+    }
     double seconds = (double)(v->last_us - v->start_us) / 1e6;
-    add(&l, "%s  %s", v->best, status_view_duration(seconds, text));
+    add(&l, "  %s", status_view_duration(seconds, text));
     put_line(v, v->stage, l.text, false);
     v->stage[0] = '\0';
 }
@@ -157,27 +181,29 @@ static int place_of(const json_t *stages, const char *stage)
     return -1;
 }
 
-/* Stages between two statuses: too short to have been seen. */
-static void show_passed(progress_view *v, const json_t *status, const char *before,
-                        const char *stage)
+/* Stages between two statuses: too short to have been seen.  What comes before the first leased
+ * stage reports by itself. */
+static void show_passed(progress_view *v, const json_t *status, const char *stage)
 {
     const json_t *stages = json_object_get(status, "stages");
-    int from = place_of(stages, before), to = place_of(stages, stage);
-    if (from < 0) return;
-    for (int i = from + 1; i < to; i++) {
+    int to = place_of(stages, stage);
+    for (int i = v->place + 1; i < to; i++) {
+        line l = {.n = 0};
         const char *name = json_string_value(json_array_get(stages, (size_t)i));
-        if (name) put_line(v, name, "done", false);
+        if (!name) continue;
+        add(&l, "done");
+        add_best(&l, result_of(status, name));
+        put_line(v, name, l.text, false);
     }
+    if (to > v->place) v->place = to;
 }
 
 static void change_stage(progress_view *v, const json_t *status, const char *stage, bool leased,
                          uint64_t now_us)
 {
-    char before[STAGE_BYTES];
-    memcpy(before, v->stage, sizeof before);
     v->last_us = now_us;
-    end_stage(v, true);
-    if (before[0]) show_passed(v, status, before, stage);
+    end_stage(v, status);
+    show_passed(v, status, stage);
     if (!leased) return;
     snprintf(v->stage, sizeof v->stage, "%s", stage);
     v->start_us = now_us;
@@ -216,7 +242,7 @@ void progress_view_update(progress_view *v, const json_t *status)
 void progress_view_end(progress_view *v)
 {
     if (v->silent) return;
-    end_stage(v, false);
+    end_stage(v, NULL);
     if (v->line_open) fputc('\n', v->out);
     v->line_open = false;
 }

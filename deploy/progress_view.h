@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum { PROGRESS_VIEW_HEAD = 17 }; /* columns of a stage's name, here and in progress_print */
+
 typedef struct progress_view progress_view;
 
 /* silent: nothing is printed.  *out is borrowed until progress_view_free.  Owned. */

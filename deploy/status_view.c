@@ -66,6 +66,19 @@ static void print_training(const json_t *s, FILE *out)
     if (rate > 0) fprintf(out, "rate     %.0f examples/s\n", rate);
 }
 
+static void print_results(const json_t *s, FILE *out)
+{
+    size_t i;
+    json_t *r, *results = json_object_get(s, "results");
+    json_array_foreach(results, i, r)
+    {
+        fprintf(out, "done     %s  %s %.4f at step %.0f of %.0f\n",
+                status_view_text(r, "stage", "?"), status_view_text(r, "metric", ""),
+                status_view_number(r, "best", 0), status_view_number(r, "best_step", 0),
+                status_view_number(r, "steps", 0));
+    }
+}
+
 static void print_waiting(const json_t *s, FILE *out)
 {
     char text[STATUS_VIEW_DURATION_MAX];
@@ -180,9 +193,10 @@ static void print_events(const json_t *events, FILE *out)
     if (n) fputc('\n', out);
     for (size_t i = first; i < n; i++) {
         const json_t *e = json_array_get(events, i);
-        fprintf(out, "%s  %-12s %s  %s\n", status_view_text(e, "time", ""),
-                status_view_text(e, "event", ""), status_view_text(e, "who", ""),
-                status_view_text(e, "why", ""));
+        const char *why = status_view_text(e, "why", "");
+        fprintf(out, "%s  %-12s %s%s%s\n", status_view_text(e, "time", ""),
+                status_view_text(e, "event", ""), status_view_text(e, "who", ""), *why ? "  " : "",
+                why);
     }
 }
 
@@ -190,6 +204,7 @@ void status_view_print(const json_t *status, FILE *out)
 {
     print_head(status, out);
     print_training(status, out);
+    print_results(status, out);
     print_waiting(status, out);
     print_shares(status, out);
     print_peers(json_object_get(status, "workers"), worker_columns, out);

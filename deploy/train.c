@@ -37,6 +37,12 @@ typedef struct train {
     uint64_t told_us;
 } train;
 
+/* With --json only a person at a terminal is told how it goes. */
+static bool is_silent(const train_options *o)
+{
+    return o->json && isatty(STDERR_FILENO) != 1;
+}
+
 /* ---- Preparation ---- */
 
 /* Preparation runs in this thread: the cluster gets its turns from here. */
@@ -60,6 +66,9 @@ static err_code prepare(train *t)
     err_code rc = prepare_run(o->config, &p, &t->store, &t->facts.prepare);
     progress_printer_end(&t->printer);
     if (rc == ERR_OK) rc = store_path_set(o->config, t->store);
+    if (rc == ERR_OK && t->facts.prepare.reused && !is_silent(o)) {
+        fprintf(stderr, "%-*s done  by an earlier run\n", PROGRESS_VIEW_HEAD, "prepare");
+    }
     train_facts_stage(&t->facts, "prepare", start, 0);
     return rc;
 }
@@ -147,6 +156,7 @@ static err_code evaluate(train *t)
     uint32_t threads = t->options->config->prepare.threads;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (!threads) threads = cores > 1 ? (uint32_t)cores : 1;
+    progress_printer_init(&t->printer, "", is_silent(t->options));
     err_code rc = evaluation_run(t->options->config, t->dataset, &t->job->manifest->types, &v,
                                  threads, &p, &t->result);
     progress_printer_end(&t->printer);
@@ -181,7 +191,7 @@ static err_code finish(train *t)
 static void say_start(const train *t)
 {
     const char *url = cluster_url(t->cluster);
-    if (t->options->json) return;
+    if (is_silent(t->options)) return;
     fprintf(stderr, "job %s  seed %llu  %s\n", t->options->config->job,
             (unsigned long long)t->options->config->seed, numerics_id());
     if (*url) fprintf(stderr, "status %s\n", url);
@@ -215,8 +225,8 @@ err_code train_run(const train_options *o)
     cluster_options c = {
         .config = o->config, .in_process = o->in_process, .fresh = true, .stop = o->stop};
     t.out = o->out_dir ? xstrdup(o->out_dir) : files_join(o->config->work_dir, "out");
-    progress_printer_init(&t.printer, o->json);
-    t.view = progress_view_new(stderr, o->json);
+    progress_printer_init(&t.printer, "prepare ", is_silent(o));
+    t.view = progress_view_new(stderr, is_silent(o));
     train_facts_init(&t.facts);
     err_code rc = cluster_open(&c, &t.cluster);
     if (rc == ERR_OK) rc = check_out(&t);

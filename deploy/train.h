@@ -1,7 +1,7 @@
 /* train.h - `weft train`: the whole pipeline on this machine, from input files to a report.
  *
- * prepare -> scheduler leases hgnn, embed, two_tower, two_tower_no_z, vectors -> evaluate -> export.
- * Threads: one owner. */
+ * prepare -> scheduler leases hgnn, embed, two_tower, two_tower_no_z, vectors -> evaluate ->
+ * export. Threads: one owner. */
 #pragma once
 
 #include "common/config.h"
@@ -14,10 +14,11 @@ typedef struct train_options {
     const config *config;
     const char *out_dir;    /* NULL: work_dir/out */
     const char *command;    /* the command line, for run.json */
-    bool in_process, json;  /* json: report.json's content is the only stdout */
+    bool in_process, json;  /* json: report.json's content is the only stdout, and
+                             * progress is shown on a terminal only */
     const atomic_int *stop; /* the number of a signal that asked to stop, or 0 */
 } train_options;
 
-/* ERR_OK: everything worked, and the report was printed.  Others are logged or printed; ERR_STOPPED:
- * stopped cleanly.  Nothing of it is left running in any case. */
+/* ERR_OK: everything worked, and the report was printed.  Others are logged or printed;
+ * ERR_STOPPED: stopped cleanly.  Nothing of it is left running in any case. */
 MUST_USE err_code train_run(const train_options *o);

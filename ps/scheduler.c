@@ -438,6 +438,7 @@ static void start_stage(scheduler *s, uint64_t now_us, core_actions *out)
     s->phase = PHASE_STAGING;
     s->stage = (stage_state){.stage = scheduler_stage(s), .loss = NAN};
     s->stage_from_us = now_us;
+    s->examples_per_s = 0;
     send_stage(s, now_us, out);
     scheduler_note(s, now_us, out, "stage", (core_peer){WIRE_SCHEDULER, 0, s->config.incarnation},
                    "%s, generation %u", stage_name(scheduler_stage(s)), s->generation);

@@ -112,8 +112,8 @@ typedef struct status_peer {
     slot_name slot; /* stage 0: none */
     uint64_t slots_done;
     double examples_per_s;
-    double step_ms_p50, step_ms_p99;
-    double time_share[5]; /* sample, pull, compute, push, wait; sums to 1 or 0 */
+    double step_ms_p50, step_ms_p99; /* computing a slot of training */
+    double time_share[5];            /* sample, pull, compute, push, wait; sums to 1 or 0 */
     /* servers */
     uint32_t version;
     uint64_t rows, bytes, pulls, pushes, repeats;
@@ -135,6 +135,13 @@ typedef struct status_valid {
     double value;
 } status_valid;
 
+/* What a finished stage that validates came to. */
+typedef struct status_result {
+    uint32_t stage, steps, best_step;
+    const char *metric; /* static */
+    double best;
+} status_result;
+
 /* A copy of what the status page needs, arrays owned by the snapshot. */
 typedef struct scheduler_status {
     job_state state;
@@ -151,6 +158,8 @@ typedef struct scheduler_status {
     bool has_validation;
     double valid_last, valid_best;
     uint32_t best_step;
+    status_result result[STAGE_COUNT]; /* of the finished stages, in their order */
+    uint32_t results_n;
     uint32_t generation, term, map;
     bool bits_guaranteed;
     uint64_t plan_hash;

@@ -146,6 +146,8 @@ struct scheduler {
     uint64_t metrics; /* written so far */
     core_metric last_metric;
     stage_state stage;
+    status_result result[STAGE_COUNT];
+    uint32_t results_n;
     open_round cur, next;
     uint32_t commit_flags;
     uint64_t order_retry_us;        /* when a STAGE or COMMIT that was not obeyed goes out again */

@@ -102,6 +102,16 @@ static void take_valid(scheduler *s, const core_metric *m)
     valid_add(s, m->step, m->value);
 }
 
+/* A stage that validates is over. */
+static void take_result(scheduler *s, const core_metric *m)
+{
+    if (!s->stage.has_valid || s->results_n == STAGE_COUNT) return;
+    s->result[s->results_n++] = (status_result){.stage = m->stage,
+                                                .steps = s->stage.steps,
+                                                .best_step = s->stage.best_step,
+                                                .best = s->stage.valid_best};
+}
+
 void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us)
 {
     if (s->stage.stage != m->stage) s->stage = (stage_state){.stage = m->stage, .loss = NAN};
@@ -114,7 +124,7 @@ void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us
         s->stage.steps = m->step;
         take_rate(s, now_us);
         return;
-    case METRIC_STAGE: return;
+    case METRIC_STAGE: take_result(s, m); return;
     }
 }
 
@@ -342,6 +352,15 @@ static void fill_curves(const scheduler *s, scheduler_status *out)
         out->event[i] = s->event[(all - out->events_n + i) % SCHEDULER_EVENTS_MAX];
 }
 
+static void fill_results(const scheduler *s, scheduler_status *out)
+{
+    out->results_n = s->results_n;
+    for (uint32_t i = 0; i < s->results_n; i++) {
+        out->result[i] = s->result[i];
+        out->result[i].metric = s->plan->metric(s->plan->ctx, s->result[i].stage);
+    }
+}
+
 static void fill_driver_stage(const scheduler *s, scheduler_status *out)
 {
     out->stage = s->driver_stage ? s->driver_stage : STAGE_PREPARE;
@@ -352,6 +371,7 @@ static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *ou
 {
     out->stage = scheduler_stage(s);
     out->metric = "";
+    out->eta_s = -1;
     out->loss = s->stage.loss;
     out->examples = s->stage.examples;
     out->examples_per_s = s->examples_per_s;
@@ -387,6 +407,7 @@ void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status 
     }
     memcpy(out->failure, s->failure, sizeof out->failure);
     fill_stage(s, now_us, out);
+    fill_results(s, out);
     out->elapsed_s = (double)(now_us - s->started_us) / 1e6;
     out->generation = s->generation;
     out->term = s->term;

@@ -87,6 +87,23 @@ static void write_progress(json_writer *w, const scheduler_status *s)
     json_object_end(w);
 }
 
+static void write_results(json_writer *w, const scheduler_status *s)
+{
+    json_key(w, "results");
+    json_array_begin(w);
+    for (uint32_t i = 0; i < s->results_n; i++) {
+        const status_result *r = &s->result[i];
+        json_object_begin(w);
+        json_field_string(w, "stage", stage_name(r->stage));
+        json_field_u64(w, "steps", r->steps);
+        json_field_string(w, "metric", r->metric);
+        number_or_null(w, "best", r->best, true);
+        json_field_u64(w, "best_step", r->best_step);
+        json_object_end(w);
+    }
+    json_array_end(w);
+}
+
 static void write_identity(json_writer *w, const status_input *in)
 {
     const scheduler_status *s = in->status;
@@ -256,6 +273,7 @@ char *status_json(const status_input *in)
     json_object_begin(&w);
     write_head(&w, in);
     write_progress(&w, in->status);
+    write_results(&w, in->status);
     write_identity(&w, in);
     write_peers(&w, in);
     write_counters(&w, in->status);

@@ -203,8 +203,8 @@ static err_code keep_lists(evaluation_type_users *u, const candidates *c, uint32
 
 static err_code report_progress(evaluation_job *j)
 {
-    progress_report(j->in->progress, "evaluate", j->done++,
-                    (uint64_t)j->in->types * EVALUATION_MODELS);
+    const uint64_t total = (uint64_t)j->in->types * EVALUATION_MODELS;
+    progress_report(j->in->progress, "evaluate", j->done++, total);
     return progress_stopped(j->in->progress) ? ERR_STOPPED : ERR_OK;
 }
 
@@ -354,6 +354,10 @@ err_code evaluation_score(const evaluation_input *in, evaluation_result **out)
     if (rc == ERR_OK) rc = init_users(&j);
     if (rc == ERR_OK) rc = run_models(&j);
     if (rc == ERR_OK) rc = evaluation_rows_fill(j.r, &j.c, j.coverage);
+    if (rc == ERR_OK) {
+        const uint64_t total = (uint64_t)in->types * EVALUATION_MODELS;
+        progress_report(in->progress, "evaluate", total, total);
+    }
     for (uint32_t t = 0; t < in->types; t++) candidates_users_fini(&j.valid[t]);
     free(j.valid);
     free(j.coverage);

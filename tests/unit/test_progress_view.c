@@ -56,10 +56,11 @@ START_TEST(without_a_terminal_there_is_a_line_every_ten_seconds)
     update("hgnn", 0, 1500, "", 101);
     expect("");
     for (uint64_t s = 102; s < 113; s++) update("hgnn", (int)s, 1500, training, s);
-    expect("hgnn            102/1500  epoch 1  loss 2.3140  mrr_100 0.0500 best 0.0510  4287/s  "
-           "2m05s left\n"
-           "hgnn            112/1500  epoch 1  loss 2.3140  mrr_100 0.0500 best 0.0510  4287/s  "
-           "2m05s left\n");
+    expect(
+        "hgnn               102/1500  4287/s  2m05s left  loss 2.3140  mrr_100 0.0500 best 0.0510  "
+        "epoch 1\n"
+        "hgnn               112/1500  4287/s  2m05s left  loss 2.3140  mrr_100 0.0500 best 0.0510  "
+        "epoch 1\n");
 }
 END_TEST
 
@@ -67,14 +68,40 @@ START_TEST(a_stage_ends_with_a_line_and_those_in_between_are_named)
 {
     update("hgnn", 0, 1500, training, 100);
     update("two_tower", 0, 70, "", 107);
-    expect("hgnn           done  best mrr_100 0.0510 at step 200  7 s\n"
-           "embed          done\n");
+    expect("hgnn              done  best mrr_100 0.0510 at step 200  7 s\n"
+           "embed             done\n");
     update("two_tower", 3, 70, "", 108);
     update("evaluate", 0, 0, "", 110);
     progress_view_end(view);
     fflush(out);
-    ck_assert_str_eq(strstr(text, "two_tower"), "two_tower         3/70\n"
-                                                "two_tower      done  3 s\n");
+    ck_assert_str_eq(strstr(text, "two_tower"), "two_tower            3/70\n"
+                                                "two_tower         done  3 s\n");
+}
+END_TEST
+
+/* The last validation and the next stage may come between two looks. */
+START_TEST(a_finished_stage_shows_what_it_came_to)
+{
+    static const char results[] =
+        ", \"results\": [{\"stage\": \"hgnn\", \"steps\": 1500, \"metric\": \"mrr_100\", "
+        "\"best\": 0.0625, \"best_step\": 1500}]";
+    update("hgnn", 1499, 1500, training, 100);
+    update("two_tower", 1, 70, results, 107);
+    fflush(out);
+    ck_assert_ptr_nonnull(strstr(text, "done  best mrr_100 0.0625 at step 1500  7 s\n"));
+}
+END_TEST
+
+START_TEST(stages_that_were_over_before_the_first_look_are_named)
+{
+    static const char results[] =
+        ", \"results\": [{\"stage\": \"hgnn\", \"steps\": 5, \"metric\": \"mrr_100\", "
+        "\"best\": 0.5, \"best_step\": 5}]";
+    update("prepare", 0, 0, "", 100);
+    update("two_tower", 1, 70, results, 101);
+    expect("hgnn              done  best mrr_100 0.5000 at step 5\n"
+           "embed             done\n"
+           "two_tower            1/70\n");
 }
 END_TEST
 
@@ -83,7 +110,7 @@ START_TEST(an_end_within_a_stage_says_where)
     update("hgnn", 5, 1500, "", 100);
     update("hgnn", 9, 1500, "", 104);
     progress_view_end(view);
-    expect("hgnn              5/1500\nhgnn           stopped at step 9 of 1500  4 s\n");
+    expect("hgnn                 5/1500\nhgnn              stopped at step 9 of 1500  4 s\n");
 }
 END_TEST
 
@@ -93,12 +120,12 @@ START_TEST(on_a_terminal_the_line_is_rewritten_and_cut)
     progress_view_configure(view, &o);
     update("hgnn", 1, 1500, training, 100);
     update("hgnn", 2, 1500, training, 101);
-    expect("\r\033[Khgnn              1/1500  epoch 1  loss"
-           "\r\033[Khgnn              2/1500  epoch 1  loss");
+    expect("\r\033[Khgnn                 1/1500  4287/s  2m"
+           "\r\033[Khgnn                 2/1500  4287/s  2m");
     update("evaluate", 0, 0, "", 102);
     fflush(out);
     ck_assert_ptr_nonnull(
-        strstr(text, "\r\033[Khgnn           done  best mrr_100 0.0510 at step 200  2 s\n"));
+        strstr(text, "\r\033[Khgnn              done  best mrr_100 0.0510 at step 200  2 s\n"));
 }
 END_TEST
 
@@ -107,7 +134,7 @@ START_TEST(colors_are_only_used_when_wanted)
     progress_view_options o = {.terminal = true, .color = true, .columns = 80};
     progress_view_configure(view, &o);
     update("hgnn", 1, 2, "", 100);
-    expect("\r\033[K\033[1mhgnn           \033[0m   1/2");
+    expect("\r\033[K\033[1mhgnn              \033[0m   1/2");
 }
 END_TEST
 
@@ -118,9 +145,9 @@ START_TEST(long_waits_and_validation_are_shown)
            ", \"waiting\": {\"for\": \"push\", \"whom\": \"worker-1\", \"since_s\": 30}", 120);
     update("hgnn", 1, 2,
            ", \"waiting\": {\"for\": \"push\", \"whom\": \"worker-1\", \"since_s\": 1}", 140);
-    expect("hgnn              1/2  validating\n"
-           "hgnn              1/2  waiting 30 s for push of worker-1\n"
-           "hgnn              1/2\n");
+    expect("hgnn                 1/2  validating\n"
+           "hgnn                 1/2  waiting 30 s for push of worker-1\n"
+           "hgnn                 1/2\n");
 }
 END_TEST
 
@@ -155,6 +182,8 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, without_a_terminal_there_is_a_line_every_ten_seconds);
     tcase_add_test(t, a_stage_ends_with_a_line_and_those_in_between_are_named);
+    tcase_add_test(t, a_finished_stage_shows_what_it_came_to);
+    tcase_add_test(t, stages_that_were_over_before_the_first_look_are_named);
     tcase_add_test(t, an_end_within_a_stage_says_where);
     tcase_add_test(t, on_a_terminal_the_line_is_rewritten_and_cut);
     tcase_add_test(t, colors_are_only_used_when_wanted);

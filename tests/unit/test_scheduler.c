@@ -557,6 +557,32 @@ START_TEST(the_durable_state_of_another_plan_is_a_mismatch)
 }
 END_TEST
 
+START_TEST(results_of_finished_stages_are_on_the_status_of_the_next_life)
+{
+    const uint32_t stage = sim_plan()->stage[0];
+    core_metric m[] = {
+        {.index = 0, .kind = METRIC_STEP, .stage = stage, .step = 1},
+        {.index = 1, .kind = METRIC_VALID, .stage = stage, .step = 1, .value = 2, .best = true},
+        {.index = 2, .kind = METRIC_STEP, .stage = stage, .step = 2},
+        {.index = 3, .kind = METRIC_VALID, .stage = stage, .step = 2, .value = 1},
+        {.index = 4, .kind = METRIC_STAGE, .stage = stage, .step = 2}};
+    scheduler_config c = config();
+    scheduler_durable d = {durable, durable_bytes, m, 4};
+    for (uint32_t finished = 0; finished < 2; finished++, d.metrics++) {
+        scheduler_status st;
+        scheduler *x;
+        ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH, &d, &x), ERR_OK);
+        scheduler_status_get(x, now_us, &st);
+        ck_assert_uint_eq(st.results_n, finished);
+        ck_assert_uint_eq(st.result[0].stage, finished ? stage : 0);
+        ck_assert_uint_eq(st.result[0].best_step, finished);
+        ck_assert_double_eq(st.result[0].best, 2.0 * finished);
+        scheduler_status_fini(&st);
+        scheduler_free(x);
+    }
+}
+END_TEST
+
 START_TEST(a_signal_tells_everybody_and_ends_with_0)
 {
     run();
@@ -601,6 +627,7 @@ int main(void)
     tcase_add_test(t, a_server_in_a_new_life_is_staged_again);
     tcase_add_test(t, a_driver_may_take_its_time);
     tcase_add_test(t, the_durable_state_of_another_plan_is_a_mismatch);
+    tcase_add_test(t, results_of_finished_stages_are_on_the_status_of_the_next_life);
     tcase_add_test(t, a_signal_tells_everybody_and_ends_with_0);
     suite_add_tcase(suite, t);
     SRunner *r = srunner_create(suite);

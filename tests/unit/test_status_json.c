@@ -50,6 +50,8 @@ static void fill_job(void)
                                 .valid_last = 0.05,
                                 .valid_best = 0.051,
                                 .best_step = 200,
+                                .result = {{STAGE_HGNN, 1500, 1450, "mrr_100", 0.0625}},
+                                .results_n = 1,
                                 .generation = 1,
                                 .term = 2,
                                 .map = 3,
@@ -132,10 +134,11 @@ static json_t *first(json_t *o, const char *key)
 START_TEST(keys_and_their_order)
 {
     json_t *o = load();
-    expect_keys(o,
-                "format weft job state waiting stage stages epoch step steps progress elapsed_s "
-                "eta_s examples examples_per_s loss validation generation term map numerics bits "
-                "plan_hash seed time_share workers servers samplers counters curves events config");
+    expect_keys(
+        o,
+        "format weft job state waiting stage stages epoch step steps progress elapsed_s "
+        "eta_s examples examples_per_s loss validation results generation term map numerics bits "
+        "plan_hash seed time_share workers servers samplers counters curves events config");
     expect_keys(json_object_get(o, "validation"), "metric last best best_step");
     expect_keys(json_object_get(o, "time_share"), "sample pull compute push wait");
     expect_keys(first(o, "workers"),
@@ -170,6 +173,10 @@ START_TEST(values_are_those_of_the_status)
     ck_assert_str_eq(json_string_value(json_object_get(w, "slot")), "hgnn/1/345/1");
     ck_assert_str_eq(json_string_value(json_object_get(first(o, "servers"), "id")), "ps-0");
     ck_assert_int_eq((int)json_array_size(json_object_get(s, "partitions")), 4);
+    json_t *result = first(o, "results");
+    expect_keys(result, "stage steps metric best best_step");
+    ck_assert_str_eq(json_string_value(json_object_get(result, "stage")), "hgnn");
+    ck_assert_double_eq(json_real_value(json_object_get(result, "best")), 0.0625);
     json_t *last = json_array_get(json_object_get(o, "events"), 1);
     ck_assert_str_eq(json_string_value(json_object_get(last, "time")), "2026-01-01T00:00:03Z");
     ck_assert_str_eq(json_string_value(json_object_get(last, "why")), "said \"no\"\n");
