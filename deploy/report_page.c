@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static const char style[] =
     "--good:#1a7f37;--bad:#b42318}\n"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#98a3b0;--line:#2f3742;"
     "--paper:#12161c;--tint:#1a2029;--mark:#6cb0ff;--good:#57c26f;--bad:#ff8a7d}}\n"
-    "*{box-sizing:border-box}body{margin:0 auto;padding:32px 20px 64px;max-width:1060px;"
+    "*{box-sizing:border-box}body{margin:0 auto;padding:32px 20px 64px;max-width:1100px;"
     "background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
     "h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 8px;padding-top:14px;"
     "border-top:1px solid var(--line)}h3{font-size:15px;margin:18px 0 6px}\n"
@@ -28,6 +29,7 @@ static const char style[] =
     "border-bottom:1px solid var(--line)}\n"
     "th{font-weight:600;color:var(--soft);font-size:13px}th:first-child,td:first-child{text-align:"
     "left}tr.own td{font-weight:600}td small{color:var(--soft);font-weight:400}\n"
+    ".wide td small{font-size:11px}.bar{vertical-align:middle}"
     ".better{color:var(--good)}.worse{color:var(--bad)}.even{color:var(--soft)}\n"
     ".plots{display:flex;flex-wrap:wrap;gap:20px}svg text{fill:var(--soft);font:11px system-ui}\n"
     "summary{cursor:pointer;color:var(--mark)}ul{margin:6px 0;padding-left:20px}\n";
@@ -69,11 +71,12 @@ static void put_metric_cell(FILE *f, const evaluation_row *row, int k)
 /* The interval of HR@10 as a bar on the scale 0..most. */
 static void put_bar_cell(FILE *f, const evaluation_row *row, double most)
 {
-    enum { WIDTH = 120 };
+    enum { WIDTH = 100 };
     double scale = most > 0 ? WIDTH / most : 0;
     double x = row->value[METRIC_HR] * scale, lo = row->lo[METRIC_HR] * scale;
     double hi = row->hi[METRIC_HR] * scale;
-    fprintf(f, "<td><svg width=\"%d\" height=\"14\" aria-hidden=\"true\">", WIDTH + 8);
+    fprintf(f, "<td><svg class=\"bar\" width=\"%d\" height=\"14\" aria-hidden=\"true\">",
+            WIDTH + 8);
     fprintf(f, "<path d=\"M0 13.5H%d\" stroke=\"var(--line)\"/>", WIDTH + 8);
     if (row->has_interval) {
         fprintf(f, "<path d=\"M%.1f 7H%.1f\" stroke=\"var(--mark)\" stroke-width=\"2\"/>", lo + 4,
@@ -84,7 +87,6 @@ static void put_bar_cell(FILE *f, const evaluation_row *row, double most)
 
 static void put_cells(FILE *f, const evaluation_row *row)
 {
-    fprintf(f, "<td>%" PRIu64 "</td>", row->users);
     if (row->users == 0) {
         fputs("<td></td><td></td><td></td><td></td><td></td><td></td>", f);
         return;
@@ -100,10 +102,10 @@ static void put_cells(FILE *f, const evaluation_row *row)
 static void put_columns(FILE *f, const char *first, bool bar)
 {
     fprintf(f,
-            "<div class=\"scroll\"><table><tr><th>%s</th>%s<th>users</th><th>HR@10</th>"
+            "<div class=\"scroll\"><table class=\"wide\"><tr><th>%s</th>%s<th>HR@10</th>"
             "<th>Recall@10</th><th>NDCG@10</th><th>MRR@100</th><th>cov@10</th><th>cov@100</th></tr>"
             "\n",
-            first, bar ? "<th></th>" : "");
+            first, bar ? "<th></th>" : "<th>users</th>");
 }
 
 static double highest(const evaluation_result *e, uint32_t type)
@@ -146,7 +148,8 @@ static void put_segments(FILE *f, const report_input *r, uint32_t type)
             const evaluation_row *row =
                 evaluation_find(e, type, (evaluation_model)m, (evaluation_segment)s);
             if (!row) continue;
-            fprintf(f, "<tr><td>%s</td>", evaluation_model_name(row->model));
+            fprintf(f, "<tr><td>%s</td><td>%" PRIu64 "</td>", evaluation_model_name(row->model),
+                    row->users);
             put_cells(f, row);
             fputs("</tr>\n", f);
         }
@@ -197,35 +200,57 @@ static void put_type(FILE *f, const report_input *r, uint32_t type)
     put_segments(f, r, type);
 }
 
-/* The range of y with a little room. */
-static void y_range(const report_curve *c, double *low, double *high)
+/* The least of 1, 2 and 5 times a power of ten that is not below v > 0. */
+static double round_up(double v)
+{
+    double power = 1;
+    while (power > v) power /= 10;
+    while (power * 10 <= v) power *= 10;
+    return v <= power       ? power
+           : v <= 2 * power ? 2 * power
+           : v <= 5 * power ? 5 * power
+                            : 10 * power;
+}
+
+/* The range of y, from one round number to another, and the lines between. */
+static void y_range(const report_curve *c, double *low, double *high, double *step)
 {
     *low = *high = c->y[0];
     for (size_t i = 1; i < c->n; i++) {
         if (c->y[i] < *low) *low = c->y[i];
         if (c->y[i] > *high) *high = c->y[i];
     }
-    double room = *high > *low ? (*high - *low) * 0.05 : 0.5;
-    *low -= room;
-    *high += room;
+    double most = fabs(*low) > fabs(*high) ? fabs(*low) : fabs(*high);
+    double span = *high - *low > 1e-9 * most ? *high - *low : most > 0 ? most : 1;
+    *step = round_up(span / 5);
+    *low = floor(*low / *step) * *step;
+    *high = ceil(*high / *step) * *step;
+    if (*high <= *low) *high = *low + *step;
+}
+
+/* 0 for what is 0 but for the rounding of sums. */
+static double without_dust(double v, double step)
+{
+    return fabs(v) < step / 1000 ? 0 : v;
 }
 
 static void put_plot(FILE *f, const report_curve *c, const char *title)
 {
     if (c->n == 0) return;
-    double low, high, last = c->x[c->n - 1] > 0 ? c->x[c->n - 1] : 1;
-    y_range(c, &low, &high);
+    double low, high, between, last = c->x[c->n - 1] > 0 ? c->x[c->n - 1] : 1;
+    y_range(c, &low, &high, &between);
     int width = PLOT_WIDTH - PLOT_LEFT - 8, height = PLOT_HEIGHT - PLOT_TOP - PLOT_BOTTOM;
     fprintf(f, "<figure style=\"margin:0\"><figcaption class=\"soft\">");
     put_escaped(f, title);
     fprintf(f, "</figcaption><svg width=\"%d\" height=\"%d\" role=\"img\">", PLOT_WIDTH,
             PLOT_HEIGHT);
-    for (int tick = 0; tick <= 4; tick++) {
-        double y = PLOT_TOP + height * (1 - tick / 4.0);
+    long ticks = lround((high - low) / between);
+    for (long tick = 0; tick <= ticks; tick++) {
+        double y = PLOT_TOP + height * (1 - (double)tick / (double)ticks);
         fprintf(f, "<path d=\"M%d %.1fH%d\" stroke=\"var(--line)\"/>", PLOT_LEFT, y,
                 PLOT_WIDTH - 8);
         fprintf(f, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", PLOT_LEFT - 6,
-                y + 4, low + (high - low) * tick / 4);
+                y + 4, without_dust(low + between * (double)tick, between));
     }
     fputs("<polyline fill=\"none\" stroke=\"var(--mark)\" stroke-width=\"1.6\" points=\"", f);
     for (size_t i = 0; i < c->n; i++) {

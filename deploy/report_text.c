@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { COLUMNS = 100 }; /* of a terminal */
+
 /* What would print as zero is zero. */
 static double without_negative_zero(double v, int digits)
 {
@@ -94,6 +96,35 @@ char *report_text_verdict(const report_input *r, uint32_t type, const char *betw
     return (char *)w.data;
 }
 
+/* Bytes of the spaces and the word that begin `text`; what follows in parentheses belongs to it. */
+static size_t word_length(const char *text)
+{
+    size_t n = strspn(text, " ");
+    n += strcspn(text + n, " ");
+    if (strncmp(text + n, " (", 2) != 0) return n;
+    n += strcspn(text + n, ")");
+    return n + strcspn(text + n, " ");
+}
+
+/* A line broken between words before column `columns`, further ones indented by two more. */
+static void print_wrapped(FILE *out, const char *text, size_t columns)
+{
+    size_t indent = strspn(text, " "), at = 0;
+    while (*text) {
+        size_t word = word_length(text);
+        if (at > 0 && at + word > columns) {
+            text += strspn(text, " ");
+            word = word_length(text);
+            at = indent + 2;
+            fprintf(out, "\n%*s", (int)at, "");
+        }
+        fwrite(text, 1, word, out);
+        text += word;
+        at += word;
+    }
+    fputc('\n', out);
+}
+
 /* "812 users, 1304 test positives, 3000 candidates ..." of a type. */
 static void describe_type(char *text, size_t bytes, const evaluation_row *row)
 {
@@ -164,8 +195,9 @@ void report_print(const report_input *r, FILE *out)
     for (uint32_t t = 0; t < r->result->types; t++) print_type(out, r, t);
     fputc('\n', out);
     for (uint32_t t = 0; t < r->result->types; t++) {
-        char *verdict = report_text_verdict(r, t, "\n  ");
-        if (verdict) fprintf(out, "%s\n", verdict);
+        char *verdict = report_text_verdict(r, t, "\n  "), *rest = NULL;
+        char *line = verdict ? strtok_r(verdict, "\n", &rest) : NULL;
+        for (; line; line = strtok_r(NULL, "\n", &rest)) print_wrapped(out, line, COLUMNS);
         free(verdict);
     }
     print_skips(out, r, "");

@@ -6,6 +6,7 @@
 #include "common/files.h"
 #include "common/mem.h"
 #include "deploy/report.h"
+#include "deploy/report_text.h"
 #include "testing_evaluation.h"
 #include "worker/candidates.h"
 
@@ -413,6 +414,30 @@ START_TEST(the_terminal_says_who_wins)
 }
 END_TEST
 
+/* Verdicts name up to six models with their intervals: more than a line holds. */
+START_TEST(the_terminal_has_a_hundred_columns)
+{
+    char *text = NULL, *whole = report_text_verdict(&input, 0, "\n");
+    size_t bytes, longest = 0, words = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    report_print(&input, out);
+    fclose(out);
+    for (char *at = whole; (at = strstr(at, " [")); at++) words++;
+    for (char *at = text; *at; at += strcspn(at, "\n") + 1) {
+        size_t n = strcspn(at, "\n");
+        longest = n > longest ? n : longest;
+        char *open = memchr(at, '(', n);
+        if (open) ck_assert_ptr_nonnull(memchr(open, ')', n - (size_t)(open - at)));
+    }
+    ck_assert_uint_gt(strlen(whole), 100);
+    ck_assert_uint_gt(words, 2);
+    ck_assert_uint_le(longest, 100);
+    ck_assert_uint_gt(longest, 80);
+    free(text);
+    free(whole);
+}
+END_TEST
+
 START_TEST(a_folder_that_is_not_there_is_an_error)
 {
     ck_assert_int_eq(report_write(&input, "/nonexistent/folder"), ERR_IO);
@@ -431,6 +456,7 @@ int main(void)
     tcase_add_test(c, the_same_result_gives_the_same_bytes);
     tcase_add_test(c, the_page_holds_curves_and_escapes_text);
     tcase_add_test(c, the_terminal_says_who_wins);
+    tcase_add_test(c, the_terminal_has_a_hundred_columns);
     tcase_add_test(c, a_folder_that_is_not_there_is_an_error);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
