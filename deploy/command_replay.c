@@ -68,7 +68,10 @@ int command_replay(int argc, char **argv)
     slot_name name;
     config *c = NULL;
     log_level level;
+    char usage[] = "weft replay", *given = argv[1];
+    argv[1] = usage; /* What usage messages begin with. */
     cli_parse(&replay_argp, argc - 1, argv + 1, &o);
+    argv[1] = given;
     err_code rc = slot_parse(o.slot, &name) ? ERR_OK : ERR_INVALID;
     if (rc != ERR_OK) log_user_error("--slot: \"%s\" is not STAGE/EPOCH/STEP/SLOT", o.slot);
     if (rc == ERR_OK) rc = cli_load_config(&o.common, &c);

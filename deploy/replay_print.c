@@ -123,7 +123,7 @@ static void print_chunks(const replay_result *r, FILE *out)
 
 static void print_arrays(const replay_result *r, FILE *out)
 {
-    fprintf(out, "\n%-9s %-40s %10s %14s  %-16s\n", "array", "name", "values", "norm", "xxh3");
+    fprintf(out, "\n%-9s %-40s %10s %14s  %s\n", "array", "name", "values", "norm", "xxh3");
     for (size_t i = 0; i < r->arrays; i++) {
         const replay_array *a = &r->array[i];
         fprintf(out, "%-9s %-40s %10" PRIu64 " %14.6g  %016" PRIx64, a->role, a->name, a->values,
