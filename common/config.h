@@ -34,30 +34,55 @@ typedef struct config_kind {
 
 typedef enum order_kind { ORDER_UNSET, ORDER_TIME, ORDER_FILE, ORDER_NONE } order_kind;
 typedef enum encoder_kind {
-    ENCODER_EMBEDDED, ENCODER_PRECOMPUTED, ENCODER_OPENAI, ENCODER_HASH, ENCODER_NONE
+    ENCODER_EMBEDDED,
+    ENCODER_PRECOMPUTED,
+    ENCODER_OPENAI,
+    ENCODER_HASH,
+    ENCODER_NONE
 } encoder_kind;
 typedef enum storage_kind { STORAGE_F16, STORAGE_INT8 } storage_kind;
 typedef enum edge_weight_kind { EDGE_COUNT, EDGE_COSINE, EDGE_USER_NORM } edge_weight_kind;
 typedef enum partitioner_kind { PARTITION_HASH, PARTITION_LDG, PARTITION_METIS } partitioner_kind;
 typedef enum split_method {
-    SPLIT_AUTO, SPLIT_TIME, SPLIT_LAST, SPLIT_RANDOM, SPLIT_FILE, SPLIT_NONE
+    SPLIT_AUTO,
+    SPLIT_TIME,
+    SPLIT_LAST,
+    SPLIT_RANDOM,
+    SPLIT_FILE,
+    SPLIT_NONE
 } split_method;
 typedef enum aggregator_kind { AGG_MAX_POOL, AGG_MEAN, AGG_WEIGHTED_MEAN } aggregator_kind;
 typedef enum loss_kind { LOSS_SOFTMAX, LOSS_HINGE } loss_kind;
 typedef enum pairs_kind { PAIRS_USER_NORM, PAIRS_EDGES } pairs_kind;
 typedef enum balance_kind { BALANCE_MIN, BALANCE_SQRT, BALANCE_NONE } balance_kind;
 typedef enum pool_kind { POOL_ALL, POOL_PER_TYPE, POOL_BOTH } pool_kind;
-typedef enum optimizer_kind { OPT_SGD, OPT_MOMENTUM, OPT_ADAGRAD, OPT_ADAM, OPT_ADAMW } optimizer_kind;
+typedef enum optimizer_kind {
+    OPT_SGD,
+    OPT_MOMENTUM,
+    OPT_ADAGRAD,
+    OPT_ADAM,
+    OPT_ADAMW
+} optimizer_kind;
 typedef enum schedule_kind { SCHEDULE_COSINE, SCHEDULE_CONSTANT } schedule_kind;
 typedef enum sparse_kind { SPARSE_ROWWISE_ADAGRAD, SPARSE_LAZY_ADAM } sparse_kind;
 typedef enum train_mode { TRAIN_BSP, TRAIN_SSP, TRAIN_ASP } train_mode;
 typedef enum wire_kind { WIRE_F32, WIRE_BF16, WIRE_INT8 } wire_kind;
 typedef enum verify_kind { VERIFY_OPEN, VERIFY_LAZY, VERIFY_OFF } verify_kind;
-typedef enum foundation_kind { FOUNDATION_ALL, FOUNDATION_BEFORE, FOUNDATION_CROSSFIT } foundation_kind;
+typedef enum foundation_kind {
+    FOUNDATION_ALL,
+    FOUNDATION_BEFORE,
+    FOUNDATION_CROSSFIT
+} foundation_kind;
 typedef enum model_mode { MODE_RETRAIN, MODE_REFRESH, MODE_FROZEN } model_mode;
 
-enum { BASELINE_POPULARITY = 1, BASELINE_TEXT_KNN = 2, BASELINE_ITEM_KNN = 4, BASELINE_EASE = 8,
-       BASELINE_HGNN_KNN = 16, BASELINE_TWO_TOWER_NO_Z = 32 };
+enum {
+    BASELINE_POPULARITY = 1,
+    BASELINE_TEXT_KNN = 2,
+    BASELINE_ITEM_KNN = 4,
+    BASELINE_EASE = 8,
+    BASELINE_HGNN_KNN = 16,
+    BASELINE_TWO_TOWER_NO_Z = 32
+};
 
 enum { CONFIG_LAYERS_MAX = 8, CONFIG_TYPES_MAX = 64 };
 
@@ -77,12 +102,25 @@ typedef struct config {
     uint64_t seed;
     model_mode mode;
     struct {
-        struct { char *path; config_column item_id, item_type, text; string_list attributes; } items;
-        struct { char *path; config_column user_id, item_id, timestamp, weight, kind; } interactions;
-        struct { char *path; config_column user_id, attributes; string_list attribute_keys;
-                 char *vector; uint32_t max_values; } users;
-        config_kind *kinds; size_t kinds_n; /* n = 0: every kind has all four roles */
-        string_list types;                  /* empty: all */
+        struct {
+            char *path;
+            config_column item_id, item_type, text;
+            string_list attributes;
+        } items;
+        struct {
+            char *path;
+            config_column user_id, item_id, timestamp, weight, kind;
+        } interactions;
+        struct {
+            char *path;
+            config_column user_id, attributes;
+            string_list attribute_keys;
+            char *vector;
+            uint32_t max_values;
+        } users;
+        config_kind *kinds;
+        size_t kinds_n;    /* n = 0: every kind has all four roles */
+        string_list types; /* empty: all */
         order_kind order;
         bool skip_bad_rows;
         bool from_data_dir; /* --data DIR: a missing timestamp with no order means ORDER_NONE */
@@ -92,13 +130,24 @@ typedef struct config {
         uint32_t ngram_dim;
         storage_kind storage;
         bool center;
-        struct { char *path; } embedded;
-        struct { char *path, *ids; bool missing_zero; } precomputed;
-        struct { char *url, *model, *key_file, *template; uint32_t batch, timeout_ms, retries, max_chars; } openai;
+        struct {
+            char *path;
+        } embedded;
+        struct {
+            char *path, *ids;
+            bool missing_zero;
+        } precomputed;
+        struct {
+            char *url, *model, *key_file, *template;
+            uint32_t batch, timeout_ms, retries, max_chars;
+        } openai;
     } features;
     struct {
         bool relations_all;
-        struct { char *source, *destination; } *relations; size_t relations_n;
+        struct {
+            char *source, *destination;
+        } * relations;
+        size_t relations_n;
         uint32_t window_days, min_users;
         edge_weight_kind weight;
         double shrink;
@@ -114,11 +163,13 @@ typedef struct config {
         char *file;
     } split;
     struct {
-        uint32_t dims[CONFIG_LAYERS_MAX]; size_t layers;
+        uint32_t dims[CONFIG_LAYERS_MAX];
+        size_t layers;
         bool shared; /* parameters: per_relation | shared */
         aggregator_kind aggregator;
         bool output_relu;
-        uint32_t fanout[CONFIG_LAYERS_MAX]; size_t fanout_n;
+        uint32_t fanout[CONFIG_LAYERS_MAX];
+        size_t fanout_n;
         uint32_t fanout_total;
         bool neighbours_by_weight;
         double neighbour_drop;
@@ -134,9 +185,14 @@ typedef struct config {
         char *init_from;
         config_optimizer optimizer;
     } hgnn;
-    struct { string_list types; pool_kind pool; uint32_t window_days, max_items; } history; /* types empty: all */
     struct {
-        uint32_t dims[CONFIG_LAYERS_MAX]; size_t layers;
+        string_list types;
+        pool_kind pool;
+        uint32_t window_days, max_items;
+    } history; /* types empty: all */
+    struct {
+        uint32_t dims[CONFIG_LAYERS_MAX];
+        size_t layers;
         bool use_z, use_text;
         uint32_t item_id;
         double id_drop, history_drop;
@@ -159,25 +215,54 @@ typedef struct config {
         char *core_type;
         uint32_t max_void_slots, stall_timeout_ms;
     } train;
-    struct { uint32_t every, items, users; } validate;
-    struct { uint32_t baselines, ease_items, bootstrap, recommendations; } evaluate;
-    struct { uint64_t memory; uint32_t threads; } prepare;
-    struct { char *scheduler; uint32_t workers, samplers, servers, threads, virtual_shards;
-             char *advertise; bool on_done_wait; } cluster;
-    struct { char *source, *local; verify_kind verify; } store;
-    struct { uint64_t cache; } worker;
-    struct { char *dir; uint32_t every_ms; uint32_t copies; } checkpoint;
-    struct { char *bind, *token_file; } http;
-    struct { bool insecure; char *keys; } security;
-    struct { char *level; } log;
+    struct {
+        uint32_t every, items, users;
+    } validate;
+    struct {
+        uint32_t baselines, ease_items, bootstrap, recommendations;
+    } evaluate;
+    struct {
+        uint64_t memory;
+        uint32_t threads;
+    } prepare;
+    struct {
+        char *scheduler;
+        uint32_t workers, samplers, servers, threads, virtual_shards;
+        char *advertise;
+        bool on_done_wait;
+    } cluster;
+    struct {
+        char *source, *local;
+        verify_kind verify;
+    } store;
+    struct {
+        uint64_t cache;
+    } worker;
+    struct {
+        char *dir;
+        uint32_t every_ms;
+        uint32_t copies;
+    } checkpoint;
+    struct {
+        char *bind, *token_file;
+    } http;
+    struct {
+        bool insecure;
+        char *keys;
+    } security;
+    struct {
+        char *level;
+    } log;
 } config;
 
 /* Loads `path` (NULL: defaults only, relative paths relative to the current folder), then applies
  * `sets` ("a.b=YAML value") in order.  Problems are printed as "file:line:col: message" (or
  * "--set a.b: message"), all of them, not only the first.  That files exist is not checked here: a
  * printed plan has no paths.  ERR_INVALID, ERR_NOT_FOUND, ERR_IO.  *out is owned: config_free. */
-MUST_USE err_code config_load(const char *path, const char *const *sets, size_t sets_n, config **out);
-/* The same from text (what a worker receives from the scheduler); `name` stands for the file name. */
+MUST_USE err_code config_load(const char *path, const char *const *sets, size_t sets_n,
+                              config **out);
+/* The same from text (what a worker receives from the scheduler); `name` stands for the file name.
+ */
 MUST_USE err_code config_parse(const char *name, const char *text, const char *const *sets,
                                size_t sets_n, config **out);
 /* --data DIR: sets the three data paths (users only where it is there) and data.from_data_dir.  A
@@ -193,8 +278,8 @@ enum { CONFIG_ALL, CONFIG_PLAN_ONLY };
 char *config_print(const config *c, int which);
 /* JSON schema of the whole configuration, owned. */
 char *config_schema(void);
-/* Canonical JSON of the P keys, owned; the hash goes over it: one flat object, dotted keys sorted by
- * their bytes, no spaces, %.17g. */
+/* Canonical JSON of the P keys, owned; the hash goes over it: one flat object, dotted keys sorted
+ * by their bytes, no spaces, %.17g. */
 char *config_plan_json(const config *c);
 /* The same restricted to what `prepare` reads: seed, data, features, graph, split. */
 char *config_prepare_json(const config *c);

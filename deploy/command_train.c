@@ -37,8 +37,9 @@ static const struct argp_option option_list[] = {
     {0}};
 static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
 static const struct argp train_argp = {
-    option_list, parse_option, NULL,
-    "Prepares, trains, evaluates and exports, with all processes on this machine.", children, NULL,
+    option_list, parse_option,
+    NULL,        "Prepares, trains, evaluates and exports, with all processes on this machine.",
+    children,    NULL,
     NULL};
 
 static atomic_int stop_signal; /* set by the handler */
@@ -86,7 +87,8 @@ int command_train(int argc, char **argv)
     if (rc == ERR_OK) rc = numerics_start(argv, c->train.core_type);
     if (rc == ERR_OK) {
         log_level level;
-        if (log_level_parse(c->log.level, &level)) log_set_level(level == LOG_INFO ? LOG_WARN : level);
+        if (log_level_parse(c->log.level, &level))
+            log_set_level(level == LOG_INFO ? LOG_WARN : level);
         if (!c->train.stall_timeout_ms) c->train.stall_timeout_ms = STALL_TIMEOUT_MS;
         catch_signals();
         train_options t = {.config = c,

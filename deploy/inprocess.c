@@ -19,12 +19,12 @@ typedef struct host {
 } host;
 
 typedef struct queued {
-    uint32_t host;      /* index of the receiver */
+    uint32_t host; /* index of the receiver */
     bool is_result;
-    uint64_t route;     /* message: the sender + 1 */
+    uint64_t route; /* message: the sender + 1 */
     wire_header header;
-    blob *body;         /* owned */
-    uint64_t token;     /* result */
+    blob *body;     /* owned */
+    uint64_t token; /* result */
     err_code status;
     const void *detail;
 } queued;
@@ -75,8 +75,9 @@ static void post(void *shell, uint64_t token, err_code status, const void *detai
     inprocess *p = h->owner;
     uint32_t index = 0;
     while (p->hosts[index] != h) index++;
-    push(p, (queued){
-                .host = index, .is_result = true, .token = token, .status = status, .detail = detail});
+    push(p,
+         (queued){
+             .host = index, .is_result = true, .token = token, .status = status, .detail = detail});
 }
 
 static host *find(const inprocess *p, uint32_t role, uint32_t index, uint32_t *at)
@@ -225,7 +226,8 @@ void inprocess_run(inprocess *p, uint32_t wait_ms)
     usleep((useconds_t)wait_us);
 }
 
-bool inprocess_exited(const inprocess *p, uint32_t role, uint32_t index, int *code, const char **why)
+bool inprocess_exited(const inprocess *p, uint32_t role, uint32_t index, int *code,
+                      const char **why)
 {
     uint32_t at;
     const host *h = find(p, role, index, &at);
@@ -244,7 +246,8 @@ void inprocess_stop(inprocess *p, int signal)
 }
 
 err_code inprocess_call(inprocess *p, core_peer from, core_peer to, const wire_header *request,
-                        blob *request_body, const atomic_int *stop, wire_header *answer, blob **body)
+                        blob *request_body, const atomic_int *stop, wire_header *answer,
+                        blob **body)
 {
     enum { WAIT_MS = 2 };
     queued q = {.route = DRIVER_ROUTE, .header = *request, .body = blob_ref(request_body)};

@@ -20,8 +20,8 @@ void trained_fini(trained *t)
     *t = (trained){0};
 }
 
-static err_code rows(cluster_tables *c, const job *j, uint32_t stage, uint32_t table, const uint64_t *keys,
-                     size_t n, float **out)
+static err_code rows(cluster_tables *c, const job *j, uint32_t stage, uint32_t table,
+                     const uint64_t *keys, size_t n, float **out)
 {
     uint32_t dim = table_dim(j->config, table);
     *out = try_malloc(n * dim, sizeof **out);
@@ -46,10 +46,11 @@ static err_code read_ids(cluster_tables *c, const job *j, const dataset *d, trai
     return rc;
 }
 
-static err_code read_towers(cluster_tables *c, const job *j, const dataset *d, const uint64_t *user_keys,
-                            trained *t)
+static err_code read_towers(cluster_tables *c, const job *j, const dataset *d,
+                            const uint64_t *user_keys, trained *t)
 {
-    err_code rc = rows(c, j, STAGE_VECTORS, TABLE_ITEM_VECTORS, d->item_key, d->items, &t->item_vectors);
+    err_code rc =
+        rows(c, j, STAGE_VECTORS, TABLE_ITEM_VECTORS, d->item_key, d->items, &t->item_vectors);
     if (rc == ERR_OK)
         rc = rows(c, j, STAGE_VECTORS, TABLE_USER_VECTORS, user_keys, d->users, &t->user_vectors);
     if (rc == ERR_OK) rc = read_ids(c, j, d, t);

@@ -4,7 +4,6 @@
 #include "common/table_id.h"
 #include "ps/optimizer.h"
 
-
 static const job *job_of(void *ctx)
 {
     return ctx;
@@ -64,10 +63,10 @@ static uint32_t tables_of(void *ctx, uint32_t stage, shard_table *tables)
     uint32_t n = 0, id = table_sparse(j->config, stage);
     if (id != TABLE_COUNT) {
         uint32_t dim = table_dim(j->config, id);
-        tables[n++] = (shard_table){
-            .id = id,
-            .dim = dim,
-            .state = optimizer_sparse_states(optimizer_of(j, stage)->sparse, dim)};
+        tables[n++] =
+            (shard_table){.id = id,
+                          .dim = dim,
+                          .state = optimizer_sparse_states(optimizer_of(j, stage)->sparse, dim)};
     }
     uint32_t valid = plan_valid_stage(stage);
     return n + add_put_tables(j, valid, plan_steps(j->plan, valid), true, tables + n);
@@ -92,8 +91,8 @@ static void apply_dense(void *ctx, uint32_t stage, uint32_t step, size_t offset,
     optimizer_apply(o, plan_lr(j->plan, stage, step), step, w_new, arrays, w_old, old, g, n);
 }
 
-static void apply_row(void *ctx, uint32_t stage, uint32_t step, uint32_t table, uint64_t key, float *w,
-                      float *state, const float *g)
+static void apply_row(void *ctx, uint32_t stage, uint32_t step, uint32_t table, uint64_t key,
+                      float *w, float *state, const float *g)
 {
     (void)key;
     const job *j = job_of(ctx);
@@ -164,8 +163,8 @@ static plan_round valid_round(void *ctx, uint32_t stage, uint32_t step, uint32_t
     };
 }
 
-/* sums: per type {sum of the metric, users}.  Mean over types with at least 50 users, or over all that
- * have any. */
+/* sums: per type {sum of the metric, users}.  Mean over types with at least 50 users, or over all
+ * that have any. */
 static double score(void *ctx, uint32_t stage, const double *sums, uint32_t n)
 {
     enum { USERS_MIN = 50 };

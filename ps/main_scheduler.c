@@ -32,8 +32,8 @@ static const struct argp_option option_list[] = {
     {"fresh", 'f', 0, 0, "Forget the state of an earlier run", 0},
     {0}};
 static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
-static const struct argp scheduler_argp = {option_list, parse_option, NULL,
-                                           "Runs the scheduler of a weft job.", children, NULL, NULL};
+static const struct argp scheduler_argp = {
+    option_list, parse_option, NULL, "Runs the scheduler of a weft job.", children, NULL, NULL};
 
 static err_code run(const config *c, const options *o, int *code)
 {

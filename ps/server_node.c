@@ -60,6 +60,5 @@ static void idle(void *user, uint64_t now_us)
 
 core_host server_node_host(server_node *n)
 {
-    return (core_host){
-        .self = n->self, .core = n->shard, .step = step, .user = n, .idle = idle};
+    return (core_host){.self = n->self, .core = n->shard, .step = step, .user = n, .idle = idle};
 }
