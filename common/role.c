@@ -278,11 +278,19 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
     return rc == ERR_OK;
 }
 
+void role_log_exit(int code, const char *why)
+{
+    if (code)
+        log_error("exit", "code=%d why=\"%s\"", code, why);
+    else
+        log_info("exit", "code=%d why=\"%s\"", code, why);
+}
+
 int role_run(role_start *r, const core_host *host)
 {
     char why[CORE_TEXT_MAX];
     int code = zmq_shell_run(r->shell, host, why);
-    log_info("exit", "code=%d why=\"%s\"", code, why);
+    role_log_exit(code, why);
     return code;
 }
 

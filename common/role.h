@@ -34,6 +34,9 @@ MUST_USE err_code role_bind_endpoint(const config *c, core_peer self, char out[C
  * configuration's.  False: the process ends with *code, 0 where SIGTERM or SIGINT came meanwhile.
  * role_finish frees what *r has in any case. */
 bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code);
+/* The line that a process ends its log with: whoever started it tells from it that the core decided
+ * to end, and why. */
+void role_log_exit(int code, const char *why);
 /* Runs the core and logs how it ended.  Returns the exit code. */
 int role_run(role_start *r, const core_host *host);
 void role_finish(role_start *r);

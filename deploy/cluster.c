@@ -1,5 +1,6 @@
 #include "deploy/cluster.h"
 
+#include "common/clock.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -12,11 +13,15 @@
 
 #include <stdlib.h>
 
+enum { TELL_US = 1000000 };
+
 struct cluster {
     const atomic_int *stop;
     core_peer self;
     char *run_dir;
     work_lock lock;
+    Weft__Progress progress; /* where the driver is: told again and again */
+    uint64_t told_us;
     cluster_nodes *nodes;         /* in-process; NULL otherwise */
     cluster_processes *processes; /* NULL in-process */
 };
@@ -28,6 +33,8 @@ err_code cluster_open(const cluster_options *o, cluster **out)
     c->self = (core_peer){.role = WIRE_DRIVER, .incarnation = process_incarnation()};
     c->run_dir = files_join(o->config->work_dir, "run");
     work_lock_init(&c->lock);
+    weft__progress__init(&c->progress);
+    c->progress.version = 1;
     err_code rc = role_enter_run_dir(o->config);
     if (rc == ERR_OK) rc = work_lock_take(&c->lock, c->run_dir, o->stop);
     if (rc == ERR_OK && o->in_process) {
@@ -61,15 +68,22 @@ err_code cluster_call(cluster *c, core_peer to, const char *address, const wire_
     return cluster_processes_call(c->processes, address, h, body, answer, answer_body);
 }
 
-static err_code send_progress(cluster *c, const Weft__Progress *p)
+/* Tells the scheduler where the driver is.  wait: until it has heard it; else one that is away
+ * hears it with the next one: what it says is a state, and a scheduler in a new life knows nothing.
+ */
+static err_code tell(cluster *c, bool wait)
 {
-    size_t bytes = weft__progress__get_packed_size(p);
+    size_t bytes = weft__progress__get_packed_size(&c->progress);
     blob *body = blob_new(bytes), *answer_body = NULL;
-    weft__progress__pack(p, blob_writable(body));
-    wire_header h = wire_request(WIRE_PROGRESS), answer;
+    weft__progress__pack(&c->progress, blob_writable(body));
+    wire_header h = wire_request(WIRE_PROGRESS), answer = {0};
     core_peer to = {.role = WIRE_SCHEDULER};
-    err_code rc = cluster_call(c, to, NULL, &h, body, &answer, &answer_body);
+    err_code rc = c->nodes || wait
+                      ? cluster_call(c, to, NULL, &h, body, &answer, &answer_body)
+                      : cluster_processes_try(c->processes, &h, body, &answer, &answer_body);
     blob_unref(body);
+    c->told_us = clock_now_us();
+    if (rc == ERR_NOT_FOUND) return ERR_OK;
     if (rc == ERR_OK && answer.status != WIRE_OK) {
         log_error("progress_refused", "status=%s", wire_status_name(answer.status));
         rc = ERR_MISMATCH;
@@ -78,27 +92,24 @@ static err_code send_progress(cluster *c, const Weft__Progress *p)
     return rc;
 }
 
-static Weft__Progress progress_at(uint32_t stage, uint64_t done, uint64_t total)
+static void set_progress(cluster *c, uint32_t stage, uint64_t done, uint64_t total)
 {
-    Weft__Progress p = WEFT__PROGRESS__INIT;
-    p.version = 1;
-    p.stage = stage;
-    p.done = done;
-    p.total = total;
-    return p;
+    c->progress.stage = stage;
+    c->progress.done = done;
+    c->progress.total = total;
 }
 
 err_code cluster_progress(cluster *c, uint32_t stage, uint64_t done, uint64_t total)
 {
-    Weft__Progress p = progress_at(stage, done, total);
-    return send_progress(c, &p);
+    set_progress(c, stage, done, total);
+    return tell(c, false);
 }
 
 err_code cluster_start(cluster *c, const job *j, const char *store_folder)
 {
-    Weft__Progress p = progress_at(STAGE_PREPARE, 1, 1);
-    p.prepared = true;
-    err_code rc = send_progress(c, &p);
+    set_progress(c, STAGE_PREPARE, 1, 1);
+    c->progress.prepared = true;
+    err_code rc = tell(c, true);
     if (rc != ERR_OK) return rc;
     if (c->nodes) return cluster_nodes_start(c->nodes, j, store_folder);
     return cluster_processes_start(c->processes);
@@ -107,8 +118,12 @@ err_code cluster_start(cluster *c, const job *j, const char *store_folder)
 err_code cluster_run(cluster *c, uint32_t wait_ms)
 {
     if (c->stop && atomic_load(c->stop)) return ERR_STOPPED;
-    return c->nodes ? cluster_nodes_run(c->nodes, wait_ms)
-                    : cluster_processes_run(c->processes, wait_ms);
+    if (c->nodes) return cluster_nodes_run(c->nodes, wait_ms);
+    if (clock_now_us() - c->told_us >= TELL_US) {
+        err_code rc = tell(c, false);
+        if (rc != ERR_OK) return rc;
+    }
+    return cluster_processes_run(c->processes, wait_ms);
 }
 
 char *cluster_status(cluster *c)
@@ -123,9 +138,9 @@ const char *cluster_url(const cluster *c)
 
 err_code cluster_finish(cluster *c)
 {
-    Weft__Progress p = progress_at(STAGE_EXPORT, 1, 1);
-    p.finished = true;
-    err_code rc = send_progress(c, &p);
+    set_progress(c, STAGE_EXPORT, 1, 1);
+    c->progress.finished = true;
+    err_code rc = tell(c, true);
     return rc == ERR_OK && c->processes ? cluster_processes_finish(c->processes) : rc;
 }
 

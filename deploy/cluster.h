@@ -26,21 +26,23 @@ void cluster_close(cluster *c); /* accepts NULL */
 /* The store is complete: the scheduler loads the plan, the others start.  Borrows `j`. */
 MUST_USE err_code cluster_start(cluster *c, const job *j, const char *store_folder);
 
-/* Lets everything work for about wait_ms.  ERR_CLOSED, ERR_INVALID (printed: who, why and where its log
- * is): the job cannot go on; ERR_STOPPED. */
+/* Lets everything work for about wait_ms.  ERR_CLOSED, ERR_INVALID (printed: who, why and where its
+ * log is): the job cannot go on; ERR_STOPPED. */
 MUST_USE err_code cluster_run(cluster *c, uint32_t wait_ms);
-/* The status JSON now, owned; NULL: no answer. */
+/* The newest status, JSON, owned; NULL: no answer, the scheduler is starting again. */
 char *cluster_status(cluster *c);
-const char *cluster_url(const cluster *c); /* of the status endpoint, "" in-process */
+const char *cluster_url(const cluster *c); /* of the status endpoint; "": in-process, or away */
 
-/* Tells the scheduler where the driver is: stage_id, done of total. */
+/* Tells the scheduler where the driver is: stage_id, done of total; again about every second while
+ * the cluster runs, so that it need not be there now. */
 MUST_USE err_code cluster_progress(cluster *c, uint32_t stage, uint64_t done, uint64_t total);
 /* The job is done: everybody exits; waits until they have. */
 MUST_USE err_code cluster_finish(cluster *c);
 
-/* Asks a process of the job: the scheduler (address NULL), or a server at `address` of the status.
- * `body` is borrowed, may be NULL.  On ERR_OK *answer is set and *answer_body: owned, NULL if
- * empty. ERR_CLOSED (printed or logged): no answer, or the job cannot go on; ERR_STOPPED. */
+/* Asks a process of the job: the scheduler (address NULL), however long it is away, or a server at
+ * `address` of the status.  `body` is borrowed, may be NULL.  On ERR_OK *answer is set and
+ * *answer_body: owned, NULL if empty.  ERR_CLOSED: the job cannot go on (printed), or the server
+ * did not answer; ERR_STOPPED.  cluster_run tells which. */
 MUST_USE err_code cluster_call(cluster *c, core_peer to, const char *address, const wire_header *h,
                                blob *body, wire_header *answer, blob **answer_body);
 

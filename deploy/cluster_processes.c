@@ -7,7 +7,8 @@
 #include "common/process.h"
 #include "common/role.h"
 #include "common/zmq_client.h"
-#include "deploy/status_client.h"
+#include "deploy/job_watch.h"
+#include "deploy/process_table.h"
 #include "deploy/supervisor.h"
 
 #include <inttypes.h>
@@ -17,37 +18,57 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CALL_TIMEOUT_MS = 60000, START_TIMEOUT_MS = 20000, POLL_MS = 20 };
+enum { START_TIMEOUT_MS = 20000, POLL_MS = 20 };
+/* One try of a call; the scheduler is asked again, and so said to be waited for. */
+enum { CALL_TIMEOUT_MS = 15000, TRY_TIMEOUT_MS = 200 };
 /* Ending: the scheduler tells everybody, then SIGTERM, then SIGKILL. */
 enum { FINISH_TIMEOUT_MS = 15000, GOODBYE_TIMEOUT_MS = 5000, TERM_TIMEOUT_MS = 10000 };
-enum { RESTARTS_MAX = 20, RESTART_PAUSE_MS = 500, LOG_BYTES_MAX = 64 << 20, WHY_BYTES_MAX = 300 };
-#define RESTARTS_WINDOW_US (600 * UINT64_C(1000000))
+enum { LOG_BYTES_MAX = 64 << 20, WHY_BYTES_MAX = 300 };
 
 struct cluster_processes {
     const config *config;
     const char *run_dir;
     const atomic_int *stop;
     supervisor *children;
+    process_table table;
+    job_watch watch;
     zmq_client *client;
-    char *config_file, *url;
-    uint32_t restarts, window_restarts;
-    uint64_t window_us; /* start of the window that window_restarts counts */
+    char *config_file;
+    uint32_t restarts;
+    bool up;      /* the scheduler has been there */
+    bool started; /* so have been the others */
     bool finishing;
     err_code over; /* not ERR_OK: a process ended, and the job ends with this */
 };
 
 /* ---- Starting ---- */
 
-static err_code start_role(cluster_processes *p, const char *role, uint32_t index, const char *flag)
+/* The scheduler of a later life begins with the number of workers that is wanted now. */
+static err_code start_process(cluster_processes *p, process_slot *x, const char *flag)
 {
-    char name[32], number[16], program[32];
-    snprintf(name, sizeof name, "%s-%" PRIu32, role, index);
-    snprintf(number, sizeof number, "%" PRIu32, index);
-    snprintf(program, sizeof program, "weft-%s", role);
+    char name[PROCESS_NAME_MAX], number[16], workers[16], program[32];
+    process_name(x, name);
+    snprintf(number, sizeof number, "%" PRIu32, x->index);
+    snprintf(program, sizeof program, "weft-%s", wire_role_name(x->role));
+    snprintf(workers, sizeof workers, "%" PRIu32, p->watch.workers);
     const char *indexed[] = {"-c", p->config_file, "--index", number, NULL};
-    const char *driven[] = {"-c", p->config_file, "--driver", flag, NULL};
-    bool is_scheduler = strcmp(role, "scheduler") == 0;
-    return supervisor_start(p->children, name, program, is_scheduler ? driven : indexed);
+    const char *first[] = {"-c", p->config_file, "--driver", flag, NULL};
+    const char *again[] = {"-c", p->config_file, "--driver", "--workers", workers, NULL};
+    const char *const *argv = x->role != WIRE_SCHEDULER               ? indexed
+                              : p->watch.asked_us && p->watch.workers ? again
+                                                                      : first;
+    if (x->role == WIRE_SCHEDULER) job_watch_forget(&p->watch);
+    x->state = PROCESS_RUNNING;
+    x->started_us = clock_now_us();
+    return supervisor_start(p->children, name, program, argv);
+}
+
+static err_code start_role(cluster_processes *p, uint32_t role, uint32_t n)
+{
+    err_code rc = ERR_OK;
+    for (uint32_t i = 0; i < n && rc == ERR_OK; i++)
+        rc = start_process(p, process_table_get(&p->table, role, i), NULL);
+    return rc;
 }
 
 static err_code write_config(cluster_processes *p)
@@ -62,10 +83,9 @@ static err_code write_config(cluster_processes *p)
 /* Waits for the file the scheduler writes its URL to. */
 static err_code wait_for_url(cluster_processes *p)
 {
-    char *path = files_join(p->run_dir, "url");
     err_code rc = ERR_OK;
     uint64_t end = clock_now_us() + START_TIMEOUT_MS * 1000u;
-    while (rc == ERR_OK && !files_exist(path)) {
+    while (rc == ERR_OK && !job_watch_find(&p->watch)) {
         rc = cluster_processes_run(p, POLL_MS);
         if (rc == ERR_OK && clock_now_us() > end) {
             log_user_error("the scheduler does not start: see %s/logs/scheduler-0.log",
@@ -73,9 +93,7 @@ static err_code wait_for_url(cluster_processes *p)
             rc = ERR_CLOSED;
         }
     }
-    size_t bytes;
-    if (rc == ERR_OK) rc = files_read(path, 4096, &p->url, &bytes);
-    free(path);
+    p->up = rc == ERR_OK;
     return rc;
 }
 
@@ -86,16 +104,15 @@ err_code cluster_processes_open(const cluster_options *o, const char *run_dir, c
     p->config = o->config;
     p->run_dir = run_dir;
     p->stop = o->stop;
+    job_watch_init(&p->watch, run_dir, o->config->http.token_file);
     char *bin = supervisor_bin_dir(), *logs = files_join(o->config->work_dir, "logs");
-    char *old_url = files_join(run_dir, "url");
-    unlink(old_url);
     err_code rc = files_make_dirs(logs);
     if (rc == ERR_OK) rc = write_config(p);
     p->children = supervisor_new(bin, logs);
     if (rc == ERR_OK) rc = zmq_client_open(self, &p->client);
-    if (rc == ERR_OK) rc = start_role(p, "scheduler", 0, o->fresh ? "--fresh" : NULL);
+    process_slot *scheduler = process_table_get(&p->table, WIRE_SCHEDULER, 0);
+    if (rc == ERR_OK) rc = start_process(p, scheduler, o->fresh ? "--fresh" : NULL);
     if (rc == ERR_OK) rc = wait_for_url(p);
-    free(old_url);
     free(bin);
     free(logs);
     if (rc != ERR_OK) {
@@ -109,29 +126,28 @@ err_code cluster_processes_open(const cluster_options *o, const char *run_dir, c
 err_code cluster_processes_start(cluster_processes *p)
 {
     const config *f = p->config;
-    err_code rc = ERR_OK;
-    for (uint32_t i = 0; i < f->cluster.servers && rc == ERR_OK; i++)
-        rc = start_role(p, "ps", i, NULL);
-    for (uint32_t i = 0; i < f->cluster.samplers && rc == ERR_OK; i++)
-        rc = start_role(p, "sampler", i, NULL);
-    for (uint32_t i = 0; i < f->cluster.workers && rc == ERR_OK; i++)
-        rc = start_role(p, "worker", i, NULL);
+    err_code rc = start_role(p, WIRE_SERVER, f->cluster.servers);
+    if (rc == ERR_OK) rc = start_role(p, WIRE_SAMPLER, f->cluster.samplers);
+    if (rc == ERR_OK) rc = start_role(p, WIRE_WORKER, f->cluster.workers);
+    p->started = true;
     return rc;
 }
 
 /* ---- Ended processes ---- */
 
-/* The last line of a log, or the reason in it if it is that of an exit; owned. */
-static char *last_words(const char *log_path)
+/* The last line of a log, or the reason in it if it is that of an exit; owned.  *decided: it is. */
+static char *last_words(const char *log_path, bool *decided)
 {
     char *text = NULL;
     size_t n = 0;
+    *decided = false;
     if (!files_exist(log_path) || files_read(log_path, LOG_BYTES_MAX, &text, &n) != ERR_OK)
         return xstrdup("no log");
     while (n && (text[n - 1] == '\n' || text[n - 1] == '"')) text[--n] = 0;
     const char *line = strrchr(text, '\n');
     line = line ? line + 1 : text;
     const char *why = strstr(line, " why=\"");
+    *decided = why && strstr(line, " exit code=");
     if (why) line = why + 6;
     if (strncmp(line, "weft: ", 6) == 0) line += 6;
     char *words = xprintf("%.*s", WHY_BYTES_MAX, line);
@@ -139,70 +155,71 @@ static char *last_words(const char *log_path)
     return words;
 }
 
-static void say_lost(const cluster_processes *p, const child_exit *e)
+static char *log_path_of(const cluster_processes *p, const child_exit *e)
 {
-    char *log_path = xprintf("%s/logs/%s.log", p->config->work_dir, e->name);
-    char *words = last_words(log_path);
+    return xprintf("%s/logs/%s.log", p->config->work_dir, e->name);
+}
+
+/* `why`: why the job cannot go on without it. */
+static void say_lost(const cluster_processes *p, const child_exit *e, const char *why)
+{
+    bool decided;
+    char *log_path = log_path_of(p, e), *words = last_words(log_path, &decided);
     if (e->signal) {
-        log_user_error("%s was lost, ended by signal %d (%s), and the job cannot go on without it; "
-                       "its log: %s",
-                       e->name, e->signal, strsignal(e->signal), log_path);
+        log_user_error("%s was lost, ended by signal %d (%s), %s: %s; its log: %s", e->name,
+                       e->signal, strsignal(e->signal), why, words, log_path);
     } else {
-        log_user_error(
-            "%s ended with code %d, and the job cannot go on without it: %s; its log: %s", e->name,
-            e->code, words, log_path);
+        log_user_error("%s ended with code %d, %s: %s; its log: %s", e->name, e->code, why, words,
+                       log_path);
     }
     free(words);
     free(log_path);
 }
 
-/* True if another restart is within the limit; counts it. */
-static bool may_restart(cluster_processes *p)
+/* The scheduler ends the job and says why in its last line; false: it was lost. */
+static bool job_failed(const cluster_processes *p, const child_exit *e)
 {
-    uint64_t now = clock_now_us();
-    if (now - p->window_us > RESTARTS_WINDOW_US) {
-        p->window_us = now;
-        p->window_restarts = 0;
-    }
-    p->restarts++;
-    return p->window_restarts++ < RESTARTS_MAX;
+    bool decided = false;
+    char *log_path = log_path_of(p, e), *words = last_words(log_path, &decided);
+    if (e->signal == 0 && decided)
+        log_user_error("the job failed: %s; the scheduler's log: %s", words, log_path);
+    free(words);
+    free(log_path);
+    return e->signal == 0 && decided;
 }
 
-/* True if the scheduler leaves of its own accord, now or soon after one of those whom it tells.  If
- * it leaves otherwise, *e becomes its exit: what the others were told is its reason. */
-static bool scheduler_left(cluster_processes *p, child_exit *e)
+/* The scheduler has ended: what that means for the job.  ERR_OK: it is to be started again. */
+static err_code scheduler_ended(const cluster_processes *p, const child_exit *e)
 {
-    uint64_t end = clock_now_us() + GOODBYE_TIMEOUT_MS * UINT64_C(1000);
-    child_exit x = *e;
-    while (strcmp(x.name, "scheduler-0") != 0) {
-        if (supervisor_poll(p->children, &x)) continue;
-        if (clock_now_us() > end) return false;
-        usleep(POLL_MS * 1000u);
-    }
-    *e = x;
-    return e->signal == 0 && e->code == 0;
-}
-
-/* What an ended child means: a stateless role is started again, anything else ends the job.
- * Scheduler and servers leave well only when somebody asked for it (`weft stop`). */
-static err_code child_ended(cluster_processes *p, child_exit *e)
-{
-    char role[32];
-    snprintf(role, sizeof role, "%.*s", (int)strcspn(e->name, "-"), e->name);
-    uint32_t index = (uint32_t)strtoul(e->name + strcspn(e->name, "-") + 1, NULL, 10);
-    bool stateless = strcmp(role, "worker") == 0 || strcmp(role, "sampler") == 0;
-    if (!stateless && e->signal == 0 && e->code == 0 && scheduler_left(p, e)) {
+    if (e->signal == 0 && e->code == 0) { /* `weft stop` */
         log_user_error("the job was stopped");
         return ERR_STOPPED;
     }
-    bool refused = e->code == 2;
-    if (!stateless || refused || !may_restart(p)) {
-        say_lost(p, e);
-        return refused ? ERR_INVALID : ERR_CLOSED;
+    if (p->up) return job_failed(p, e) ? ERR_CLOSED : ERR_OK;
+    say_lost(p, e, "and the job cannot start without it");
+    return ERR_CLOSED;
+}
+
+/* What an ended child means: it will be started again, or the job ends with the code returned. */
+static err_code child_ended(cluster_processes *p, process_slot *x, const child_exit *e)
+{
+    if (e->code == 2) {
+        say_lost(p, e, "it was refused");
+        return ERR_INVALID;
     }
-    log_warn("restart", "name=%s signal=%d code=%d", e->name, e->signal, e->code);
-    usleep(RESTART_PAUSE_MS * 1000u);
-    return start_role(p, role, index, NULL);
+    err_code rc = x->role == WIRE_SCHEDULER ? scheduler_ended(p, e) : ERR_OK;
+    if (rc != ERR_OK) return rc;
+    if (!restart_policy_next(&x->policy, x->started_us, x->ended_us, &x->due_us)) {
+        char why[96];
+        snprintf(why, sizeof why, "more than %d times in %d s, and the job cannot go on without it",
+                 RESTARTS_MAX, RESTARTS_WINDOW_MS / 1000);
+        say_lost(p, e, why);
+        return ERR_CLOSED;
+    }
+    x->state = PROCESS_WAITING;
+    log_warn("ended", "name=%s signal=%d code=%d again_in_ms=%" PRIu64, e->name, e->signal, e->code,
+             (x->due_us - x->ended_us) / 1000);
+    return ERR_OK;
 }
 
 /* After the end everybody leaves; who leaves badly is named. */
@@ -212,19 +229,98 @@ static void child_left(const child_exit *e)
         log_warn("bad_exit", "name=%s signal=%d code=%d", e->name, e->signal, e->code);
 }
 
+static void take_exit(cluster_processes *p, const child_exit *e)
+{
+    process_slot *x = process_table_named(&p->table, e->name);
+    bool leaving = p->finishing || !x || x->state == PROCESS_LEAVING;
+    if (x) {
+        x->ended_us = clock_now_us();
+        x->left = e->signal == 0 && e->code == 0;
+        x->state = PROCESS_OFF;
+    }
+    if (leaving)
+        child_left(e);
+    else
+        p->over = child_ended(p, x, e);
+}
+
+/* ---- Processes that are wanted ---- */
+
+/* Whether one that ended is to be started again now.  Everybody but the scheduler leaves of its own
+ * accord when the job ends or it was drained: a status that is newer than its end says whether. */
+static bool may_start(const cluster_processes *p, const process_slot *x, uint64_t now_us)
+{
+    if (x->state != PROCESS_WAITING || now_us < x->due_us) return false;
+    if (x->role == WIRE_SCHEDULER || !p->watch.text) return true;
+    return p->watch.asked_us > x->ended_us && !p->watch.ends;
+}
+
+static void start_again(cluster_processes *p)
+{
+    for (size_t i = 0; i < p->table.n && p->over == ERR_OK; i++) {
+        process_slot *x = p->table.slot[i];
+        if (!may_start(p, x, clock_now_us())) continue;
+        p->restarts++;
+        p->over = start_process(p, x, NULL);
+    }
+}
+
+static void let_go(cluster_processes *p, process_slot *x)
+{
+    char name[PROCESS_NAME_MAX];
+    process_name(x, name);
+    bool runs = x->state == PROCESS_RUNNING && supervisor_signal(p->children, name, SIGTERM);
+    x->state = runs ? PROCESS_LEAVING : PROCESS_OFF;
+    x->due_us = clock_now_us() + TERM_TIMEOUT_MS * UINT64_C(1000);
+    log_info("leaves", "name=%s", name);
+}
+
+static void resize(cluster_processes *p, uint32_t role, uint32_t at_least, uint32_t at_most)
+{
+    process_slot *x;
+    while ((x = process_table_surplus(&p->table, role, at_most))) let_go(p, x);
+    while (p->over == ERR_OK && (x = process_table_missing(&p->table, role, at_least)))
+        p->over = start_process(p, x, NULL);
+}
+
+/* As many workers as are wanted; servers are there before a map names them, and go when none does.
+ */
+static void follow_wanted(cluster_processes *p)
+{
+    const job_watch *w = &p->watch;
+    if (!p->started || !w->text || w->ends || !w->wants) return;
+    resize(p, WIRE_WORKER, w->workers, w->workers);
+    bool settled = w->runs && w->servers_now == w->servers;
+    uint32_t servers = w->servers > w->servers_now ? w->servers : w->servers_now;
+    if (w->runs) resize(p, WIRE_SERVER, servers, settled ? servers : UINT32_MAX);
+}
+
+static void kill_late(cluster_processes *p)
+{
+    for (size_t i = 0; i < p->table.n; i++) {
+        process_slot *x = p->table.slot[i];
+        char name[PROCESS_NAME_MAX];
+        if (x->state != PROCESS_LEAVING || clock_now_us() < x->due_us) continue;
+        process_name(x, name);
+        log_warn("child_killed", "name=%s", name);
+        supervisor_signal(p->children, name, SIGKILL);
+        x->due_us = UINT64_MAX;
+    }
+}
+
 /* ---- Running ---- */
 
 static err_code look_after(cluster_processes *p)
 {
     child_exit e;
     if (p->stop && atomic_load(p->stop)) return ERR_STOPPED;
-    while (p->over == ERR_OK && supervisor_poll(p->children, &e)) {
-        if (p->finishing) {
-            child_left(&e);
-        } else {
-            p->over = child_ended(p, &e);
-        }
-    }
+    while (p->over == ERR_OK && supervisor_poll(p->children, &e)) take_exit(p, &e);
+    if (p->finishing || p->over != ERR_OK) return p->over;
+    uint64_t asked_us = p->watch.asked_us;
+    job_watch_poll(&p->watch, clock_now_us());
+    if (p->watch.asked_us != asked_us) follow_wanted(p);
+    start_again(p);
+    kill_late(p);
     return p->over;
 }
 
@@ -240,30 +336,73 @@ static err_code check(void *context)
     return look_after(context);
 }
 
+/* One try; ERR_NOT_FOUND: no answer within timeout_ms. */
+static err_code ask_scheduler(cluster_processes *p, const wire_header *h, blob *body,
+                              uint32_t timeout_ms, wire_header *answer, blob **answer_body)
+{
+    char to[CORE_TEXT_MAX];
+    role_scheduler_endpoint(p->config, to);
+    err_code rc =
+        zmq_client_call(p->client, to, h, body, timeout_ms, check, p, answer, answer_body);
+    return rc == ERR_CLOSED && p->over == ERR_OK ? ERR_NOT_FOUND : rc;
+}
+
+static err_code wait_for_scheduler(cluster_processes *p, const wire_header *h, blob *body,
+                                   wire_header *answer, blob **answer_body)
+{
+    uint64_t start = clock_now_us(), limit = (uint64_t)p->config->train.stall_timeout_ms * 1000u;
+    for (;;) {
+        err_code rc = ask_scheduler(p, h, body, CALL_TIMEOUT_MS, answer, answer_body);
+        if (rc != ERR_NOT_FOUND) return rc;
+        uint64_t waited = clock_now_us() - start;
+        if (limit && waited >= limit) {
+            log_user_error("the scheduler has not answered %s for %" PRIu64 " s: see "
+                           "%s/logs/scheduler-0.log",
+                           wire_op_name(h->op), waited / 1000000, p->config->work_dir);
+            p->over = ERR_CLOSED;
+            return p->over;
+        }
+        log_warn("waiting", "for=\"an answer to %s\" whom=scheduler-0 since_s=%" PRIu64,
+                 wire_op_name(h->op), waited / 1000000);
+    }
+}
+
+typedef struct server_call {
+    cluster_processes *p;
+    uint32_t restarts; /* when it began */
+} server_call;
+
+/* An answer may never come from a process that has ended, nor to an address that is an old one. */
+static err_code check_server(void *context)
+{
+    const server_call *c = context;
+    err_code rc = look_after(c->p);
+    return rc == ERR_OK && c->p->restarts != c->restarts ? ERR_CLOSED : rc;
+}
+
 err_code cluster_processes_call(cluster_processes *p, const char *address, const wire_header *h,
                                 blob *body, wire_header *answer, blob **answer_body)
 {
-    char scheduler[CORE_TEXT_MAX];
-    role_scheduler_endpoint(p->config, scheduler);
-    const char *to = address ? address : scheduler;
-    err_code rc =
-        zmq_client_call(p->client, to, h, body, CALL_TIMEOUT_MS, check, p, answer, answer_body);
-    if (rc == ERR_CLOSED && p->over == ERR_OK)
-        log_error("no_answer", "address=\"%s\" op=%s", to, wire_op_name(h->op));
-    return rc;
+    if (!address) return wait_for_scheduler(p, h, body, answer, answer_body);
+    server_call c = {p, p->restarts};
+    return zmq_client_call(p->client, address, h, body, CALL_TIMEOUT_MS, check_server, &c, answer,
+                           answer_body);
+}
+
+err_code cluster_processes_try(cluster_processes *p, const wire_header *h, blob *body,
+                               wire_header *answer, blob **answer_body)
+{
+    return ask_scheduler(p, h, body, TRY_TIMEOUT_MS, answer, answer_body);
 }
 
 char *cluster_processes_status(const cluster_processes *p)
 {
-    char *text = NULL, *url = xprintf("%s/api/v1/status", p->url);
-    if (status_client_get(url, NULL, &text) != ERR_OK) text = NULL;
-    free(url);
-    return text;
+    return p->watch.text ? xstrdup(p->watch.text) : NULL;
 }
 
 const char *cluster_processes_url(const cluster_processes *p)
 {
-    return p->url;
+    return p->watch.url ? p->watch.url : "";
 }
 
 cluster_facts cluster_processes_facts(const cluster_processes *p)
@@ -325,10 +464,8 @@ static void remove_left(const cluster_processes *p)
         unlink(path);
         free(path);
     }
-    for (uint32_t i = 0; i < p->config->cluster.servers; i++)
-        remove_socket(WIRE_SERVER, i, p->run_dir);
-    for (uint32_t i = 0; i < p->config->cluster.samplers; i++)
-        remove_socket(WIRE_SAMPLER, i, p->run_dir);
+    for (size_t i = 0; i < p->table.n; i++)
+        remove_socket(p->table.slot[i]->role, p->table.slot[i]->index, p->run_dir);
 }
 
 void cluster_processes_close(cluster_processes *p)
@@ -337,8 +474,9 @@ void cluster_processes_close(cluster_processes *p)
     end_children(p);
     remove_left(p);
     supervisor_free(p->children);
+    process_table_fini(&p->table);
+    job_watch_fini(&p->watch);
     zmq_client_close(p->client);
     free(p->config_file);
-    free(p->url);
     free(p);
 }

@@ -1,6 +1,7 @@
 #include "deploy/cluster_tables.h"
 
 #include "common/bytes.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/table_codec.h"
@@ -10,65 +11,126 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_PER_CALL = 8192, PULL_BUDGET_MS = 10000 };
+enum { ROWS_PER_CALL = 8192, PULL_BUDGET_MS = 10000, RETRY_MS = 300 };
+enum { SAY_FIRST_US = 5000000, SAY_EVERY_US = 30000000 };
 
 struct cluster_tables {
     cluster *cluster;
-    uint32_t servers, generation;
-    char **address; /* [servers] */
+    const config *config;
+    uint32_t servers, generation; /* servers 0: not known */
+    char **address;               /* [servers] */
     shard_map map;
+    uint64_t since_us, said_us; /* since when a server is waited for, 0: none is */
 };
 
+static void forget(cluster_tables *t)
+{
+    for (uint32_t i = 0; i < t->servers; i++) free(t->address[i]);
+    free(t->address);
+    t->address = NULL;
+    t->servers = 0;
+}
+
 /* Takes generation, map and addresses from a status; false: something is missing. */
-static bool learn(cluster_tables *t, const json_t *status, uint32_t virtual_shards)
+static bool take_status(cluster_tables *t, const json_t *status)
 {
     const json_t *rows = json_object_get(status, "servers");
     uint32_t version = (uint32_t)json_integer_value(json_object_get(status, "map"));
+    size_t n = json_array_size(rows);
+    forget(t);
     t->generation = (uint32_t)json_integer_value(json_object_get(status, "generation"));
-    if (json_array_size(rows) != t->servers || !t->generation) return false;
-    for (size_t i = 0; i < t->servers; i++) {
+    if (!n || n > SERVERS_MAX || !t->generation) return false;
+    for (size_t i = 0; i < n; i++) {
         const char *address =
             json_string_value(json_object_get(json_array_get(rows, i), "address"));
-        if (!address) return false;
-        t->address[i] = xstrdup(address);
+        if (!address || !*address) return false;
     }
-    shard_map_init(&t->map, version, virtual_shards, t->servers);
+    t->servers = (uint32_t)n;
+    t->address = xcalloc(n, sizeof *t->address);
+    for (size_t i = 0; i < n; i++)
+        t->address[i] =
+            xstrdup(json_string_value(json_object_get(json_array_get(rows, i), "address")));
+    shard_map_init(&t->map, version, t->config->cluster.virtual_shards, t->servers);
     return true;
+}
+
+static bool learn(cluster_tables *t)
+{
+    char *text = cluster_status(t->cluster);
+    json_t *status = text ? json_loads(text, 0, NULL) : NULL;
+    bool complete = status && take_status(t, status);
+    json_decref(status);
+    free(text);
+    return complete;
+}
+
+/* Lets the cluster work a little, then learns anew who is where.  Fails as cluster_run does, and
+ * with ERR_CLOSED (printed) when the wait has become too long. */
+static err_code wait_a_little(cluster_tables *t, const char *what)
+{
+    uint64_t now = clock_now_us(), limit = (uint64_t)t->config->train.stall_timeout_ms * 1000u;
+    if (!t->since_us) {
+        t->since_us = now;
+        t->said_us = now - SAY_EVERY_US + SAY_FIRST_US;
+    }
+    uint64_t waited = now - t->since_us;
+    if (limit && waited >= limit) {
+        log_user_error("stalled for %" PRIu64 " s, waiting for the trained tables: %s",
+                       waited / 1000000, what);
+        return ERR_CLOSED;
+    }
+    if (now - t->said_us >= SAY_EVERY_US) {
+        log_warn("waiting", "for=\"the trained tables\" since_s=%" PRIu64 " last=\"%s\"",
+                 waited / 1000000, what);
+        t->said_us = now;
+    }
+    err_code rc = cluster_run(t->cluster, RETRY_MS);
+    if (rc == ERR_OK && !learn(t)) forget(t);
+    return rc;
+}
+
+/* Waits until it is known where every server is. */
+static err_code wait_for_servers(cluster_tables *t)
+{
+    err_code rc = ERR_OK;
+    while (rc == ERR_OK && !t->servers) rc = wait_a_little(t, "not every server has joined");
+    return rc;
 }
 
 err_code cluster_tables_open(cluster *c, const config *f, cluster_tables **out)
 {
     cluster_tables *t = xcalloc(1, sizeof *t);
     t->cluster = c;
-    t->servers = f->cluster.servers;
-    t->address = xcalloc(t->servers, sizeof *t->address);
-    char *text = cluster_status(c);
-    json_t *status = text ? json_loads(text, 0, NULL) : NULL;
-    bool complete = learn(t, status, f->cluster.virtual_shards);
-    json_decref(status);
-    free(text);
-    if (complete) {
+    t->config = f;
+    if (!learn(t)) forget(t);
+    err_code rc = wait_for_servers(t);
+    if (rc == ERR_OK)
         *out = t;
-        return ERR_OK;
-    }
-    log_error("incomplete_status", "servers=%" PRIu32, t->servers);
-    cluster_tables_close(t);
-    return ERR_CLOSED;
+    else
+        cluster_tables_close(t);
+    return rc;
 }
 
 void cluster_tables_close(cluster_tables *t)
 {
     if (!t) return;
-    for (uint32_t i = 0; i < t->servers; i++) free(t->address[i]);
-    free(t->address);
+    forget(t);
     free(t);
 }
 
-/* The values of `keys` (NULL: the dense ones) at `server`: exactly `bytes`, owned. */
+/* Whether a server that answers so will have the tables some time: it has lost them with an earlier
+ * life, or all servers go back to what they had. */
+static bool is_temporary(uint32_t status)
+{
+    return status != WIRE_REFUSED && status != WIRE_FAILED;
+}
+
+/* The values of `keys` (NULL: the dense ones) at `server`: exactly `bytes`, owned.  ERR_NOT_FOUND:
+ * not there now; *why says what the server answered. */
 static err_code pull(cluster_tables *t, uint32_t server, uint32_t stage, uint32_t table,
                      uint32_t dim, blob *keys, size_t bytes, blob **out)
 {
-    wire_header h = wire_request(WIRE_PULL), answer;
+    wire_header h = wire_request(WIRE_PULL), answer = {0};
     h.stage = (uint8_t)stage;
     h.table = (uint16_t)table;
     h.part = dim;
@@ -77,19 +139,27 @@ static err_code pull(cluster_tables *t, uint32_t server, uint32_t stage, uint32_
     h.map = t->map.version;
     h.budget_ms = PULL_BUDGET_MS;
     core_peer to = {.role = WIRE_SERVER, .index = server};
+    char what[128];
     *out = NULL;
     err_code rc = cluster_call(t->cluster, to, t->address[server], &h, keys, &answer, out);
-    if (rc == ERR_OK && (answer.status != WIRE_OK || blob_size(*out) != bytes)) {
-        log_error("pull_failed",
-                  "server=%" PRIu32 " stage=%s table=%" PRIu32 " status=%s bytes=%zu", server,
-                  stage_name(stage), table, wire_status_name(answer.status), blob_size(*out));
-        rc = ERR_NOT_FOUND;
+    if (rc == ERR_OK && answer.status == WIRE_OK && blob_size(*out) == bytes) {
+        t->since_us = 0;
+        return ERR_OK;
     }
-    if (rc != ERR_OK) {
-        blob_unref(*out);
-        *out = NULL;
+    snprintf(what, sizeof what, "ps-%" PRIu32 ": %s of %s, table %" PRIu32, server,
+             rc == ERR_OK ? wire_status_name(answer.status) : "no answer", stage_name(stage),
+             table);
+    bool again = rc == ERR_CLOSED ||
+                 (rc == ERR_OK && answer.status != WIRE_OK && is_temporary(answer.status));
+    blob_unref(*out);
+    *out = NULL;
+    if (again) {
+        rc = wait_a_little(t, what);
+        return rc == ERR_OK ? ERR_NOT_FOUND : rc;
     }
-    return rc;
+    if (rc != ERR_OK) return rc;
+    log_user_error("the trained tables cannot be read: %s", what);
+    return ERR_CORRUPT;
 }
 
 typedef struct keyed {
@@ -127,6 +197,16 @@ static err_code server_rows(cluster_tables *t, uint32_t server, uint32_t stage, 
     return rc;
 }
 
+/* k [n], sorted, from every server as it is known now. */
+static err_code all_rows(cluster_tables *t, uint32_t stage, uint32_t table, uint32_t dim,
+                         const keyed *k, size_t n, float *out)
+{
+    err_code rc = wait_for_servers(t);
+    for (uint32_t s = 0; s < t->servers && rc == ERR_OK; s++)
+        rc = server_rows(t, s, stage, table, dim, k, n, out);
+    return rc;
+}
+
 err_code cluster_tables_rows(cluster_tables *t, uint32_t stage, uint32_t table, uint32_t dim,
                              const uint64_t *keys, size_t n, float *out)
 {
@@ -137,16 +217,17 @@ err_code cluster_tables_rows(cluster_tables *t, uint32_t stage, uint32_t table, 
     qsort(k, n, sizeof *k, compare_keyed);
     for (size_t first = 0; first < n && rc == ERR_OK; first += ROWS_PER_CALL) {
         size_t m = n - first < ROWS_PER_CALL ? n - first : ROWS_PER_CALL;
-        for (uint32_t s = 0; s < t->servers && rc == ERR_OK; s++)
-            rc = server_rows(t, s, stage, table, dim, k + first, m, out);
+        do {
+            rc = all_rows(t, stage, table, dim, k + first, m, out);
+        } while (rc == ERR_NOT_FOUND);
     }
     free(k);
     return rc;
 }
 
-err_code cluster_tables_dense(cluster_tables *t, uint32_t stage, float *out, size_t floats)
+static err_code all_dense(cluster_tables *t, uint32_t stage, float *out, size_t floats)
 {
-    err_code rc = ERR_OK;
+    err_code rc = wait_for_servers(t);
     for (uint32_t s = 0; s < t->servers && rc == ERR_OK; s++) {
         blob *reply = NULL;
         size_t mine = table_server_floats(&t->map, stage, floats, s);
@@ -158,5 +239,14 @@ err_code cluster_tables_dense(cluster_tables *t, uint32_t stage, float *out, siz
         }
         blob_unref(reply);
     }
+    return rc;
+}
+
+err_code cluster_tables_dense(cluster_tables *t, uint32_t stage, float *out, size_t floats)
+{
+    err_code rc;
+    do {
+        rc = all_dense(t, stage, out, floats);
+    } while (rc == ERR_NOT_FOUND);
     return rc;
 }

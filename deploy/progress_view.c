@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 enum { STAGE_BYTES = 32, LINE_BYTES = 256, PLAIN_EVERY_US = 10000000, WAIT_SHOWN_S = 5 };
+/* A scheduler that is away is mentioned after a while: most starts take less. */
+enum { AWAY_SHOWN_US = 2000000 };
 
 struct progress_view {
     FILE *out;
@@ -20,6 +22,8 @@ struct progress_view {
     progress_view_options options;
     char stage[STAGE_BYTES]; /* "" before the first */
     uint64_t start_us, shown_us, last_us;
+    uint64_t away_us; /* since when there is no status; 0: there is */
+    bool away_shown;
     bool line_open; /* the terminal's line has no line feed yet */
     uint32_t step, steps;
     int place;             /* of the last stage shown, in the job's list; 0: prepare */
@@ -222,6 +226,8 @@ void progress_view_update_at(progress_view *v, const json_t *status, uint64_t no
     const char *stage = status_view_text(status, "stage", "");
     bool leased = status_view_number(status, "steps", 0) > 0;
     if (v->silent) return;
+    v->away_us = 0;
+    v->away_shown = false;
     bool changes = strncmp(stage, v->stage, STAGE_BYTES - 1) != 0;
     if (changes) change_stage(v, status, stage, leased, now_us);
     if (!leased) return;
@@ -237,6 +243,25 @@ void progress_view_update_at(progress_view *v, const json_t *status, uint64_t no
 void progress_view_update(progress_view *v, const json_t *status)
 {
     progress_view_update_at(v, status, clock_now_us());
+}
+
+void progress_view_away_at(progress_view *v, uint64_t now_us)
+{
+    if (v->silent || !v->stage[0]) return; /* Before the first stage others report. */
+    if (!v->away_us) v->away_us = now_us ? now_us : 1;
+    if (now_us - v->away_us < AWAY_SHOWN_US) return;
+    if (v->away_shown && !v->options.terminal) return;
+    char text[STATUS_VIEW_DURATION_MAX];
+    line l = {.n = 0};
+    add(&l, "waiting %s for the scheduler, which starts again",
+        status_view_duration((double)(now_us - v->away_us) / 1e6, text));
+    put_line(v, v->stage, l.text, true);
+    v->away_shown = true;
+}
+
+void progress_view_away(progress_view *v)
+{
+    progress_view_away_at(v, clock_now_us());
 }
 
 void progress_view_end(progress_view *v)

@@ -21,6 +21,8 @@ void progress_view_free(progress_view *v); /* accepts NULL */
 
 /* A status of the job as it is now. */
 void progress_view_update(progress_view *v, const json_t *status);
+/* There is no status now: the scheduler is starting again. */
+void progress_view_away(progress_view *v);
 /* Nothing more comes: a stage that is not over gets a line, too. */
 void progress_view_end(progress_view *v);
 
@@ -31,3 +33,4 @@ typedef struct progress_view_options {
 } progress_view_options;
 void progress_view_configure(progress_view *v, const progress_view_options *o);
 void progress_view_update_at(progress_view *v, const json_t *status, uint64_t now_us);
+void progress_view_away_at(progress_view *v, uint64_t now_us);

@@ -55,7 +55,7 @@ static void on_prepare(void *context, const char *stage, uint64_t done, uint64_t
     t->told_us = now;
     err_code rc = cluster_progress(t->cluster, STAGE_PREPARE, done, total);
     if (rc == ERR_OK) rc = cluster_run(t->cluster, 0);
-    (void)rc; /* A dead scheduler is noticed when training starts. */
+    (void)rc; /* A job that cannot go on is noticed when training starts. */
 }
 
 static err_code prepare(train *t)
@@ -89,12 +89,20 @@ static err_code open_job(train *t)
 
 /* ---- Training ---- */
 
+/* A scheduler that has just started does not know yet where the job is. */
+static bool is_starting(const json_t *status)
+{
+    const char *state = json_string_value(json_object_get(status, "state"));
+    return !state || strcmp(state, "STARTING") == 0 || strcmp(state, "PREPARING") == 0;
+}
+
 /* All leased stages are done: the last generation is over and the stage shown is the driver's
  * again. */
 static bool is_trained(const train *t, const json_t *status)
 {
     uint32_t stage, stages[STAGE_COUNT], n = plan_stages(t->job->plan, stages);
     const char *name = json_string_value(json_object_get(status, "stage"));
+    if (is_starting(status)) return false;
     if ((uint32_t)json_integer_value(json_object_get(status, "generation")) < n) return false;
     return name && stage_parse(name, &stage) && !plan_has_stage(t->job->plan, stage);
 }
@@ -103,9 +111,10 @@ static bool is_trained(const train *t, const json_t *status)
 static void look(train *t, bool *done)
 {
     char *text = cluster_status(t->cluster);
-    if (!text) return;
-    json_t *status = json_loads(text, 0, NULL);
-    if (status) {
+    json_t *status = text ? json_loads(text, 0, NULL) : NULL;
+    if (!status || is_starting(status)) {
+        progress_view_away(t->view);
+    } else {
         progress_view_update(t->view, status);
         train_facts_status(&t->facts, status);
         *done = is_trained(t, status);
@@ -140,6 +149,7 @@ static void on_evaluate(void *context, const char *stage, uint64_t done, uint64_
     if (now - t->told_us < STATUS_US) return;
     t->told_us = now;
     err_code rc = cluster_progress(t->cluster, STAGE_EVALUATE, done, total);
+    if (rc == ERR_OK) rc = cluster_run(t->cluster, 0);
     (void)rc; /* The result does not need the scheduler any more. */
 }
 

@@ -1,12 +1,12 @@
 #include "deploy/work_lock.h"
 
 #include "common/clock.h"
+#include "common/file_lock.h"
 #include "common/files.h"
 #include "common/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,42 +19,18 @@ void work_lock_init(work_lock *l)
     *l = (work_lock){-1, -1};
 }
 
-static err_code open_file(const char *run_dir, const char *name, int flags, int *fd)
+static err_code open_file(const char *run_dir, const char *name, int *fd)
 {
     char *path = files_join(run_dir, name);
-    *fd = open(path, O_RDWR | O_CREAT | flags, 0600);
+    *fd = open(path, O_RDWR | O_CREAT, 0600);
     if (*fd < 0) log_user_error("%s: %s", path, strerror(errno));
     free(path);
     return *fd < 0 ? ERR_IO : ERR_OK;
 }
 
-/* The process that wrote its number into the lock, 0: unknown. */
-static long holder_of(int fd)
-{
-    char text[32] = "";
-    ssize_t n = pread(fd, text, sizeof text - 1, 0);
-    return n > 0 ? strtol(text, NULL, 10) : 0;
-}
-
-static err_code take_own(work_lock *l, const char *run_dir)
-{
-    err_code rc = open_file(run_dir, "lock", O_CLOEXEC, &l->own);
-    if (rc != ERR_OK) return rc;
-    if (flock(l->own, LOCK_EX | LOCK_NB) != 0) {
-        log_user_error("%s: another weft train (process %ld) is at work in this work_dir", run_dir,
-                       holder_of(l->own));
-        return ERR_LIMIT;
-    }
-    char text[32];
-    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    bool written = ftruncate(l->own, 0) == 0 && pwrite(l->own, text, (size_t)n, 0) == n;
-    if (!written) log_user_error("%s/lock: %s", run_dir, strerror(errno));
-    return written ? ERR_OK : ERR_IO;
-}
-
 static err_code take_roles(work_lock *l, const char *run_dir, const atomic_int *stop)
 {
-    err_code rc = open_file(run_dir, "lock.roles", 0, &l->roles);
+    err_code rc = open_file(run_dir, "lock.roles", &l->roles);
     uint64_t start = clock_now_us(), end = start + WORK_LOCK_WAIT_MS * 1000u;
     bool said = false;
     while (rc == ERR_OK && flock(l->roles, LOCK_EX | LOCK_NB) != 0) {
@@ -71,7 +47,7 @@ static err_code take_roles(work_lock *l, const char *run_dir, const atomic_int *
 
 err_code work_lock_take(work_lock *l, const char *run_dir, const atomic_int *stop)
 {
-    err_code rc = take_own(l, run_dir);
+    err_code rc = file_lock_take(run_dir, "lock", "weft train", &l->own);
     return rc == ERR_OK ? take_roles(l, run_dir, stop) : rc;
 }
 

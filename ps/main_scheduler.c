@@ -1,4 +1,5 @@
 #include "common/cli.h"
+#include "common/file_lock.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/numerics.h"
@@ -7,6 +8,7 @@
 #include "ps/scheduler_node.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* weft-scheduler: the control plane of one job. */
 
@@ -39,10 +41,12 @@ static err_code run(const config *c, const options *o, int *code)
 {
     core_peer self = {.role = WIRE_SCHEDULER, .incarnation = process_incarnation()};
     char endpoint[CORE_TEXT_MAX], bound[CORE_TEXT_MAX], why[CORE_TEXT_MAX];
+    int lock = -1;
     zmq_shell *shell = NULL;
     scheduler_node *node = NULL;
     char *run_dir = files_join(c->work_dir, "run");
     err_code rc = role_enter_run_dir(c);
+    if (rc == ERR_OK) rc = file_lock_take(run_dir, "lock.scheduler", "weft-scheduler", &lock);
     if (rc == ERR_OK) rc = role_bind_endpoint(c, self, endpoint);
     if (rc == ERR_OK) rc = zmq_shell_open(endpoint, &shell, bound);
     scheduler_node_options n = {.config = c,
@@ -55,10 +59,11 @@ static err_code run(const config *c, const options *o, int *code)
     if (rc == ERR_OK) {
         core_host host = scheduler_node_host(node);
         *code = zmq_shell_run(shell, &host, why);
-        log_info("exit", "code=%d why=\"%s\"", *code, why);
+        role_log_exit(*code, why);
     }
     scheduler_node_free(node);
     zmq_shell_close(shell);
+    if (lock >= 0) close(lock);
     free(run_dir);
     return rc;
 }

@@ -354,8 +354,8 @@ static void fill_curves(const scheduler *s, scheduler_status *out)
 
 static void fill_results(const scheduler *s, scheduler_status *out)
 {
-    out->results_n = s->results_n;
-    for (uint32_t i = 0; i < s->results_n; i++) {
+    out->results_n = s->plan ? s->results_n : 0; /* restored before the plan is known */
+    for (uint32_t i = 0; i < out->results_n; i++) {
         out->result[i] = s->result[i];
         out->result[i].metric = s->plan->metric(s->plan->ctx, s->result[i].stage);
     }

@@ -74,11 +74,12 @@ static void to_file(int fd, const char *name, const char *suffix)
     close(file);
 }
 
-__attribute__((format(printf, 2, 0))) static pid_t start(const char *name, const char *format,
-                                                         va_list args)
+__attribute__((format(printf, 3, 0))) static pid_t
+start_program(const char *program, const char *name, const char *format, va_list args)
 {
-    char line[LINE_BYTES];
-    char *argv[WORDS_MAX + 2] = {(char *)(uintptr_t)WEFT_BINARY_DIR "/bin/weft"};
+    char line[LINE_BYTES], path[512];
+    char *argv[WORDS_MAX + 2] = {path};
+    snprintf(path, sizeof path, WEFT_BINARY_DIR "/bin/%s", program);
     int n = vsnprintf(line, sizeof line, format, args), words = 0;
     ck_assert(n >= 0 && n < (int)sizeof line);
     char *rest = line, *word;
@@ -97,6 +98,21 @@ __attribute__((format(printf, 2, 0))) static pid_t start(const char *name, const
     to_file(2, name, "err");
     execv(argv[0], argv);
     _exit(127);
+}
+
+__attribute__((format(printf, 2, 0))) static pid_t start(const char *name, const char *format,
+                                                         va_list args)
+{
+    return start_program("weft", name, format, args);
+}
+
+pid_t testing_run_start_program(const char *program, const char *name, const char *words, ...)
+{
+    va_list args;
+    va_start(args, words);
+    pid_t pid = start_program(program, name, words, args);
+    va_end(args);
+    return pid;
 }
 
 pid_t testing_run_start(const char *name, const char *words, ...)
@@ -320,6 +336,18 @@ void testing_run_wait_gone(const char *work_dir, uint32_t timeout_ms)
 }
 
 /* ---- What is left ---- */
+
+char *testing_run_store(const char *work_dir)
+{
+    char *folder = files_join(work_dir, "store"), *found = NULL;
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && !found && (e = readdir(d));) {
+        if (strlen(e->d_name) == 16) found = files_join(folder, e->d_name);
+    }
+    if (d) closedir(d);
+    free(folder);
+    return found;
+}
 
 static bool is_leftover(const char *name)
 {

@@ -28,6 +28,10 @@ int testing_run_code(const char *name, const char *words, ...)
 void testing_run_must(const char *name, const char *words, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* As testing_run_start, but of another program of this build ("weft-worker"). */
+pid_t testing_run_start_program(const char *program, const char *name, const char *words, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Fails unless both results have the same files with the same bytes, except run.json. */
 void testing_run_same(const char *out_a, const char *out_b);
 
@@ -42,6 +46,8 @@ void testing_run_wait_step(const char *work_dir, const char *stage, uint32_t ste
 pid_t testing_run_process(const char *work_dir, const char *role, uint32_t index);
 /* Waits until no process of that run is left. */
 void testing_run_wait_gone(const char *work_dir, uint32_t timeout_ms);
+/* The folder of the one prepared store of work_dir, owned; NULL: there is none. */
+char *testing_run_store(const char *work_dir);
 /* Fails if a run left processes, sockets, its URL, its token or unfinished files behind, or if a
  * sanitizer wrote into its logs. */
 void testing_run_left_nothing(const char *work_dir);

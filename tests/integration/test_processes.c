@@ -111,23 +111,63 @@ START_TEST(a_worker_that_is_told_to_leave_changes_nothing)
 }
 END_TEST
 
-static const struct {
-    const char *role;
-    int number;
-    const char *says;
-} needed[] = {{"weft-ps", SIGKILL, "ps-0 was lost, ended by signal 9"},
-              {"weft-ps", SIGTERM, "ps-0 ended with code 0, and the job cannot go on"},
-              {"weft-scheduler", SIGKILL, "scheduler-0 was lost, ended by signal 9"}};
+START_TEST(a_killed_scheduler_changes_nothing)
+{
+    pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY LONG);
+    testing_run_wait_step("two", "hgnn", 5);
+    send_to("two", "weft-scheduler", 0, SIGKILL);
+    testing_run_wait_step("two", "two_tower", 3);
+    send_to("two", "weft-scheduler", 0, SIGKILL);
+    ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
+    testing_run_same("one/out", "two/out");
+    ck_assert_int_eq(restarts_of("two/out"), 2);
+    testing_run_said("two", "name=scheduler-0 signal=9");
+    testing_run_left_nothing("two");
+}
+END_TEST
 
-START_TEST(a_lost_server_or_scheduler_ends_the_job)
+/* Whatever a process cannot do without is gone: it ends again and again. */
+START_TEST(a_process_that_ends_again_and_again_ends_the_job)
+{
+    pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " LONG ENDLESS);
+    testing_run_wait_step("two", "hgnn", 3);
+    char *store = testing_run_store("two");
+    ck_assert_int_eq(files_remove_tree(store), ERR_OK);
+    send_to("two", "weft-sampler", 0, SIGKILL);
+    ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 1);
+    testing_run_said("two", "sampler-0 ended with code 1, more than 10 times in 120 s");
+    testing_run_said("two", store);
+    testing_run_left_nothing("two");
+    free(store);
+}
+END_TEST
+
+START_TEST(a_lost_server_ends_the_job)
 {
     pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY ENDLESS);
     testing_run_wait_step("two", "hgnn", 3);
-    send_to("two", needed[_i].role, 0, needed[_i].number);
+    send_to("two", "weft-ps", 0, _i);
     ck_assert_int_eq(testing_run_wait("two", pid, END_MS), 1);
-    testing_run_said("two", needed[_i].says);
+    testing_run_said("two", "the job failed: ps-0 was lost: it came back without its tables");
     testing_run_left_nothing("two");
     ck_assert(!files_exist("two/out/run.json"));
+}
+END_TEST
+
+START_TEST(a_second_scheduler_in_a_work_dir_is_refused)
+{
+    pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY LONG);
+    testing_run_wait_step("two", "hgnn", 3);
+    char part[128];
+    snprintf(part, sizeof part, "another weft-scheduler (process %ld) is at work",
+             (long)testing_run_process("two", "weft-scheduler", 0));
+    pid_t second =
+        testing_run_start_program("weft-scheduler", "refused", "-c two/run/config.yaml --driver");
+    ck_assert_int_eq(testing_run_wait("refused", second, END_MS), 1);
+    testing_run_said("refused", part);
+    ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
+    testing_run_same("one/out", "two/out");
+    ck_assert_int_eq(restarts_of("two/out"), 0);
 }
 END_TEST
 
@@ -141,19 +181,12 @@ static const struct {
                {SIGINT, 130, true, false},
                {SIGTERM, 143, true, false}};
 
-/* The one prepared store; its inode says whether it is the same one. */
+/* The inode of the one prepared store says whether it is the same one; 0: there is none. */
 static ino_t store_inode(const char *work_dir)
 {
-    char *path = files_join(work_dir, "store");
+    char *path = testing_run_store(work_dir);
     struct stat st = {0};
-    DIR *d = opendir(path);
-    ino_t inode = 0;
-    for (struct dirent *e; d && (e = readdir(d));) {
-        char *full = files_join(path, e->d_name);
-        if (strlen(e->d_name) == 16 && stat(full, &st) == 0) inode = st.st_ino;
-        free(full);
-    }
-    if (d) closedir(d);
+    ino_t inode = path && stat(path, &st) == 0 ? st.st_ino : 0;
     free(path);
     return inode;
 }
@@ -450,7 +483,11 @@ int main(void)
     tcase_add_test(c, killed_workers_and_samplers_change_nothing);
     tcase_add_test(c, a_paused_worker_changes_nothing);
     tcase_add_test(c, a_worker_that_is_told_to_leave_changes_nothing);
-    tcase_add_loop_test(c, a_lost_server_or_scheduler_ends_the_job, 0, COUNT(needed));
+    tcase_add_test(c, a_killed_scheduler_changes_nothing);
+    tcase_add_test(c, a_process_that_ends_again_and_again_ends_the_job);
+    tcase_add_loop_test(c, a_lost_server_ends_the_job, SIGKILL, SIGKILL + 1);
+    tcase_add_loop_test(c, a_lost_server_ends_the_job, SIGTERM, SIGTERM + 1);
+    tcase_add_test(c, a_second_scheduler_in_a_work_dir_is_refused);
     tcase_add_loop_test(c, a_signal_stops_cleanly_and_the_prepared_data_is_kept, 0, COUNT(signals));
     tcase_add_test(c, a_second_signal_ends_at_once_and_nobody_is_left);
     tcase_add_test(c, a_killed_parent_leaves_nothing);

@@ -114,6 +114,20 @@ START_TEST(an_end_within_a_stage_says_where)
 }
 END_TEST
 
+START_TEST(a_scheduler_that_is_away_is_said_once)
+{
+    progress_view_away_at(view, 90 * SECOND); /* Not before the first stage. */
+    update("hgnn", 5, 1500, "", 100);
+    progress_view_away_at(view, 101 * SECOND);
+    update("hgnn", 6, 1500, "", 102); /* It was back soon. */
+    for (uint64_t s = 103; s < 120; s++) progress_view_away_at(view, s * SECOND);
+    update("hgnn", 7, 1500, "", 120);
+    expect("hgnn                 5/1500\n"
+           "hgnn              waiting 2 s for the scheduler, which starts again\n"
+           "hgnn                 7/1500\n");
+}
+END_TEST
+
 START_TEST(on_a_terminal_the_line_is_rewritten_and_cut)
 {
     progress_view_options o = {.terminal = true, .columns = 40};
@@ -185,6 +199,7 @@ int main(void)
     tcase_add_test(t, a_finished_stage_shows_what_it_came_to);
     tcase_add_test(t, stages_that_were_over_before_the_first_look_are_named);
     tcase_add_test(t, an_end_within_a_stage_says_where);
+    tcase_add_test(t, a_scheduler_that_is_away_is_said_once);
     tcase_add_test(t, on_a_terminal_the_line_is_rewritten_and_cut);
     tcase_add_test(t, colors_are_only_used_when_wanted);
     tcase_add_test(t, long_waits_and_validation_are_shown);

@@ -243,6 +243,27 @@ START_TEST(other_numerics_are_admitted_with_any_and_the_status_says_so)
 }
 END_TEST
 
+/* Under a driver a scheduler in a new life has its metrics before it has the plan. */
+START_TEST(the_status_of_a_restarted_scheduler_needs_no_plan)
+{
+    scheduler_config c = config();
+    core_metric metric[] = {{.index = 0, .kind = METRIC_VALID, .stage = STAGE_HGNN, .value = 0.5},
+                            {.index = 1, .kind = METRIC_STAGE, .stage = STAGE_HGNN}};
+    scheduler_durable d = {.metric = metric, .metrics = 2};
+    scheduler_status st;
+    scheduler_free(s);
+    ck_assert_int_eq(scheduler_new(&c, NULL, 0, &d, &s), ERR_OK);
+    scheduler_status_get(s, now_us, &st);
+    ck_assert_uint_eq(st.results_n, 0);
+    scheduler_status_fini(&st);
+    ck_assert_int_eq(scheduler_set_plan(s, sim_plan(), SIM_PLAN_HASH, NULL), ERR_OK);
+    scheduler_status_get(s, now_us, &st);
+    ck_assert_uint_eq(st.results_n, 1);
+    ck_assert_str_ne(st.result[0].metric, "");
+    scheduler_status_fini(&st);
+}
+END_TEST
+
 START_TEST(an_index_outside_the_job_is_refused)
 {
     hello((peer){.role = WIRE_SERVER, .index = 1, .incarnation = 3});
@@ -606,6 +627,7 @@ int main(void)
     tcase_add_test(t, another_plan_is_refused_by_its_hash);
     tcase_add_test(t, other_numerics_are_refused_naming_both);
     tcase_add_test(t, other_numerics_are_admitted_with_any_and_the_status_says_so);
+    tcase_add_test(t, the_status_of_a_restarted_scheduler_needs_no_plan);
     tcase_add_test(t, an_index_outside_the_job_is_refused);
     tcase_add_test(t, a_key_of_another_role_is_refused);
     tcase_add_test(t, a_worker_without_an_index_gets_a_free_one);
