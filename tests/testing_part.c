@@ -3,6 +3,7 @@
 #include "common/hash.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "common/slot.h"
 
 #include <string.h>
 
@@ -41,4 +42,63 @@ void testing_part_seal(uint8_t *bytes, size_t n)
     if (n < 16) return;
     uint64_t hash = hash64(bytes + 16, n - 16, 0);
     memcpy(bytes + 8, &hash, sizeof hash);
+}
+
+const checkpoint_manifest *testing_checkpoint_manifest(uint32_t version, uint32_t parts,
+                                                       const checkpoint_manifest_part *part)
+{
+    static const checkpoint_id previous = {STAGE_HGNN, 2, 40, true};
+    static checkpoint_manifest m;
+    part_id id = testing_part_id(version, 0, parts);
+    m = (checkpoint_manifest){.job = "a \"job\" \xc3\xa4",
+                              .numerics = "openblas-0.3.21 HASWELL",
+                              .plan_hash = id.plan_hash,
+                              .id = checkpoint_files_id(&id),
+                              .stage_index = 1,
+                              .epoch = 1,
+                              .step = version,
+                              .reason = CHECKPOINT_BEST,
+                              .shards = parts,
+                              .servers = 2,
+                              .metrics = 17,
+                              .previous = &previous,
+                              .previous_n = 1,
+                              .part = part,
+                              .parts = parts,
+                              .state = "\0\x01\xfe\xff",
+                              .state_bytes = 4};
+    return &m;
+}
+
+/* Writes the parts of the snapshot and lists them in part [4]. */
+static void put_parts(const char *dir, part_id id, checkpoint_manifest_part *part)
+{
+    char why[CHECKPOINT_WHY_MAX];
+    for (id.shard = 0; id.shard < 4; id.shard++) {
+        blob *b = testing_part(&id);
+        err_code rc = checkpoint_files_write(dir, &id, b, why);
+        ASSERT(rc == ERR_OK);
+        part[id.shard] = (checkpoint_manifest_part){id.shard, (uint64_t)blob_size(b), part_hash(b)};
+        blob_unref(b);
+    }
+}
+
+void testing_put_snapshot(const char *dir, uint32_t version)
+{
+    char why[CHECKPOINT_WHY_MAX];
+    checkpoint_manifest_part part[4];
+    part_id id = testing_part_id(version, 0, 4), last = testing_part_id(40, 0, 4);
+    last.stage = STAGE_HGNN;
+    last.generation = 2;
+    last.final = true;
+    put_parts(dir, last, part);
+    checkpoint_manifest m = *testing_checkpoint_manifest(version, 4, part);
+    m.id = checkpoint_files_id(&last);
+    m.previous_n = 0;
+    m.reason = CHECKPOINT_STAGE_END;
+    err_code rc = checkpoint_manifest_write(dir, &m, why);
+    ASSERT(rc == ERR_OK);
+    put_parts(dir, id, part);
+    rc = checkpoint_manifest_write(dir, testing_checkpoint_manifest(version, 4, part), why);
+    ASSERT(rc == ERR_OK);
 }
