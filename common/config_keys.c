@@ -401,13 +401,7 @@ const config_key config_keys[] = {
     PATH('D', "http.token_file", http.token_file, "file of the bearer token, mode 0600"),
     BOOL('D', "security.insecure", security.insecure, "false",
          "allow addresses that are not loopback without keys"),
-    {.name = "security.keys",
-     .type = KEY_PATH,
-     .mark = 'D',
-     .at = AT(security.keys),
-     .fallback = "\"\"",
-     .later = 1,
-     .help = "folder of CURVE keys"},
+    PATH('D', "security.keys", security.keys, "folder of CURVE keys (weft keygen); \"\": none"),
     TEXT('D', "log.level", log.level, "info", "debug, info, warn or error"),
 };
 const size_t config_keys_n = sizeof config_keys / sizeof *config_keys;

@@ -42,6 +42,7 @@ typedef struct core_event {
         struct {
             uint64_t route; /* the shell's way back to the sender: copied into the answer */
             const wire_header *header; /* checked by wire_decode or wire_check; borrowed */
+            uint32_t key_role; /* of the sender's CURVE key; WIRE_NONE: it came without keys */
             /* Borrowed: the core takes its own reference.  Data 8-byte aligned (zmq's need not be:
              * the shell copies those).  NULL: empty. */
             blob *body;

@@ -52,6 +52,7 @@ void member_hello(member *m, requests *r, uint64_t now_us, core_actions *out,
     hello->plan_hash = m->config.plan_hash;
     hello->pid = m->config.pid;
     hello->rss_bytes = m->rss_bytes;
+    hello->refused = m->refusals;
     hello->view = m->view;
     hello->term = m->view_term;
     /* The generated struct has char *; packing only reads. */

@@ -48,7 +48,7 @@ typedef struct member {
     member_peer *peers;
     size_t peers_n, peers_cap;
     uint64_t hello_at_us, hello_from_us; /* when the next is due; when the last was said */
-    uint64_t rss_bytes;                  /* for the HELLO; the shell's */
+    uint64_t rss_bytes, refusals;        /* for the HELLO; the shell's */
 } member;
 
 void member_init(member *m, const member_config *c, proto_alloc *arena);

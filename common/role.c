@@ -71,12 +71,29 @@ static bool is_loopback(const char *endpoint)
 
 static err_code check_bind(const config *c, const char *endpoint)
 {
-    bool local = strncmp(endpoint, "ipc://", 6) == 0 || is_loopback(endpoint);
-    if (local || c->security.insecure) return ERR_OK;
-    log_user_error("%s is not a loopback address: security.insecure: true allows it, on a network "
-                   "you trust",
+    /* ipc://@name has no file, and so no permissions. */
+    bool is_file = strncmp(endpoint, "ipc://", 6) == 0 && endpoint[6] != '@' && endpoint[6] != '*';
+    if (is_file) return ERR_OK;
+    if (strncmp(endpoint, "tcp://", 6) != 0 || endpoint[6] == '[') {
+        log_user_error("%s: an endpoint is tcp:// with an IPv4 address or name, or ipc:// with a "
+                       "file (cluster.scheduler, cluster.advertise)",
+                       endpoint);
+        return ERR_INVALID;
+    }
+    if (is_loopback(endpoint) || c->security.keys[0] || c->security.insecure) return ERR_OK;
+    log_user_error("%s is not a loopback address: it needs security.keys (weft keygen), or, on a "
+                   "network you trust, security.insecure: true",
                    endpoint);
     return ERR_INVALID;
+}
+
+err_code role_open_keys(const config *c, uint32_t role, keyring **out)
+{
+    char scheduler[CORE_TEXT_MAX];
+    role_scheduler_endpoint(c, scheduler);
+    *out = NULL;
+    if (!c->security.keys[0] || !keyring_wanted(scheduler)) return ERR_OK;
+    return keyring_open(c->security.keys, role, out);
 }
 
 /* What the scheduler binds of its own address: libzmq binds to numbers, not to names. */
@@ -84,7 +101,7 @@ static void own_endpoint(const config *c, const char *scheduler, char out[CORE_T
 {
     char host[128], port[16];
     struct in_addr a;
-    bool named = sscanf(scheduler, "tcp://%127[^:]:%15s", host, port) == 2 &&
+    bool named = sscanf(scheduler, "tcp://%127[^:[]:%15s", host, port) == 2 &&
                  inet_pton(AF_INET, host, &a) != 1;
     if (!named) {
         snprintf(out, CORE_TEXT_MAX, "%s", scheduler);
@@ -120,7 +137,7 @@ err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_
 
 typedef struct role_options {
     cli_options common;
-    const char *index, *scheduler;
+    const char *index, *scheduler, *keys;
     bool is_worker;
 } role_options;
 
@@ -131,13 +148,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->common; return 0;
     case 'i': o->index = arg; return 0;
     case 's': o->scheduler = arg; return 0;
+    case 'k': o->keys = arg; return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
 
 static const struct argp_option option_list[] = {
     {"index", 'i', "N|auto", 0, "Which one of its role; auto: from the host name's ordinal", 0},
-    {"scheduler", 's', "ADDRESS", 0, "Where the scheduler is (workers need nothing else)", 0},
+    {"scheduler", 's', "ADDRESS", 0, "Where the scheduler is (workers need no -c)", 0},
+    {"keys", 'k', "DIR", 0, "Folder of the keys (security.keys) where there is no -c", 0},
     {0}};
 static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
 static const struct argp role_argp = {
@@ -192,7 +211,7 @@ static err_code fetch_job(role_start *r)
     zmq_client *client;
     core_peer self = {
         .role = r->self.role, .index = r->self.index, .incarnation = r->self.incarnation};
-    err_code rc = zmq_client_open(self, &client);
+    err_code rc = zmq_client_open(self, r->keys, zmq_shell_context(r->shell), &client);
     wire_header request = wire_request(WIRE_CONFIG), answer = {0};
     while (rc == ERR_OK) {
         blob *body = NULL;
@@ -210,7 +229,7 @@ static err_code fetch_job(role_start *r)
             rc = ERR_MISMATCH;
         }
         blob_unref(body);
-        if (rc == ERR_STOPPED || rc == ERR_MISMATCH) break;
+        if (rc == ERR_STOPPED || rc == ERR_MISMATCH || rc == ERR_INVALID) break;
         if (rc != ERR_OK) {
             log_error("no_scheduler", "address=\"%s\" reason=%s", r->scheduler, err_name(rc));
             break;
@@ -234,6 +253,16 @@ static err_code check_plan(const role_start *r)
     return ERR_MISMATCH;
 }
 
+static err_code open_keys(role_start *r, const char *folder)
+{
+    if (folder && r->config) {
+        log_user_error("--keys: with -c the folder is security.keys");
+        return ERR_INVALID;
+    }
+    if (r->config) return role_open_keys(r->config, r->self.role, &r->keys);
+    return folder ? keyring_open(folder, r->self.role, &r->keys) : ERR_OK;
+}
+
 static err_code open_shell(role_start *r)
 {
     char endpoint[CORE_TEXT_MAX];
@@ -241,7 +270,7 @@ static err_code open_shell(role_start *r)
     err_code rc = ERR_OK;
     if (strncmp(r->scheduler, "ipc://", 6) == 0 && r->config) rc = role_enter_run_dir(r->config);
     if (rc == ERR_OK && binds) rc = role_bind_endpoint(r->config, r->self, endpoint);
-    if (rc == ERR_OK) rc = zmq_shell_open(binds ? endpoint : NULL, &r->shell, r->address);
+    if (rc == ERR_OK) rc = zmq_shell_open(binds ? endpoint : NULL, r->keys, &r->shell, r->address);
     if (rc != ERR_OK) return rc;
     core_peer scheduler = {.role = WIRE_SCHEDULER};
     zmq_shell_connect(r->shell, scheduler, r->scheduler);
@@ -270,6 +299,7 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
     } else if (rc == ERR_OK) {
         role_scheduler_endpoint(r->config, r->scheduler);
     }
+    if (rc == ERR_OK) rc = open_keys(r, o.keys);
     if (rc == ERR_OK) rc = open_shell(r);
     if (rc == ERR_OK) rc = fetch_job(r);
     if (rc == ERR_OK) rc = check_plan(r);
@@ -297,6 +327,7 @@ int role_run(role_start *r, const core_host *host)
 void role_finish(role_start *r)
 {
     zmq_shell_close(r->shell);
+    keyring_close(r->keys);
     job_free(r->job);
     config_free(r->config);
     *r = (role_start){0};

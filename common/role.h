@@ -1,9 +1,10 @@
-/* role.h - what the mains of servers, samplers and workers have in common: options, endpoints, the job.
+/* role.h - what the mains of servers, samplers and workers have in common: options, endpoints, the
+ * job.
  *
  * Without cluster.scheduler everything is on one machine: processes change to work_dir/run and use
- * ipc:// sockets with relative names, which keeps them short and private to the owner of the folder.
- * With tcp:// a role binds to cluster.advertise, or to the address it reaches the scheduler from.
- * Threads: the main one. */
+ * ipc:// sockets with relative names, which keeps them short and private to the owner of the
+ * folder. With tcp:// a role binds to cluster.advertise, or to the address it reaches the scheduler
+ * from. Threads: the main one. */
 #pragma once
 
 #include "common/config.h"
@@ -13,11 +14,12 @@
 
 typedef struct role_start {
     core_peer self;
-    config *config;                    /* owned; NULL for a worker that has only an address */
-    char scheduler[CORE_TEXT_MAX];     /* endpoint */
-    char address[CORE_TEXT_MAX];       /* ours, bound; "" for a worker */
-    zmq_shell *shell;                  /* owned */
-    job *job;                          /* owned; from the scheduler */
+    config *config;                /* owned; NULL for a worker that has only an address */
+    keyring *keys;                 /* owned; NULL: none */
+    char scheduler[CORE_TEXT_MAX]; /* endpoint */
+    char address[CORE_TEXT_MAX];   /* ours, bound; "" for a worker */
+    zmq_shell *shell;              /* owned */
+    job *job;                      /* owned; from the scheduler */
 } role_start;
 
 /* The scheduler's endpoint by the configuration. */
@@ -25,14 +27,19 @@ void role_scheduler_endpoint(const config *c, char out[CORE_TEXT_MAX]);
 /* Changes to work_dir/run if sockets are there; makes it with mode 0700. */
 MUST_USE err_code role_enter_run_dir(const config *c);
 /* The endpoint a role binds.  The scheduler: its own address, or, where that is a name,
- * cluster.advertise or every interface.  ERR_INVALID (printed): an address that is not loopback without
- * security.insecure; a scheduler that cannot be resolved. */
+ * cluster.advertise or every interface.  ERR_INVALID (printed): an address that is not loopback
+ * without security.keys or security.insecure; neither tcp:// nor ipc:// with a file; a scheduler
+ * that cannot be resolved. */
 MUST_USE err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_MAX]);
 
-/* Parses -c, --set, --index N|auto and, for workers, --scheduler; chooses the numerics (the program may
- * be executed again); opens the shell; fetches the job from the scheduler and compares its plan with our
- * configuration's.  False: the process ends with *code, 0 where SIGTERM or SIGINT came meanwhile.
- * role_finish frees what *r has in any case. */
+/* The keys of `role` in security.keys; *out NULL where it is empty or nothing goes over a network;
+ * owned.  Errors of keyring_open. */
+MUST_USE err_code role_open_keys(const config *c, uint32_t role, keyring **out);
+
+/* Parses -c, --set, --index N|auto and, for workers, --scheduler and --keys; chooses the numerics
+ * (the program may be executed again); opens the shell; fetches the job from the scheduler and
+ * compares its plan with our configuration's.  False: the process ends with *code, 0 where SIGTERM
+ * or SIGINT came meanwhile. role_finish frees what *r has in any case. */
 bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code);
 /* The line that a process ends its log with: whoever started it tells from it that the core decided
  * to end, and why. */

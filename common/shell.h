@@ -8,8 +8,8 @@
 
 typedef uint64_t core_step_function(void *core, const core_event *e, core_actions *out);
 
-/* Gives the result of a COMPUTE or PERSIST back.  Any thread; `detail` stays valid until the core has
- * stepped it in, after which the host's `done` is called with it. */
+/* Gives the result of a COMPUTE or PERSIST back.  Any thread; `detail` stays valid until the core
+ * has stepped it in, after which the host's `done` is called with it. */
 typedef void shell_post(void *shell, uint64_t token, err_code status, const void *detail);
 
 typedef struct core_host {
@@ -28,6 +28,8 @@ typedef struct core_host {
     void (*event)(void *user, const char *name, core_peer who, const char *why);
     /* Called about every SHELL_IDLE_MS: publish status. */
     void (*idle)(void *user, uint64_t now_us);
+    /* Called before `idle`: what the shell refused so far, without the core. */
+    void (*refused)(void *user, uint64_t total);
     /* The core has exited: ends threads, nothing is posted after it. */
     void (*stop)(void *user);
 } core_host;

@@ -3,7 +3,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/op_rules.h"
 #include "common/zmq_frames.h"
+#include "common/zmq_watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,22 +15,26 @@ enum { RESEND_US = 2000000, POLL_MS = 50 };
 
 typedef struct target {
     char *endpoint;
-    void *socket;
+    void *socket, *watch;
 } target;
 
 struct zmq_client {
     core_peer self;
+    keyring *keys;
     void *context;
+    bool own_context;
     target *targets;
     size_t n, cap;
     uint64_t tag;
 };
 
-err_code zmq_client_open(core_peer self, zmq_client **out)
+err_code zmq_client_open(core_peer self, keyring *keys, void *context, zmq_client **out)
 {
     zmq_client *c = xcalloc(1, sizeof *c);
     c->self = self;
-    c->context = zmq_ctx_new();
+    c->keys = keys;
+    c->own_context = !context;
+    c->context = context ? context : zmq_ctx_new();
     if (!c->context) {
         free(c);
         return ERR_IO;
@@ -37,33 +43,69 @@ err_code zmq_client_open(core_peer self, zmq_client **out)
     return ERR_OK;
 }
 
+static void close_target(target *t)
+{
+    zmq_watch_close(t->watch);
+    if (t->socket) zmq_close(t->socket);
+    free(t->endpoint);
+    *t = (target){0};
+}
+
 void zmq_client_close(zmq_client *c)
 {
     if (!c) return;
-    for (size_t i = 0; i < c->n; i++) {
-        zmq_close(c->targets[i].socket);
-        free(c->targets[i].endpoint);
-    }
-    zmq_ctx_term(c->context);
+    for (size_t i = 0; i < c->n; i++) close_target(&c->targets[i]);
+    if (c->own_context) zmq_ctx_term(c->context);
     free(c->targets);
     free(c);
 }
 
-static void *socket_of(zmq_client *c, const char *endpoint)
+static err_code target_open(zmq_client *c, target *t, const char *endpoint, uint32_t op)
 {
+    *t = (target){.endpoint = xstrdup(endpoint),
+                  .socket = zmq_frames_socket(c->context, ZMQ_DEALER)};
+    if (t->socket) t->watch = zmq_watch_open(c->context, t->socket, WATCH_FAILURES);
+    err_code rc = t->watch ? ERR_OK : ERR_IO;
+    if (rc == ERR_OK && keyring_wanted(endpoint))
+        rc = keyring_call(c->keys, t->socket, op_server(op));
+    if (rc == ERR_OK && zmq_connect(t->socket, endpoint) != 0) rc = ERR_IO;
+    if (rc == ERR_OK) return ERR_OK;
+    log_error("connect_failed", "endpoint=\"%s\" reason=\"%s\"", endpoint,
+              zmq_strerror(zmq_errno()));
+    close_target(t);
+    return rc;
+}
+
+/* The socket for `endpoint`, whose server has the role that serves `op`.  Borrowed until the next
+ * call. */
+static err_code target_of(zmq_client *c, const char *endpoint, uint32_t op, target **out)
+{
+    target t;
     for (size_t i = 0; i < c->n; i++) {
-        if (strcmp(c->targets[i].endpoint, endpoint) == 0) return c->targets[i].socket;
+        *out = &c->targets[i];
+        if (strcmp(c->targets[i].endpoint, endpoint) == 0) return ERR_OK;
     }
-    void *socket = zmq_frames_socket(c->context, ZMQ_DEALER);
-    if (!socket || zmq_connect(socket, endpoint) != 0) {
-        log_error("connect_failed", "endpoint=\"%s\" reason=\"%s\"", endpoint,
-                  zmq_strerror(zmq_errno()));
-        if (socket) zmq_close(socket);
-        return NULL;
-    }
+    err_code rc = target_open(c, &t, endpoint, op);
+    if (rc != ERR_OK) return rc;
     grow(&c->targets, &c->cap, c->n + 1, sizeof *c->targets);
-    c->targets[c->n++] = (target){xstrdup(endpoint), socket};
-    return socket;
+    c->targets[c->n] = t;
+    *out = &c->targets[c->n++];
+    return ERR_OK;
+}
+
+/* ERR_INVALID (printed) if the server turned us away for good: libzmq would not try again.  The
+ * target is forgotten: the next call begins anew. */
+static err_code check_target(zmq_client *c, target *t)
+{
+    int value;
+    watch_event e = zmq_watch_read(t->watch, &value);
+    if (e != WATCH_DENIED && e != WATCH_MISMATCH) return ERR_OK;
+    log_user_error("%s does not let us in (%s%s): %s", t->endpoint,
+                   c->keys ? "keys of " : "without keys: security.keys",
+                   c->keys ? keyring_folder(c->keys) : "", zmq_watch_why(e));
+    close_target(t);
+    *t = c->targets[--c->n];
+    return ERR_INVALID;
 }
 
 /* Drains the socket until the answer with this tag.  ERR_NOT_FOUND: not here yet; ERR_MISMATCH
@@ -94,8 +136,9 @@ err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header 
                          blob *body, uint32_t timeout_ms, zmq_client_check *check, void *context,
                          wire_header *answer, blob **answer_body)
 {
-    void *socket = socket_of(c, endpoint);
-    if (!socket) return ERR_IO;
+    target *t;
+    err_code rc = target_of(c, endpoint, request->op, &t);
+    if (rc != ERR_OK) return rc;
     wire_header h = *request;
     h.role = (uint8_t)c->self.role;
     h.index = c->self.index;
@@ -104,15 +147,16 @@ err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header 
     h.body_bytes = blob_size(body);
     uint64_t now = clock_now_us(), end = now + (uint64_t)timeout_ms * 1000u, resend = now;
     for (; now < end; now = clock_now_us()) {
-        err_code rc = check ? check(context) : ERR_OK;
+        rc = check ? check(context) : ERR_OK;
+        if (rc == ERR_OK) rc = check_target(c, t);
         if (rc != ERR_OK) return rc;
         if (now >= resend) {
-            (void)zmq_frames_send(socket, 0, &h, body); /* Not sent: again in a moment. */
+            (void)zmq_frames_send(t->socket, 0, &h, body); /* Not sent: again in a moment. */
             resend = now + RESEND_US;
         }
-        zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
+        zmq_pollitem_t item = {.socket = t->socket, .events = ZMQ_POLLIN};
         zmq_poll(&item, 1, POLL_MS);
-        rc = take_answer(socket, endpoint, h.tag, answer, answer_body);
+        rc = take_answer(t->socket, endpoint, h.tag, answer, answer_body);
         if (rc != ERR_NOT_FOUND) return rc;
     }
     return ERR_CLOSED;

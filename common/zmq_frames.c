@@ -3,6 +3,7 @@
 #include "common/mem.h"
 #include "common/panic.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -119,17 +120,25 @@ static uint64_t route_of(zmq_msg_t *identity)
     return route & 0xff ? 0 : route | 1; /* Never 0; the first byte is put back by the sender. */
 }
 
+static void copy_property(zmq_msg_t *m, const char *name, char *out, size_t size)
+{
+    const char *text = zmq_msg_gets(m, name);
+    snprintf(out, size, "%s", text ? text : "");
+}
+
+/* Who sent it.  In libzmq 4.3.4 the frame of the routing id loses these properties in a poll, so
+ * the header's is asked. */
 static void note_peer(zmq_msg_t *m, zmq_frames *out)
 {
-    const char *address = zmq_msg_gets(m, "Peer-Address");
-    if (address) strncpy(out->peer, address, sizeof out->peer - 1);
+    copy_property(m, "Peer-Address", out->peer, sizeof out->peer);
+    copy_property(m, "User-Id", out->key, sizeof out->key);
+    out->fd = zmq_msg_get(m, ZMQ_SRCFD);
 }
 
 /* True: the message is whole; *out is filled in. */
 static bool take_message(zmq_msg_t *frame, bool is_router, zmq_frames *out)
 {
     zmq_msg_t *head = &frame[is_router ? 1 : 0], *body = &frame[is_router ? 2 : 1];
-    if (is_router) out->route = route_of(&frame[0]);
     if (is_router && !out->route) return false;
     err_code rc =
         wire_decode(zmq_msg_data(head), zmq_msg_size(head), zmq_msg_size(body), &out->header);
@@ -144,7 +153,7 @@ int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out)
     zmq_msg_t frame[3], extra;
     int n = 0, wanted = is_router ? 3 : 2;
     bool more = true;
-    *out = (zmq_frames){0};
+    *out = (zmq_frames){.fd = -1};
     for (; more; n++) {
         zmq_msg_t *m = n < wanted ? &frame[n] : &extra;
         zmq_msg_init(m);
@@ -153,11 +162,16 @@ int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out)
             break;
         }
         more = zmq_msg_more(m) != 0;
+        out->bytes += zmq_msg_size(m);
         if (n >= wanted) zmq_msg_close(m);
     }
     int result = n == 0 ? ZMQ_FRAMES_NONE : ZMQ_FRAMES_MALFORMED;
+    out->excess = n > wanted;
+    if (is_router && n > 0) {
+        out->route = route_of(&frame[0]);
+        note_peer(&frame[n > 1 ? 1 : 0], out);
+    }
     if (n == wanted && take_message(frame, is_router, out)) result = ZMQ_FRAMES_MESSAGE;
-    if (result == ZMQ_FRAMES_MALFORMED) note_peer(&frame[0], out);
     for (int i = 0; i < n && i < wanted; i++) zmq_msg_close(&frame[i]);
     return result;
 }

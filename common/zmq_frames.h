@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/blob.h"
+#include "common/key_table.h"
 #include "common/wire.h"
 
 #include <stdbool.h>
@@ -23,12 +24,18 @@ typedef struct zmq_frames {
     wire_header header;
     blob *body;   /* owned; NULL: empty */
     bool foreign; /* another protocol version: only op, tag and flags of the header mean anything */
-    char peer[64]; /* of a malformed message: where it came from; "": not known (ipc) */
+    bool excess;  /* malformed: more frames than a message has */
+    int fd;       /* of its connection; -1: not known */
+    uint64_t bytes; /* of all its frames; malformed ones, too */
+    /* At a ROUTER: where it came from ("": not known), and the CURVE key that zap.h let in ("":
+     * none). */
+    char peer[64], key[KEY_TEXT_BYTES + 1];
 } zmq_frames;
 
 enum { ZMQ_FRAMES_NONE, ZMQ_FRAMES_MESSAGE, ZMQ_FRAMES_MALFORMED };
 
 /* One whole message, if there is one.  Frames past the expected ones are read and thrown away, and
  * make the message malformed; so does a header that wire_decode refuses, except for a foreign
- * protocol version, and, at a ROUTER, a peer that chose its own identity. */
+ * protocol version, and, at a ROUTER, a peer that chose its own identity.  route, fd, bytes, peer
+ * and key are filled in for malformed messages, too, as far as they are known. */
 int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out);

@@ -3,8 +3,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/op_rules.h"
 #include "common/panic.h"
 #include "common/zmq_frames.h"
+#include "common/zmq_guard.h"
+#include "common/zmq_watch.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,12 +22,14 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { IO_THREADS = 1, RECEIVE_BURST = 64 };
+enum { IO_THREADS = 1, RECEIVE_BURST = 64, RETRY_US = 2000000 };
 
 typedef struct dealer {
     core_peer peer;
     char *address;
-    void *socket;
+    void *socket, *watch; /* NULL: not watched */
+    uint64_t retry_us;    /* it was turned away: connects again then; 0: no */
+    uint32_t denials;
 } dealer;
 
 typedef struct posted {
@@ -35,6 +40,9 @@ typedef struct posted {
 
 struct zmq_shell {
     void *context, *router;
+    keyring *keys; /* NULL: none */
+    refusals *refusals;
+    zmq_guard *guard;
     char *path; /* of an ipc:// socket; NULL: none */
     ino_t inode;
     dealer *dealers;
@@ -49,7 +57,6 @@ struct zmq_shell {
     bool exited;
     int exit_code;
     char why[CORE_TEXT_MAX];
-    uint64_t dropped; /* malformed messages */
     uint64_t foreign; /* messages of another protocol version */
 };
 
@@ -80,24 +87,37 @@ static void remove_path(const zmq_shell *s)
     if (s->path && stat(s->path, &st) == 0 && st.st_ino == s->inode) unlink(s->path);
 }
 
-err_code zmq_shell_open(const char *endpoint, zmq_shell **out, char *bound)
+/* Binds; the guard is there before, or every key would be let in. */
+static err_code bind_router(zmq_shell *s, const char *endpoint, char *bound)
+{
+    keyring *keys = keyring_wanted(endpoint) ? s->keys : NULL;
+    size_t size = CORE_TEXT_MAX;
+    s->router = zmq_frames_socket(s->context, ZMQ_ROUTER);
+    if (!s->router) return ERR_IO;
+    err_code rc = keyring_serve(keys, s->router);
+    if (rc == ERR_OK && keyring_wanted(endpoint))
+        rc = zmq_guard_start(s->context, s->router, keys, s->refusals, &s->guard);
+    if (rc != ERR_OK) return rc;
+    if (zmq_bind(s->router, endpoint) != 0) return ERR_IO;
+    if (zmq_getsockopt(s->router, ZMQ_LAST_ENDPOINT, bound, &size) != 0) return ERR_IO;
+    note_path(s, bound);
+    return ERR_OK;
+}
+
+err_code zmq_shell_open(const char *endpoint, keyring *keys, zmq_shell **out, char *bound)
 {
     zmq_shell *s = xcalloc(1, sizeof *s);
     s->timer_us = UINT64_MAX;
     s->signals = s->wake = -1;
+    s->keys = keys;
+    s->refusals = refusals_new();
     pthread_mutex_init(&s->lock, NULL);
     if (open_signals(&s->signals) != ERR_OK) goto fail;
     s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->context = zmq_ctx_new();
     if (s->wake < 0 || !s->context) goto fail;
     zmq_ctx_set(s->context, ZMQ_IO_THREADS, IO_THREADS);
-    if (endpoint) {
-        s->router = zmq_frames_socket(s->context, ZMQ_ROUTER);
-        if (!s->router || zmq_bind(s->router, endpoint) != 0) goto fail;
-        size_t size = CORE_TEXT_MAX;
-        if (zmq_getsockopt(s->router, ZMQ_LAST_ENDPOINT, bound, &size) != 0) goto fail;
-        note_path(s, bound);
-    }
+    if (endpoint && bind_router(s, endpoint, bound) != ERR_OK) goto fail;
     *out = s;
     return ERR_OK;
 fail:
@@ -107,19 +127,25 @@ fail:
     return ERR_IO;
 }
 
+static void close_dealer(dealer *d)
+{
+    zmq_watch_close(d->watch);
+    zmq_close(d->socket);
+    free(d->address);
+}
+
 void zmq_shell_close(zmq_shell *s)
 {
     if (!s) return;
-    for (size_t i = 0; i < s->dealers_n; i++) {
-        zmq_close(s->dealers[i].socket);
-        free(s->dealers[i].address);
-    }
+    for (size_t i = 0; i < s->dealers_n; i++) close_dealer(&s->dealers[i]);
     remove_path(s);
     if (s->router) zmq_close(s->router);
+    zmq_guard_stop(s->guard);
     if (s->context) zmq_ctx_term(s->context);
     if (s->signals >= 0) close(s->signals);
     if (s->wake >= 0) close(s->wake);
     pthread_mutex_destroy(&s->lock);
+    refusals_free(s->refusals);
     free(s->path);
     free(s->dealers);
     free(s->items);
@@ -149,6 +175,23 @@ static dealer *find_dealer(zmq_shell *s, core_peer peer)
     return NULL;
 }
 
+/* A new socket for `d`, connected. */
+static void open_dealer(zmq_shell *s, dealer *d)
+{
+    keyring *keys = keyring_wanted(d->address) ? s->keys : NULL;
+    d->retry_us = 0;
+    d->socket = zmq_frames_socket(s->context, ZMQ_DEALER);
+    ASSERT(d->socket);
+    d->watch = zmq_watch_open(s->context, d->socket, WATCH_FAILURES);
+    ASSERT(d->watch);
+    bool good = keyring_call(keys, d->socket, d->peer.role) == ERR_OK;
+    if (!good || zmq_connect(d->socket, d->address) != 0) {
+        log_warn("connect_failed", "peer=%s-%" PRIu32 " address=\"%s\" reason=\"%s\"",
+                 wire_role_name(d->peer.role), d->peer.index, d->address,
+                 zmq_strerror(zmq_errno()));
+    }
+}
+
 /* Connects to a peer, or again where its address or incarnation is new: what was queued for the old
  * life is dropped with the old socket. */
 static void connect_peer(zmq_shell *s, core_peer peer, const char *address)
@@ -158,19 +201,39 @@ static void connect_peer(zmq_shell *s, core_peer peer, const char *address)
     if (!d) {
         grow(&s->dealers, &s->dealers_cap, s->dealers_n + 1, sizeof *s->dealers);
         d = &s->dealers[s->dealers_n++];
-        *d = (dealer){0};
     } else {
         zmq_frames_no_linger(d->socket);
-        zmq_close(d->socket);
-        free(d->address);
+        close_dealer(d);
     }
-    d->peer = peer;
-    d->address = xstrdup(address);
-    d->socket = zmq_frames_socket(s->context, ZMQ_DEALER);
-    ASSERT(d->socket);
-    if (zmq_connect(d->socket, address) != 0) {
-        log_warn("connect_failed", "peer=%s-%" PRIu32 " address=\"%s\" reason=\"%s\"",
-                 wire_role_name(peer.role), peer.index, address, zmq_strerror(zmq_errno()));
+    *d = (dealer){.peer = peer, .address = xstrdup(address)};
+    open_dealer(s, d);
+}
+
+/* libzmq does not connect again after it was turned away: that is done here, later. */
+static void watch_dealer(dealer *d)
+{
+    int value;
+    watch_event e;
+    while ((e = zmq_watch_read(d->watch, &value)) != WATCH_NOTHING) {
+        if (d->denials++ % 30 == 0) {
+            log_warn("turned_away",
+                     "peer=%s-%" PRIu32 " address=\"%s\" times=%" PRIu32 " why=\"%s\"",
+                     wire_role_name(d->peer.role), d->peer.index, d->address, d->denials,
+                     zmq_watch_why(e));
+        }
+        if (e != WATCH_BROKEN && !d->retry_us) d->retry_us = clock_now_us() + RETRY_US;
+    }
+}
+
+static void retry_dealers(zmq_shell *s, uint64_t now_us)
+{
+    for (size_t i = 0; i < s->dealers_n; i++) {
+        dealer *d = &s->dealers[i];
+        if (!d->retry_us || now_us < d->retry_us) continue;
+        zmq_frames_no_linger(d->socket);
+        zmq_watch_close(d->watch);
+        zmq_close(d->socket);
+        open_dealer(s, d);
     }
 }
 
@@ -249,15 +312,9 @@ static void step_results(zmq_shell *s, const core_host *host, core_actions *acti
 
 /* ---- Receiving ---- */
 
-/* A message of another protocol version is none to a core: nothing in it was checked.  A request is
- * refused by name, so that its sender can say why it ends. */
-static void refuse_foreign(zmq_shell *s, const core_host *host, const zmq_frames *r)
+/* Answers a request that the core does not see. */
+static void refuse(zmq_shell *s, const core_host *host, const zmq_frames *r, const char *why)
 {
-    char why[CORE_TEXT_MAX];
-    snprintf(why, sizeof why, "it speaks protocol %u, %s-%" PRIu32 " speaks %d", r->header.protocol,
-             wire_role_name(host->self.role), host->self.index, WIRE_PROTOCOL);
-    if (s->foreign++ % 1000 == 0) log_warn("other_protocol", "why=\"%s\"", why);
-    if (wire_is_answer(&r->header)) return;
     core_action a = {.type = CORE_SEND};
     a.send.route = r->route;
     a.send.header = wire_answer(&r->header, WIRE_REFUSED);
@@ -267,46 +324,124 @@ static void refuse_foreign(zmq_shell *s, const core_host *host, const zmq_frames
     blob_unref(a.send.body);
 }
 
+/* A message of another protocol version is none to a core: nothing in it was checked.  A request is
+ * refused by name, so that its sender can say why it ends. */
+static void refuse_foreign(zmq_shell *s, const core_host *host, const zmq_frames *r)
+{
+    char why[CORE_TEXT_MAX];
+    snprintf(why, sizeof why, "it speaks protocol %u, %s-%" PRIu32 " speaks %d", r->header.protocol,
+             wire_role_name(host->self.role), host->self.index, WIRE_PROTOCOL);
+    if (s->foreign++ % 1000 == 0) log_warn("other_protocol", "why=\"%s\"", why);
+    if (!wire_is_answer(&r->header)) refuse(s, host, r, why);
+}
+
+/* True: the key of a request may say what its header says.  Otherwise counted and answered; *role
+ * is that of the key, WIRE_NONE without keys. */
+static bool admit_key(zmq_shell *s, const core_host *host, const zmq_frames *r, uint32_t *role)
+{
+    const char *claimed = wire_role_name(r->header.role);
+    char why[CORE_TEXT_MAX];
+    *role = WIRE_NONE;
+    if (!s->keys || !s->guard) return true;
+    switch (keyring_check(s->keys, r->key, false, role)) {
+    case KEY_UNSURE:
+        refusals_add(s->refusals, REFUSED_KEY, "%s: the allow table cannot be used", r->peer);
+        return false; /* In silence: the sender asks again. */
+    case KEY_REFUSED:
+        refusals_add(s->refusals, REFUSED_KEY, "%s-%" PRIu32 " at %s: the key %s was revoked",
+                     claimed, r->header.index, r->peer, r->key);
+        refuse(s, host, r, "its key was revoked");
+        return false;
+    case KEY_ALLOWED: break;
+    }
+    if (*role == r->header.role) return true;
+    snprintf(why, sizeof why, "the key is of a %s, not of a %s", wire_role_name(*role), claimed);
+    refusals_add(s->refusals, REFUSED_ROLE, "%s-%" PRIu32 " at %s: %s", claimed, r->header.index,
+                 r->peer, why);
+    refuse(s, host, r, why);
+    return false;
+}
+
+/* True: a request for the core. */
+static bool admit(zmq_shell *s, const core_host *host, const zmq_frames *r, uint32_t *key_role)
+{
+    char why[CORE_TEXT_MAX];
+    const wire_header *h = &r->header;
+    if (wire_is_answer(h)) {
+        refusals_add(s->refusals, REFUSED_MALFORMED, "%s-%" PRIu32 " at %s: an answer to nothing",
+                     wire_role_name(h->role), h->index, r->peer);
+        return false;
+    }
+    if (!admit_key(s, host, r, key_role)) return false;
+    if (op_allowed(h->op, h->role, host->self.role)) return true;
+    snprintf(why, sizeof why, "a %s may not ask a %s for %s", wire_role_name(h->role),
+             wire_role_name(host->self.role), wire_op_name(h->op));
+    refusals_add(s->refusals, REFUSED_OP, "%s-%" PRIu32 " at %s: %s", wire_role_name(h->role),
+                 h->index, r->peer, why);
+    refuse(s, host, r, why);
+    return false;
+}
+
 static const size_t THE_ROUTER = SIZE_MAX;
 
-/* The router or dealer number `of` as it is now: a step may connect a peer anew. */
-static void step_socket(zmq_shell *s, const core_host *host, size_t of, core_actions *actions)
+/* What came from a peer we call: an answer, of the role we called. */
+static bool is_expected(zmq_shell *s, size_t of, const zmq_frames *r)
+{
+    const dealer *d = &s->dealers[of];
+    if (wire_is_answer(&r->header) && r->header.role == d->peer.role) return true;
+    refusals_add(s->refusals, REFUSED_MALFORMED, "%s-%" PRIu32 ": not an answer of a %s",
+                 wire_role_name(d->peer.role), d->peer.index, wire_role_name(d->peer.role));
+    return false;
+}
+
+/* One message; false: there is none. */
+static bool step_message(zmq_shell *s, const core_host *host, size_t of, core_actions *actions)
 {
     bool is_router = of == THE_ROUTER;
-    for (int i = 0; i < RECEIVE_BURST && !s->exited; i++) {
-        zmq_frames r;
-        int got = zmq_frames_receive(is_router ? s->router : s->dealers[of].socket, is_router, &r);
-        if (got == ZMQ_FRAMES_NONE) return;
-        if (got == ZMQ_FRAMES_MALFORMED) {
-            if (s->dropped++ % 1000 == 0)
-                log_warn("malformed_message", "peer=\"%s\" total=%" PRIu64, r.peer, s->dropped);
-            continue;
-        }
-        if (r.foreign) {
-            refuse_foreign(s, host, &r);
-            blob_unref(r.body);
-            continue;
-        }
-        core_event e = {.type = CORE_MESSAGE, .now_us = clock_now_us()};
+    zmq_frames r;
+    core_event e = {.type = CORE_MESSAGE};
+    int got = zmq_frames_receive(is_router ? s->router : s->dealers[of].socket, is_router, &r);
+    if (got == ZMQ_FRAMES_NONE) return false;
+    if (got == ZMQ_FRAMES_MALFORMED) {
+        refusals_add(s->refusals, REFUSED_MALFORMED, "%s: not two good frames", r.peer);
+        return true;
+    }
+    if (r.foreign) {
+        refuse_foreign(s, host, &r);
+    } else if (is_router ? admit(s, host, &r, &e.message.key_role) : is_expected(s, of, &r)) {
+        e.now_us = clock_now_us();
         e.message.route = r.route;
         e.message.header = &r.header;
         e.message.body = r.body;
         step(s, host, &e, actions);
-        blob_unref(r.body);
+    }
+    blob_unref(r.body);
+    return true;
+}
+
+/* The router or dealer number `of` as it is now: a step may connect a peer anew. */
+static void step_socket(zmq_shell *s, const core_host *host, size_t of, core_actions *actions)
+{
+    for (int i = 0; i < RECEIVE_BURST && !s->exited; i++) {
+        if (!step_message(s, host, of, actions)) return;
     }
 }
 
 /* ---- The loop ---- */
 
+enum { FIXED_ITEMS = 3 }; /* signals, wake, router */
+
 static void fill_items(zmq_shell *s)
 {
-    grow(&s->items, &s->items_cap, s->dealers_n + 3, sizeof *s->items);
+    grow(&s->items, &s->items_cap, 2 * s->dealers_n + FIXED_ITEMS, sizeof *s->items);
     s->items[0] = (zmq_pollitem_t){.fd = s->signals, .events = ZMQ_POLLIN};
     s->items[1] = (zmq_pollitem_t){.fd = s->wake, .events = ZMQ_POLLIN};
     s->items[2] = (zmq_pollitem_t){.socket = s->router, .events = ZMQ_POLLIN};
     if (!s->router) s->items[2].fd = s->wake;
     for (size_t i = 0; i < s->dealers_n; i++) {
-        s->items[3 + i] = (zmq_pollitem_t){.socket = s->dealers[i].socket, .events = ZMQ_POLLIN};
+        zmq_pollitem_t *item = &s->items[FIXED_ITEMS + 2 * i];
+        item[0] = (zmq_pollitem_t){.socket = s->dealers[i].socket, .events = ZMQ_POLLIN};
+        item[1] = (zmq_pollitem_t){.socket = s->dealers[i].watch, .events = ZMQ_POLLIN};
     }
 }
 
@@ -371,8 +506,8 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
     step_simple(s, host, CORE_START, 0, &actions);
     while (!s->exited) {
         fill_items(s);
-        size_t n = s->dealers_n + 3;
-        int rc = zmq_poll(s->items, (int)n, wait_ms(s, idle_us));
+        size_t n = s->dealers_n;
+        int rc = zmq_poll(s->items, (int)(2 * n + FIXED_ITEMS), wait_ms(s, idle_us));
         if (rc < 0 && zmq_errno() != EINTR) {
             snprintf(s->why, sizeof s->why, "zmq_poll: %s", zmq_strerror(zmq_errno()));
             s->exit_code = 1;
@@ -382,12 +517,15 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
         drain_wake(s);
         step_results(s, host, &actions);
         if (s->router && !s->exited) step_socket(s, host, THE_ROUTER, &actions);
-        for (size_t i = 0; i < n - 3 && i < s->dealers_n && !s->exited; i++) {
+        for (size_t i = 0; i < n && i < s->dealers_n && !s->exited; i++) {
             step_socket(s, host, i, &actions);
+            watch_dealer(&s->dealers[i]);
         }
         uint64_t now = clock_now_us();
         if (!s->exited && now >= s->timer_us) step_simple(s, host, CORE_TIMER, 0, &actions);
         if (!s->exited && now >= idle_us) {
+            retry_dealers(s, now);
+            if (host->refused) host->refused(host->user, refusals_total(s->refusals));
             if (host->idle) host->idle(host->user, now);
             idle_us = now + SHELL_IDLE_MS * 1000u;
         }
@@ -398,9 +536,14 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
     return s->exit_code;
 }
 
-uint64_t zmq_shell_dropped(const zmq_shell *s)
+refusals *zmq_shell_refusals(const zmq_shell *s)
 {
-    return s->dropped;
+    return s->refusals;
+}
+
+void *zmq_shell_context(const zmq_shell *s)
+{
+    return s->context;
 }
 
 void zmq_shell_connect(zmq_shell *s, core_peer peer, const char *address)

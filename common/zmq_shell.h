@@ -2,11 +2,16 @@
  * calls.
  *
  * Messages are two frames (wire.h); anything else, and a header that does not decode, is dropped,
- * counted and logged with the peer's address.  Bodies are sent and received without copies where
- * they are large and aligned.  Nothing waits on the network: what cannot be sent now is dropped,
- * and the core sends it again.  Threads: the one that opened it, except zmq_shell_post. */
+ * counted and logged with the peer's address.  With keys tcp is CURVE, and a sender is what its key
+ * says (keys.h); its header must say the same, and op_rules.h allow what it asks for: otherwise it
+ * is refused before the core sees it.  Answers are taken from those we called only.  Bodies are
+ * sent and received without copies where they are large and aligned.  Nothing waits on the network:
+ * what cannot be sent now is dropped, and the core sends it again.  Threads: the one that opened
+ * it, except zmq_shell_post. */
 #pragma once
 
+#include "common/keys.h"
+#include "common/refusals.h"
 #include "common/shell.h"
 
 typedef struct zmq_shell zmq_shell;
@@ -16,9 +21,10 @@ typedef struct zmq_shell zmq_shell;
 enum { ZMQ_SHELL_EXIT_S = 3 };
 
 /* `endpoint` to bind ("ipc://ps-0.sock", "tcp://127.0.0.1:*"), NULL: none.  bound[CORE_TEXT_MAX] is
- * the actual one.  Blocks SIGTERM and SIGINT in this thread and takes them through a descriptor:
- * call before other threads start.  ERR_IO: cannot bind (logged).  *out owned: zmq_shell_close. */
-MUST_USE err_code zmq_shell_open(const char *endpoint, zmq_shell **out, char *bound);
+ * the actual one.  keys: for what is not ipc://; borrowed until zmq_shell_close; NULL: none. Blocks
+ * SIGTERM and SIGINT in this thread and takes them through a descriptor: call before other threads
+ * start.  ERR_IO: cannot bind (logged).  *out owned: zmq_shell_close. */
+MUST_USE err_code zmq_shell_open(const char *endpoint, keyring *keys, zmq_shell **out, char *bound);
 void zmq_shell_close(zmq_shell *s); /* accepts NULL; removes the file of an ipc:// socket */
 
 /* The shell's side of shell_post; any thread. */
@@ -28,8 +34,11 @@ void zmq_shell_post(void *shell, uint64_t token, err_code status, const void *de
  * A second SIGTERM or SIGINT ends it at once with 128 + the signal. */
 int zmq_shell_run(zmq_shell *s, const core_host *host, char *why);
 
-/* Malformed messages so far. */
-uint64_t zmq_shell_dropped(const zmq_shell *s);
+/* What was refused so far; borrowed until zmq_shell_close. */
+refusals *zmq_shell_refusals(const zmq_shell *s);
+
+/* The context of its sockets, for a zmq_client beside it: a process has one. */
+void *zmq_shell_context(const zmq_shell *s);
 
 /* Connects to a peer the core knows from the start (the scheduler). */
 void zmq_shell_connect(zmq_shell *s, core_peer peer, const char *address);

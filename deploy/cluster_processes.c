@@ -32,6 +32,7 @@ struct cluster_processes {
     supervisor *children;
     process_table table;
     job_watch watch;
+    keyring *keys; /* the driver's; NULL: none */
     zmq_client *client;
     char *config_file;
     uint32_t restarts;
@@ -109,7 +110,8 @@ err_code cluster_processes_open(const cluster_options *o, const char *run_dir, c
     err_code rc = files_make_dirs(logs);
     if (rc == ERR_OK) rc = write_config(p);
     p->children = supervisor_new(bin, logs);
-    if (rc == ERR_OK) rc = zmq_client_open(self, &p->client);
+    if (rc == ERR_OK) rc = role_open_keys(o->config, WIRE_DRIVER, &p->keys);
+    if (rc == ERR_OK) rc = zmq_client_open(self, p->keys, NULL, &p->client);
     process_slot *scheduler = process_table_get(&p->table, WIRE_SCHEDULER, 0);
     if (rc == ERR_OK) rc = start_process(p, scheduler, o->fresh ? "--fresh" : NULL);
     if (rc == ERR_OK) rc = wait_for_url(p);
@@ -477,6 +479,7 @@ void cluster_processes_close(cluster_processes *p)
     process_table_fini(&p->table);
     job_watch_fini(&p->watch);
     zmq_client_close(p->client);
+    keyring_close(p->keys);
     free(p->config_file);
     free(p);
 }

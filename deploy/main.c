@@ -1,4 +1,5 @@
 #include "deploy/command_config.h"
+#include "deploy/command_keygen.h"
 #include "deploy/command_prepare.h"
 #include "deploy/command_recommend.h"
 #include "deploy/command_replay.h"
@@ -18,6 +19,7 @@ static const command_entry commands[] = {
     {"recommend", command_recommend, false, "Items for a user, from a result"},
     {"similar", command_similar, false, "Items near an item, from a result"},
     {"replay", command_replay, true, "Compute one slot alone and say what it holds"},
+    {"keygen", command_keygen, false, "Make the keys of a cluster"},
     {"config", command_config, false, "Check a configuration; print it or its schema"},
 };
 

@@ -42,13 +42,15 @@ static err_code run(const config *c, const options *o, int *code)
     core_peer self = {.role = WIRE_SCHEDULER, .incarnation = process_incarnation()};
     char endpoint[CORE_TEXT_MAX], bound[CORE_TEXT_MAX], why[CORE_TEXT_MAX];
     int lock = -1;
+    keyring *keys = NULL;
     zmq_shell *shell = NULL;
     scheduler_node *node = NULL;
     char *run_dir = files_join(c->work_dir, "run");
     err_code rc = role_enter_run_dir(c);
     if (rc == ERR_OK) rc = file_lock_take(run_dir, "lock.scheduler", "weft-scheduler", &lock);
     if (rc == ERR_OK) rc = role_bind_endpoint(c, self, endpoint);
-    if (rc == ERR_OK) rc = zmq_shell_open(endpoint, &shell, bound);
+    if (rc == ERR_OK) rc = role_open_keys(c, self.role, &keys);
+    if (rc == ERR_OK) rc = zmq_shell_open(endpoint, keys, &shell, bound);
     scheduler_node_options n = {.config = c,
                                 .run_dir = run_dir,
                                 .incarnation = self.incarnation,
@@ -64,6 +66,7 @@ static err_code run(const config *c, const options *o, int *code)
     scheduler_node_free(node);
     zmq_shell_close(shell);
     if (lock >= 0) close(lock);
+    keyring_close(keys);
     free(run_dir);
     return rc;
 }

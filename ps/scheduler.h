@@ -177,6 +177,8 @@ typedef struct scheduler_status {
     status_event *event; /* oldest first */
 } scheduler_status;
 
+/* How much the shell has refused so far. */
+void scheduler_note_refused(scheduler *s, uint64_t total);
 void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status *out);
 void scheduler_status_fini(scheduler_status *st);
 

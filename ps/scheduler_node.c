@@ -272,6 +272,12 @@ static uint64_t step(void *core, const core_event *e, core_actions *out)
     return scheduler_step(core, e, out);
 }
 
+static void on_refused(void *user, uint64_t total)
+{
+    scheduler_node *n = user;
+    scheduler_note_refused(n->core, total);
+}
+
 core_host scheduler_node_host(scheduler_node *n)
 {
     return (core_host){.self = n->self,
@@ -281,6 +287,7 @@ core_host scheduler_node_host(scheduler_node *n)
                        .compute = compute,
                        .persist = on_persist,
                        .metric = on_metric,
+                       .refused = on_refused,
                        .idle = publish};
 }
 

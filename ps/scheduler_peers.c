@@ -41,14 +41,16 @@ member_state *scheduler_peers_worker(scheduler *s, const wire_header *h)
 }
 
 /* Why a HELLO is refused; false: it is not. */
-static bool is_refused(scheduler *s, const wire_header *h, const Weft__Hello *hello, char *why)
+static bool is_refused(scheduler *s, const core_event *e, const Weft__Hello *hello, char *why)
 {
+    const wire_header *h = e->message.header;
+    uint32_t key_role = e->message.key_role;
     const char *role = wire_role_name(h->role);
     bool driver = h->role == WIRE_DRIVER;
     *why = 0;
-    if (hello->key_role && hello->key_role != h->role)
-        snprintf(why, CORE_TEXT_MAX, "the key is of a %s, not of a %s",
-                 wire_role_name(hello->key_role), role);
+    if (key_role && key_role != h->role)
+        snprintf(why, CORE_TEXT_MAX, "the key is of a %s, not of a %s", wire_role_name(key_role),
+                 role);
     else if (!slot_of(s, h->role, h->index))
         snprintf(why, CORE_TEXT_MAX, "the job has no %s-%u", role, h->index);
     else if (s->plan && hello->plan_hash != s->plan_hash && !(driver && !hello->plan_hash))
@@ -242,7 +244,7 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
         refuse(s, e, out, "a malformed HELLO");
         return;
     }
-    if (is_refused(s, h, hello, why)) {
+    if (is_refused(s, e, hello, why)) {
         s->counters.refused_peers++;
         scheduler_note(s, e->now_us, out, "refused", (core_peer){h->role, h->index, h->incarnation},
                        "%s", why);
@@ -259,6 +261,7 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
     if (p->id.incarnation != h->incarnation) new_life(s, p, e, hello, out);
     scheduler_peers_seen(s, p, e->now_us, out);
     p->rss_bytes = hello->rss_bytes;
+    p->refusals = hello->refused;
     bool fresh = h->term == s->term && !p->heard;
     if (hello->server && h->role == WIRE_SERVER) take_server(s, p, hello->server, fresh);
     if (hello->sampler && h->role == WIRE_SAMPLER) take_sampler(p, hello->sampler, e->now_us);

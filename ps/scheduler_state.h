@@ -62,7 +62,7 @@ typedef struct member_state {
     uint64_t contested_us, contested_by; /* a past life that has been heard of since then */
     char address[CORE_TEXT_MAX];
     uint32_t pid;
-    uint64_t rss_bytes, seen_us;
+    uint64_t rss_bytes, seen_us, refusals;
     bool lost;
     bool heard; /* said HELLO in this term */
     /* servers */
@@ -171,7 +171,7 @@ struct scheduler {
     uint64_t driver_done, driver_total;
     bool driver_finished;
     struct {
-        uint64_t leases, reassigned, void_slots, refused_peers;
+        uint64_t leases, reassigned, void_slots, refused_peers, shell_refusals;
     } counters;
     status_event event[SCHEDULER_EVENTS_MAX];
     uint32_t events; /* ever; the ring holds the last ones */

@@ -394,6 +394,20 @@ static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *ou
         out->eta_s = out->stage_elapsed_s * (double)(out->steps - out->step) / (double)out->step;
 }
 
+void scheduler_note_refused(scheduler *s, uint64_t total)
+{
+    s->counters.shell_refusals = total;
+}
+
+/* HELLOs refused here, and what the shells of those who are called have refused. */
+static uint64_t refusals_of_all(const scheduler *s)
+{
+    uint64_t n = s->counters.refused_peers + s->counters.shell_refusals;
+    for (uint32_t i = 0; i < s->config.servers; i++) n += s->server[i].refusals;
+    for (uint32_t i = 0; i < s->config.samplers; i++) n += s->sampler[i].refusals;
+    return n;
+}
+
 void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status *out)
 {
     wait w;
@@ -418,7 +432,7 @@ void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status 
     out->counters.leases = s->counters.leases;
     out->counters.reassigned = s->counters.reassigned;
     out->counters.void_slots = s->counters.void_slots;
-    out->counters.refused_peers = s->counters.refused_peers;
+    out->counters.refused_peers = refusals_of_all(s);
     fill_peers(s, now_us, out);
     fill_curves(s, out);
 }

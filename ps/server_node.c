@@ -58,7 +58,18 @@ static void idle(void *user, uint64_t now_us)
     shard_note_rss(n->shard, process_rss_bytes());
 }
 
+static void refused(void *user, uint64_t total)
+{
+    server_node *n = user;
+    shard_note_refused(n->shard, total);
+}
+
 core_host server_node_host(server_node *n)
 {
-    return (core_host){.self = n->self, .core = n->shard, .step = step, .user = n, .idle = idle};
+    return (core_host){.self = n->self,
+                       .core = n->shard,
+                       .step = step,
+                       .user = n,
+                       .refused = refused,
+                       .idle = idle};
 }

@@ -579,6 +579,11 @@ void shard_note_rss(shard *s, uint64_t bytes)
     s->member.rss_bytes = bytes;
 }
 
+void shard_note_refused(shard *s, uint64_t total)
+{
+    s->member.refusals = total;
+}
+
 const blob *shard_dense(const shard *s, uint32_t stage, bool final)
 {
     if (stage >= STAGE_COUNT || !s->tables[stage]) return NULL;

@@ -77,6 +77,8 @@ void shard_stats_get(const shard *s, shard_stats *out);
 void shard_note_apply(shard *s, uint64_t us);
 /* The shell's resident memory, for the status page. */
 void shard_note_rss(shard *s, uint64_t bytes);
+/* How much the shell has refused so far, for the status page. */
+void shard_note_refused(shard *s, uint64_t total);
 
 /* For invariants and tests: this server's dense blocks now or FINAL (borrowed until the next step;
  * NULL: none), and one row (false: absent). */

@@ -377,6 +377,11 @@ void sampler_loop_note_rss(sampler_loop *s, uint64_t bytes)
     s->member.rss_bytes = bytes;
 }
 
+void sampler_loop_note_refused(sampler_loop *s, uint64_t total)
+{
+    s->member.refusals = total;
+}
+
 void sampler_loop_stats_get(const sampler_loop *s, sampler_loop_stats *out)
 {
     *out = s->stats;

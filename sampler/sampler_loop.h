@@ -60,6 +60,8 @@ void sampler_loop_free(sampler_loop *s);
 uint64_t sampler_loop_step(sampler_loop *s, const core_event *e, core_actions *out);
 uint64_t sampler_loop_digest(const sampler_loop *s);
 void sampler_loop_note_rss(sampler_loop *s, uint64_t bytes);
+/* How much the shell has refused so far, for the status page. */
+void sampler_loop_note_refused(sampler_loop *s, uint64_t total);
 
 typedef struct sampler_loop_stats {
     uint64_t batches, joined, leaves_asked, leaves_answered, features, resends, builds_open;

@@ -59,8 +59,18 @@ static void idle(void *user, uint64_t now_us)
     sampler_loop_note_rss(n->loop, process_rss_bytes());
 }
 
+static void refused(void *user, uint64_t total)
+{
+    sampler_node *n = user;
+    sampler_loop_note_refused(n->loop, total);
+}
+
 core_host sampler_node_host(sampler_node *n)
 {
-    return (core_host){
-        .self = n->self, .core = n->loop, .step = step, .user = n, .idle = idle};
+    return (core_host){.self = n->self,
+                       .core = n->loop,
+                       .step = step,
+                       .user = n,
+                       .refused = refused,
+                       .idle = idle};
 }

@@ -339,7 +339,6 @@ START_TEST(what_comes_later_is_refused)
                                        "features.encoder=openai",
                                        "hgnn.init_from=x",
                                        "two_tower.init_from=x",
-                                       "security.keys=x",
                                        "checkpoint.copies=2",
                                        "checkpoint.dir=x",
                                        "checkpoint.every=90s",
@@ -357,7 +356,6 @@ START_TEST(what_comes_later_is_refused)
     config_free(good_set("checkpoint.copies=1"));
     config_free(good_set("checkpoint.every=10m"));
     config_free(good_set("checkpoint.every=600s"));
-    config_free(good_set("security.keys="));
 }
 END_TEST
 

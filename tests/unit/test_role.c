@@ -82,6 +82,10 @@ START_TEST(other_addresses_need_leave)
     settings->security.insecure = true;
     expect_bind(WIRE_SCHEDULER, 0, "tcp://10.1.2.3:7000");
     expect_bind(WIRE_SERVER, 0, "tcp://10.1.2.4:*");
+    settings->security.insecure = false;
+    set_text(&settings->security.keys, "keys");
+    expect_bind(WIRE_SCHEDULER, 0, "tcp://10.1.2.3:7000");
+    expect_bind(WIRE_SERVER, 0, "tcp://10.1.2.4:*");
 }
 END_TEST
 
@@ -94,6 +98,42 @@ START_TEST(names_are_not_loopback)
     set_text(&settings->cluster.scheduler, "tcp://127.0.0.1:7000");
     set_text(&settings->cluster.advertise, names[_i]);
     expect_refused(WIRE_SERVER, "not a loopback address");
+}
+END_TEST
+
+/* Neither keys nor leave make sense of them: no permissions, no CURVE, or not understood. */
+START_TEST(other_kinds_of_endpoints_are_refused)
+{
+    static const char *const endpoints[] = {
+        "ipc://@name",      "ipc://*",         "ws://127.0.0.1:1",   "pgm://127.0.0.1;1.1.1.1:1",
+        "tcp://[::1]:7000", "tcp://[::]:7000", "inproc://scheduler", "127.0.0.1:7000"};
+    settings->security.insecure = true;
+    set_text(&settings->security.keys, "keys");
+    set_text(&settings->cluster.scheduler, endpoints[_i]);
+    expect_refused(WIRE_SCHEDULER, "an endpoint is tcp://");
+}
+END_TEST
+
+START_TEST(every_interface_needs_leave)
+{
+    static const char *const endpoints[] = {"tcp://0.0.0.0:7000", "tcp://*:7000",
+                                            "tcp://eth0:7000"};
+    set_text(&settings->cluster.scheduler, endpoints[_i]);
+    expect_refused(WIRE_SCHEDULER, "security.keys (weft keygen)");
+}
+END_TEST
+
+/* What stays on the machine needs no keys: they are not even opened. */
+START_TEST(keys_are_opened_for_networks_only)
+{
+    keyring *k = NULL;
+    set_text(&settings->security.keys, "no-such-folder");
+    ck_assert_int_eq(role_open_keys(settings, WIRE_SERVER, &k), ERR_OK);
+    ck_assert_ptr_null(k);
+    set_text(&settings->cluster.scheduler, "tcp://127.0.0.1:7000");
+    testing_capture_start();
+    ck_assert_int_eq(role_open_keys(settings, WIRE_SERVER, &k), ERR_NOT_FOUND);
+    testing_expect_part(testing_capture_end(), "no-such-folder/ps.key: cannot read");
 }
 END_TEST
 
@@ -206,6 +246,9 @@ int main(void)
     tcase_add_test(c, loopback_needs_no_leave);
     tcase_add_test(c, other_addresses_need_leave);
     tcase_add_loop_test(c, names_are_not_loopback, 0, 8);
+    tcase_add_loop_test(c, other_kinds_of_endpoints_are_refused, 0, 8);
+    tcase_add_loop_test(c, every_interface_needs_leave, 0, 3);
+    tcase_add_test(c, keys_are_opened_for_networks_only);
     tcase_add_test(c, a_named_scheduler_binds_numbers);
     tcase_add_test(c, a_scheduler_that_has_no_address_is_an_error);
     tcase_add_test(c, the_run_folder_is_private);

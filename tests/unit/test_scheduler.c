@@ -14,6 +14,7 @@ static uint64_t now_us, tags;
 static uint8_t durable[64];
 static size_t durable_bytes;
 static int exit_code;
+static uint32_t key_role; /* of who sends */
 static char exit_why[CORE_TEXT_MAX], refused[CORE_TEXT_MAX];
 
 static void step(core_event *e);
@@ -69,6 +70,7 @@ static void deliver(wire_header *h, blob *body)
     e.message.route = 1;
     e.message.header = h;
     e.message.body = body;
+    e.message.key_role = key_role;
     step(&e);
     blob_unref(body);
 }
@@ -100,11 +102,12 @@ static void hello(peer p)
     x.version = 1;
     x.plan_hash = p.plan_hash ? p.plan_hash : SIM_PLAN_HASH;
     x.numerics = (char *)(uintptr_t)(p.numerics ? p.numerics : "right");
-    x.key_role = p.key_role;
     if (p.role == WIRE_SERVER) x.server = &state;
     wire_header h = from(p.role, p.index, p.incarnation, WIRE_HELLO);
     *refused = 0;
+    key_role = p.key_role;
     deliver(&h, proto_pack(&x.base));
+    key_role = WIRE_NONE;
 }
 
 static void work(uint32_t index, uint64_t incarnation, uint32_t sequence)

@@ -70,7 +70,7 @@ static uint64_t echo_step(void *core, const core_event *event, core_actions *out
 static void echo_open(echo *e)
 {
     *e = (echo){.host = {.self = {WIRE_SERVER, 0, 99}, .core = e, .step = echo_step, .user = e}};
-    ck_assert_int_eq(zmq_shell_open("tcp://127.0.0.1:*", &e->shell, e->bound), ERR_OK);
+    ck_assert_int_eq(zmq_shell_open("tcp://127.0.0.1:*", NULL, &e->shell, e->bound), ERR_OK);
 }
 
 /* Runs it until it exits, while `other` runs beside it. */
@@ -88,16 +88,21 @@ static zmq_client *client_open(void)
 {
     zmq_client *c;
     core_peer self = {WIRE_WORKER, 7, 1234};
-    ck_assert_int_eq(zmq_client_open(self, &c), ERR_OK);
+    ck_assert_int_eq(zmq_client_open(self, NULL, NULL, &c), ERR_OK);
     return c;
 }
 
-static void stop_echo(zmq_client *c, const char *endpoint)
+/* Only a scheduler stops others. */
+static void stop_echo(const char *endpoint)
 {
+    zmq_client *c;
+    core_peer self = {WIRE_SCHEDULER, 0, 4321};
     wire_header stop = wire_request(WIRE_STOP), answer;
     blob *body;
+    ck_assert_int_eq(zmq_client_open(self, NULL, NULL, &c), ERR_OK);
     ck_assert_int_eq(zmq_client_call(c, endpoint, &stop, NULL, 5000, NULL, NULL, &answer, &body),
                      ERR_OK);
+    zmq_client_close(c);
 }
 
 /* ---- Malformed messages ---- */
@@ -178,9 +183,7 @@ static void *send_malformed(void *user)
     ck_assert_int_gt(n, 4);
     answer[n] = 0;
     ck_assert_ptr_nonnull(strstr((const char *)answer, "speaks protocol 2"));
-    zmq_client *c = client_open(); /* The shell still serves. */
-    stop_echo(c, e->bound);
-    zmq_client_close(c);
+    stop_echo(e->bound); /* The shell still serves. */
     zmq_close(socket);
     zmq_ctx_term(context);
     return NULL;
@@ -191,7 +194,8 @@ START_TEST(malformed_messages_are_dropped_and_counted)
     echo e;
     echo_open(&e);
     ck_assert_int_eq(echo_run(&e, send_malformed, &e), 0);
-    ck_assert_uint_eq(zmq_shell_dropped(e.shell), BAD_KINDS + 1);
+    ck_assert_uint_eq(refusals_count(zmq_shell_refusals(e.shell), REFUSED_MALFORMED),
+                      BAD_KINDS + 1);
     ck_assert_uint_eq(e.messages, 1); /* STOP */
     zmq_shell_close(e.shell);
 }
@@ -217,10 +221,8 @@ static void *send_with_identity(void *user)
         zmq_close(socket);
     }
     zmq_ctx_term(context); /* All were sent. */
-    zmq_client *c = client_open();
     usleep(100000);
-    stop_echo(c, e->bound);
-    zmq_client_close(c);
+    stop_echo(e->bound);
     return NULL;
 }
 
@@ -230,7 +232,7 @@ START_TEST(peers_that_choose_an_identity_are_dropped)
     echo e;
     echo_open(&e);
     ck_assert_int_eq(echo_run(&e, send_with_identity, &e), 0);
-    ck_assert_uint_eq(zmq_shell_dropped(e.shell), 3);
+    ck_assert_uint_eq(refusals_count(zmq_shell_refusals(e.shell), REFUSED_MALFORMED), 3);
     ck_assert_uint_eq(e.messages, 1);
     zmq_shell_close(e.shell);
 }
@@ -261,7 +263,7 @@ static void *send_bodies(void *user)
         blob_unref(back);
         blob_unref(body);
     }
-    stop_echo(c, e->bound);
+    stop_echo(e->bound);
     zmq_client_close(c);
     return NULL;
 }
@@ -272,7 +274,7 @@ START_TEST(bodies_of_every_size_come_back)
     echo_open(&e);
     ck_assert_int_eq(echo_run(&e, send_bodies, &e), 0);
     ck_assert_str_eq(e.why, "asked to");
-    ck_assert_uint_eq(zmq_shell_dropped(e.shell), 0);
+    ck_assert_uint_eq(refusals_count(zmq_shell_refusals(e.shell), REFUSED_MALFORMED), 0);
     zmq_shell_close(e.shell);
 }
 END_TEST
@@ -364,7 +366,7 @@ START_TEST(a_new_life_is_a_new_connection)
         first
             .router); /* Nobody listens there: what is sent waits in its queue, and goes with it. */
     bind_home(&second, c.home[HOME_2]);
-    ck_assert_int_eq(zmq_shell_open(NULL, &s, bound), ERR_OK);
+    ck_assert_int_eq(zmq_shell_open(NULL, NULL, &s, bound), ERR_OK);
     ck_assert_int_eq(pthread_create(&thread, NULL, answer_calls, &second), 0);
     ck_assert_int_eq(zmq_shell_run(s, &c.host, why), 0);
     alarm(0);
@@ -400,8 +402,8 @@ START_TEST(a_taken_address_cannot_be_bound)
     zmq_shell *second;
     char bound[CORE_TEXT_MAX];
     echo_open(&e);
-    ck_assert_int_eq(zmq_shell_open(e.bound, &second, bound), ERR_IO);
-    ck_assert_int_eq(zmq_shell_open("nonsense://x", &second, bound), ERR_IO);
+    ck_assert_int_eq(zmq_shell_open(e.bound, NULL, &second, bound), ERR_IO);
+    ck_assert_int_eq(zmq_shell_open("nonsense://x", NULL, &second, bound), ERR_IO);
     zmq_shell_close(e.shell);
 }
 END_TEST

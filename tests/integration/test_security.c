@@ -1,0 +1,154 @@
+/* Proves: a whole training over tcp with keys gives the same bytes as without; who has no good keys
+ * does not take part, and says why. */
+#include "testing_echo.h"
+#include "testing_files.h"
+#include "testing_run.h"
+
+#include "common/clock.h"
+#include "common/files.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* So long that it never ends before we end it. */
+#define ENDLESS                                                                                    \
+    "--set hgnn.max_steps=100000 --set hgnn.epochs=100000 --set hgnn.patience=100000 "             \
+    "--set validate.every=30 "
+
+static unsigned port;
+
+/* A port that is free now. */
+static unsigned free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &size), 0);
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+static void setup(void)
+{
+    testing_enter_folder();
+    testing_run_files();
+    testing_echo_folders();
+    port = free_port();
+}
+
+#define KEYED "--set cluster.scheduler=tcp://127.0.0.1:%u --set security.keys=keys "
+
+/* Starts a worker that has nothing but an address and keys; its stderr goes to <name>.err. */
+static pid_t start_worker(const char *name, const char *keys)
+{
+    char address[64], path[64];
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%u", port);
+    snprintf(path, sizeof path, "%s.err", name);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 || dup2(fd, 2) < 0) _exit(126);
+    execl(WEFT_BINARY_DIR "/bin/weft-worker", "weft-worker", "--scheduler", address,
+          keys ? "--keys" : NULL, keys, (char *)NULL);
+    _exit(127);
+}
+
+START_TEST(training_over_tcp_with_keys_gives_the_same_bytes)
+{
+    testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process");
+    testing_run_must(
+        "two", "train -c job.yaml --set work_dir=two " KEYED "--workers 2 --samplers 2 --servers 2",
+        port);
+    testing_run_same("one/out", "two/out");
+    testing_run_left_nothing("two");
+}
+END_TEST
+
+static int64_t refused_peers(const char *work_dir)
+{
+    json_t *status = testing_run_status(work_dir);
+    json_t *n = json_object_get(json_object_get(status, "counters"), "refused_peers");
+    int64_t v = n ? json_integer_value(n) : 0;
+    json_decref(status);
+    return v;
+}
+
+START_TEST(who_has_no_good_keys_does_not_take_part)
+{
+    pid_t job =
+        testing_run_start("two", "train -c job.yaml --set work_dir=two " KEYED ENDLESS, port);
+    testing_run_wait_step("two", "hgnn", 2);
+
+    /* None; then those of another cluster that knows our servers' public keys. */
+    ck_assert_int_eq(testing_run_wait("none", start_worker("none", NULL), 60000), 2);
+    testing_run_said("none", "does not let us in (without keys: security.keys)");
+    char *peers = testing_get_text("keys/peers", NULL);
+    testing_put_text("other/peers", peers);
+    free(peers);
+    ck_assert_int_eq(testing_run_wait("stranger", start_worker("stranger", "other"), 60000), 2);
+    testing_run_said("stranger", "our key is not in its allow table, or revoked");
+
+    /* One more key takes part, until it is revoked. */
+    ck_assert_int_eq(testing_echo_keygen("keys", "worker", "lab"), 0);
+    ck_assert_int_eq(mkdir("lab", 0700), 0);
+    ck_assert_int_eq(rename("keys/worker-lab.key", "lab/worker.key"), 0);
+    ck_assert_int_eq(link("keys/peers", "lab/peers"), 0);
+    pid_t lab = start_worker("lab", "lab");
+    testing_run_wait_step("two", "hgnn", 20);
+    usleep(1500000);
+    ck_assert_int_eq(waitpid(lab, NULL, WNOHANG), 0); /* It goes on. */
+    testing_echo_allow("keys", " lab", NULL);
+    ck_assert_int_eq(testing_run_wait("lab", lab, 60000), 2);
+    testing_run_said("lab", "its key was revoked");
+
+    ck_assert_int_ge(refused_peers("two"), 3);
+    char *log = testing_get_text("two/logs/scheduler-0.log", NULL);
+    testing_expect_part(log, "reason=handshake");
+    testing_expect_part(log, "reason=unknown_key");
+    testing_expect_part(log, "was revoked");
+    free(log);
+    ck_assert_int_eq(kill(job, SIGINT), 0);
+    ck_assert_int_eq(testing_run_wait("two", job, 60000), 130);
+}
+END_TEST
+
+START_TEST(a_key_that_others_can_read_stops_the_job_before_it_begins)
+{
+    ck_assert_int_eq(chmod("keys/driver.key", 0644), 0);
+    ck_assert_int_eq(testing_run_code("two", "train -c job.yaml --set work_dir=two " KEYED, port),
+                     2);
+    testing_run_said("two", "keys/driver.key: a secret key has mode 0644");
+    testing_run_left_nothing("two");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("security");
+    TCase *c = tcase_create("security");
+    tcase_set_timeout(c, 300);
+    tcase_add_checked_fixture(c, setup, testing_leave_folder);
+    tcase_add_test(c, training_over_tcp_with_keys_gives_the_same_bytes);
+    tcase_add_test(c, who_has_no_good_keys_does_not_take_part);
+    tcase_add_test(c, a_key_that_others_can_read_stops_the_job_before_it_begins);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
