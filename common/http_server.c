@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/token_file.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,14 +35,15 @@ struct http_server {
 /* What a POST has sent so far. */
 typedef struct upload {
     size_t bytes;
+    bool too_long;
     char text[POST_BYTES_MAX + 1];
 } upload;
 
 static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type,
                               const char *text)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(
-        strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
+                                                             MHD_RESPMEM_MUST_COPY);
     if (!r) return MHD_NO;
     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
@@ -59,9 +61,10 @@ static bool has_token(const http_server *s, struct MHD_Connection *c)
     if (!s->token || !given || strncmp(given, "Bearer ", 7) != 0) return false;
     given += 7;
     size_t n = strlen(s->token);
-    if (strlen(given) != n) return false;
-    unsigned difference = 0;
-    for (size_t i = 0; i < n; i++) difference |= (unsigned char)given[i] ^ (unsigned char)s->token[i];
+    size_t m = strlen(given);
+    unsigned difference = m != n; /* The steps depend on what was given only. */
+    for (size_t i = 0; i < m; i++)
+        difference |= (unsigned)((unsigned char)given[i] ^ (unsigned char)s->token[i < n ? i : 0]);
     return difference == 0;
 }
 
@@ -98,6 +101,7 @@ static enum MHD_Result on_upload(http_server *s, struct MHD_Connection *c, const
     }
     if (*bytes) {
         size_t room = POST_BYTES_MAX - u->bytes, take = *bytes < room ? *bytes : room;
+        u->too_long = u->too_long || take < *bytes;
         memcpy(u->text + u->bytes, data, take);
         u->bytes += take;
         *bytes = 0;
@@ -105,6 +109,8 @@ static enum MHD_Result on_upload(http_server *s, struct MHD_Connection *c, const
     }
     if (!has_token(s, c))
         return answer(c, MHD_HTTP_UNAUTHORIZED, "text/plain", "a bearer token is needed\n");
+    if (u->too_long)
+        return answer(c, MHD_HTTP_CONTENT_TOO_LARGE, "text/plain", "more than 4096 bytes\n");
     if (!s->on_post) return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", "nothing to post here\n");
     char *text = NULL;
     unsigned status = s->on_post(s->user, path, u->text, &text);
@@ -159,7 +165,7 @@ static void server_free(http_server *s)
         free(s->pages[i].text);
     }
     pthread_mutex_destroy(&s->lock);
-    free(s->token);
+    token_free(s->token);
     free(s);
 }
 
@@ -173,6 +179,10 @@ err_code http_start(const http_options *o, http_server **out, char url[64])
         log_user_error("http.bind: %s is not loopback: http.token_file is needed", o->bind);
         return ERR_INVALID;
     }
+    if (o->token && !o->token[0]) {
+        log_user_error("http.token_file: the token is empty");
+        return ERR_INVALID;
+    }
     http_server *s = xcalloc(1, sizeof *s);
     s->loopback = loopback;
     s->token = o->token ? xstrdup(o->token) : NULL;
@@ -182,8 +192,9 @@ err_code http_start(const http_options *o, http_server **out, char url[64])
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD, ntohs(address.sin_port), NULL, NULL, on_request, s,
         MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_LIMIT, 64u,
-        MHD_OPTION_CONNECTION_TIMEOUT, 5u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, 32u, MHD_OPTION_CONNECTION_TIMEOUT, 5u,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, NULL, MHD_OPTION_END);
     if (!s->daemon) {
         log_user_error("http.bind: cannot listen on %s: %s", o->bind, strerror(errno));
         server_free(s);

@@ -1,9 +1,10 @@
 /* http_server.h - the status endpoint: whole pages published by the owner, served by libmicrohttpd.
  *
- * The owner publishes each page as text every now and then; a request is answered from the last text,
- * so that a slow or dead peer never blocks an answer.  POSTs go to one callback and always need the
- * bearer token; so does every GET but /healthz, /readyz and /metrics when the address is not loopback.
- * Threads: http_start/stop/publish by the owner; callbacks run on the server's thread. */
+ * The owner publishes each page as text every now and then; a request is answered from the last
+ * text, so that a slow or dead peer never blocks an answer.  POSTs go to one callback and always
+ * need the bearer token; so does every GET but /healthz, /readyz and /metrics when the address is
+ * not loopback. Threads: http_start/stop/publish by the owner; callbacks run on the server's
+ * thread. */
 #pragma once
 
 #include "common/err.h"
@@ -12,7 +13,8 @@
 
 typedef struct http_server http_server;
 
-/* A POST to `path` with a good token.  Returns the HTTP status; *answer may be set to owned text. */
+/* A POST to `path` with a good token.  Returns the HTTP status; *answer may be set to owned text.
+ */
 typedef unsigned http_post(void *user, const char *path, const char *body, char **answer);
 
 typedef struct http_options {
@@ -22,8 +24,8 @@ typedef struct http_options {
     void *user;
 } http_options;
 
-/* Starts the server; writes "http://127.0.0.1:1234" into url[64].  ERR_INVALID: malformed bind, or not
- * loopback and no token.  ERR_IO: cannot bind.  *out owned: http_stop. */
+/* Starts the server; writes "http://127.0.0.1:1234" into url[64].  ERR_INVALID: malformed bind, or
+ * not loopback and no token.  ERR_IO: cannot bind.  *out owned: http_stop. */
 MUST_USE err_code http_start(const http_options *options, http_server **out, char url[64]);
 /* Replaces what GET `path` answers.  Copies the text. */
 void http_publish(http_server *s, const char *path, const char *content_type, const char *text);

@@ -7,7 +7,8 @@
 
 /* The content of `path` into text [size], NUL-terminated; the caller wipes it with explicit_bzero.
  * `what` names it in errors ("the token").  ERR_INVALID (printed): it is no regular file, others
- * may read or write it, or it belongs to somebody else than us and root; ERR_LIMIT: it does not
+ * may read or write it, or it belongs to somebody else than us or root (root reads
+ * anybody's); ERR_LIMIT: it does not
  * fit; ERR_NOT_FOUND; ERR_IO.  Nothing of the content is ever printed. */
 MUST_USE err_code secret_file_read(const char *path, const char *what, char *text, size_t size);
 

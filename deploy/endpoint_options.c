@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/token_file.h"
 #include "deploy/status_client.h"
 
 #include <stdlib.h>
@@ -69,6 +70,6 @@ err_code endpoint_options_find(endpoint_options *o, bool needs_token)
 void endpoint_options_fini(endpoint_options *o)
 {
     free(o->url);
-    free(o->token);
+    token_free(o->token);
     cli_options_fini(&o->cli);
 }

@@ -2,6 +2,7 @@
 
 #include "common/files.h"
 #include "common/mem.h"
+#include "common/token_file.h"
 #include "deploy/status_client.h"
 
 #include <jansson.h>
@@ -75,7 +76,7 @@ static char *fetch(const job_watch *w)
     char *text = NULL, *token = NULL, *url = xprintf("%s/api/v1/status", w->url);
     err_code rc = w->token_file[0] ? status_client_read_token(w->token_file, &token) : ERR_OK;
     if (rc == ERR_OK) rc = status_client_get(url, token, &text);
-    free(token);
+    token_free(token);
     free(url);
     return rc == ERR_OK ? text : NULL;
 }

@@ -4,6 +4,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/token_file.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -34,8 +35,13 @@ static struct curl_slist *headers_of(const char *token)
     if (!token) return NULL;
     char *line = xprintf("Authorization: Bearer %s", token);
     struct curl_slist *list = curl_slist_append(NULL, line);
-    free(line);
+    token_free(line);
     return list;
+}
+
+static void wipe(struct curl_slist *headers)
+{
+    for (; headers; headers = headers->next) explicit_bzero(headers->data, strlen(headers->data));
 }
 
 static err_code request(const char *url, const char *token, bool post, char **text)
@@ -59,6 +65,7 @@ static err_code request(const char *url, const char *token, bool post, char **te
     CURLcode rc = curl_easy_perform(c);
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_cleanup(c);
+    wipe(headers);
     curl_slist_free_all(headers);
     err_code code = code_of(rc, status);
     if (code == ERR_OK) {
@@ -103,14 +110,16 @@ static err_code read_line(const char *path, char **out)
     return rc;
 }
 
+typedef err_code read_function(const char *path, char **out);
+
 /* A file of the scheduler's in work_dir/run. */
-static err_code read_run_file(const config *c, const char *name, char **out)
+static err_code read_run_file(const config *c, const char *name, read_function *read, char **out)
 {
     char *path = xprintf("%s/run/%s", c->work_dir, name);
     err_code rc = ERR_NOT_FOUND;
     *out = NULL;
     if (files_exist(path)) {
-        rc = read_line(path, out);
+        rc = read(path, out);
     } else {
         log_user_error("no job is running in %s (there is no run/%s)", c->work_dir, name);
     }
@@ -120,17 +129,17 @@ static err_code read_run_file(const config *c, const char *name, char **out)
 
 err_code status_client_url(const config *c, char **url)
 {
-    return read_run_file(c, "url", url);
+    return read_run_file(c, "url", read_line, url);
 }
 
 err_code status_client_token(const config *c, char **token)
 {
-    if (c->http.token_file && c->http.token_file[0]) return read_line(c->http.token_file, token);
-    return read_run_file(c, "token", token);
+    if (c->http.token_file && c->http.token_file[0])
+        return token_file_read(c->http.token_file, token);
+    return read_run_file(c, "token", token_file_read, token);
 }
 
 err_code status_client_read_token(const char *path, char **token)
 {
-    *token = NULL;
-    return read_line(path, token);
+    return token_file_read(path, token);
 }

@@ -19,8 +19,9 @@ MUST_USE err_code status_client_post(const char *url, const char *token, char **
 err_code status_client_explain(const char *url, err_code rc);
 
 /* The endpoint of the job that runs in c->work_dir, and the token that it takes: http.token_file,
- * else work_dir/run/token.  Owned (free).  ERR_NOT_FOUND (printed): no job is running; ERR_IO. */
+ * else work_dir/run/token.  Owned (free, token_free).  ERR_NOT_FOUND (printed): no job is running;
+ * ERR_IO; a token: those of token_file.h. */
 MUST_USE err_code status_client_url(const config *c, char **url);
 MUST_USE err_code status_client_token(const config *c, char **token);
-/* A token's file: the first line. */
+/* token_file_read. */
 MUST_USE err_code status_client_read_token(const char *path, char **token);

@@ -9,6 +9,7 @@
 #include "common/numerics.h"
 #include "common/process.h"
 #include "common/store_path.h"
+#include "common/token_file.h"
 #include "ps/job_model.h"
 #include "ps/metrics_log.h"
 #include "ps/status_json.h"
@@ -20,8 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { TOKEN_BYTES_MAX = 4096 };
 
 struct scheduler_node {
     const config *config;
@@ -146,12 +145,7 @@ static char *fresh_token(void)
 static err_code make_token(const scheduler_node *n, char **out)
 {
     const char *file = n->config->http.token_file;
-    if (file[0]) {
-        size_t bytes;
-        err_code rc = files_read(file, TOKEN_BYTES_MAX, out, &bytes);
-        if (rc == ERR_OK) (*out)[strcspn(*out, "\r\n")] = 0;
-        return rc;
-    }
+    if (file[0]) return token_file_read(file, out);
     *out = fresh_token();
     char *path = files_join(n->run_dir, "token");
     err_code rc = files_write_atomic(path, *out, strlen(*out), 0600);
@@ -169,7 +163,7 @@ static err_code start_http(scheduler_node *n)
                       .on_post = on_post,
                       .user = n};
     if (rc == ERR_OK) rc = http_start(&o, &n->http, n->url);
-    free(token);
+    token_free(token);
     if (rc != ERR_OK) return rc;
     http_publish(n->http, "/", "text/html; charset=utf-8", status_page_html);
     http_publish(n->http, "/healthz", "text/plain", "ok\n");

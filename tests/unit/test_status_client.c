@@ -41,7 +41,7 @@ static unsigned on_post(void *user, const char *path, const char *body, char **a
 
 static void setup(void)
 {
-    http_options o = {.bind = "127.0.0.1:0", .token = "secret", .on_post = on_post};
+    http_options o = {.bind = "127.0.0.1:0", .token = "secret-of-this-job", .on_post = on_post};
     testing_enter_folder();
     ck_assert_int_eq(http_start(&o, &server, url), ERR_OK);
     http_publish(server, "/api/v1/status", "application/json", status_text);
@@ -56,10 +56,16 @@ static void teardown(void)
     testing_leave_folder();
 }
 
+static void put_token(const char *path, const char *text)
+{
+    testing_put_text(path, text);
+    ck_assert_int_eq(chmod(path, 0600), 0);
+}
+
 static void announce(void)
 {
     testing_put_text("work/run/url", url);
-    testing_put_text("work/run/token", "secret\n");
+    put_token("work/run/token", "secret-of-this-job\n");
 }
 
 static err_code get(const char *base, const char *path, char **text)
@@ -100,9 +106,9 @@ START_TEST(errors_are_told_apart)
     ck_assert_int_eq(get("file:///etc/passwd", "", &text), ERR_IO);
     ck_assert_int_eq(post("/api/v1/stop", NULL), ERR_INVALID);
     ck_assert_int_eq(post("/api/v1/stop", "wrong"), ERR_INVALID);
-    ck_assert_int_eq(post("/api/v1/nothing", "secret"), ERR_NOT_FOUND);
+    ck_assert_int_eq(post("/api/v1/nothing", "secret-of-this-job"), ERR_NOT_FOUND);
     ck_assert_int_eq(atomic_load(&posts), 0);
-    ck_assert_int_eq(post("/api/v1/stop", "secret"), ERR_OK);
+    ck_assert_int_eq(post("/api/v1/stop", "secret-of-this-job"), ERR_OK);
     ck_assert_int_eq(atomic_load(&posts), 1);
 }
 END_TEST
@@ -134,8 +140,22 @@ START_TEST(the_endpoint_of_a_work_folder_is_found)
     ck_assert_str_eq(text, url);
     free(text);
     ck_assert_int_eq(status_client_token(c, &text), ERR_OK);
-    ck_assert_str_eq(text, "secret");
+    ck_assert_str_eq(text, "secret-of-this-job");
     free(text);
+    config_free(c);
+}
+END_TEST
+
+START_TEST(a_token_that_others_can_read_is_not_used)
+{
+    config *c;
+    char *text;
+    announce();
+    ck_assert_int_eq(chmod("work/run/token", 0644), 0);
+    ck_assert_int_eq(config_load("c.yaml", NULL, 0, &c), ERR_OK);
+    testing_capture_start();
+    ck_assert_int_eq(status_client_token(c, &text), ERR_INVALID);
+    testing_expect_part(testing_capture_end(), "run/token: the token has mode 0644");
     config_free(c);
 }
 END_TEST
@@ -146,10 +166,10 @@ START_TEST(a_configured_token_file_is_used)
     char *text;
     const char *const sets[] = {"http.token_file=mine"};
     announce();
-    testing_put_text("mine", "other\n");
+    put_token("mine", "another-token-of-a-job\n");
     ck_assert_int_eq(config_load("c.yaml", sets, 1, &c), ERR_OK);
     ck_assert_int_eq(status_client_token(c, &text), ERR_OK);
-    ck_assert_str_eq(text, "other");
+    ck_assert_str_eq(text, "another-token-of-a-job");
     free(text);
     config_free(c);
 }
@@ -281,6 +301,7 @@ int main(void)
     tcase_add_test(t, errors_are_told_apart);
     tcase_add_test(t, errors_are_explained);
     tcase_add_test(t, the_endpoint_of_a_work_folder_is_found);
+    tcase_add_test(t, a_token_that_others_can_read_is_not_used);
     tcase_add_test(t, a_configured_token_file_is_used);
     tcase_add_test(t, weft_status_prints_the_json_as_it_is);
     tcase_add_test(t, weft_status_prints_a_short_view);
