@@ -249,6 +249,7 @@ typedef struct config {
     struct {
         bool insecure;
         char *keys;
+        double max_norm; /* of the gradient of a slot at one server; 0: any */
     } security;
     struct {
         char *level;

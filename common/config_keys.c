@@ -402,6 +402,8 @@ const config_key config_keys[] = {
     BOOL('D', "security.insecure", security.insecure, "false",
          "allow addresses that are not loopback without keys"),
     PATH('D', "security.keys", security.keys, "folder of CURVE keys (weft keygen); \"\": none"),
+    NUMBER(KEY_F64, 'D', "security.max_norm", security.max_norm, "1.0e8", 0, 1e300, 0,
+           "norm of a slot's summed gradient above which a server refuses it; 0: none"),
     TEXT('D', "log.level", log.level, "info", "debug, info, warn or error"),
 };
 const size_t config_keys_n = sizeof config_keys / sizeof *config_keys;

@@ -101,6 +101,11 @@ static void apply_row(void *ctx, uint32_t stage, uint32_t step, uint32_t table, 
     optimizer_sparse_apply(o, lr, w, state, g, table_dim(j->config, table));
 }
 
+static uint32_t slots_of(void *ctx, uint32_t stage, uint32_t step)
+{
+    return plan_slots(job_of(ctx)->plan, stage, step);
+}
+
 shard_model job_shard_model(const job *j)
 {
     return (shard_model){
@@ -112,6 +117,7 @@ shard_model job_shard_model(const job *j)
         .init_row = init_row,
         .apply_dense = apply_dense,
         .apply_row = apply_row,
+        .slots = slots_of,
     };
 }
 

@@ -28,7 +28,8 @@ server_node *server_node_new(const job *j, core_peer self, const char *address)
                       .numerics = numerics_id(),
                       .address = n->address,
                       .model = &n->model,
-                      .pid = (uint32_t)getpid()};
+                      .pid = (uint32_t)getpid(),
+                      .max_norm = j->config->security.max_norm};
     n->shard = shard_new(&c);
     return n;
 }

@@ -5,7 +5,9 @@
 #include "common/mem.h"
 #include "common/member.h"
 #include "common/panic.h"
+#include "common/plan.h"
 #include "proto/weft.pb-c.h"
+#include "ps/push_guard.h"
 #include "ps/stage_tables.h"
 
 #include <inttypes.h>
@@ -47,7 +49,7 @@ struct shard {
     uint32_t *arrival; /* slots in the order they came */
     size_t arrival_n, arrival_cap;
     parked_pull *parked;
-    size_t parked_n, parked_cap;
+    size_t parked_n, parked_cap, parked_bytes;
     latency apply;
     shard_stats stats;
 };
@@ -180,11 +182,14 @@ static void park(shard *s, const core_event *e, core_actions *out)
         p->until_us = until;
         return;
     }
-    if (s->parked_n == SHARD_PARKED_MAX || !budget) {
+    size_t bytes = blob_size(e->message.body);
+    bool full = s->parked_n == SHARD_PARKED_MAX || bytes > SHARD_PARKED_BYTES_MAX - s->parked_bytes;
+    if (full || !budget) {
         answer(s, out, e->message.route, h, WIRE_BEHIND, NULL);
         return;
     }
     grow(&s->parked, &s->parked_cap, s->parked_n + 1, sizeof *s->parked);
+    s->parked_bytes += bytes;
     s->parked[s->parked_n++] =
         (parked_pull){e->message.route, until, *h, blob_ref(e->message.body)};
 }
@@ -219,6 +224,7 @@ static void unpark(shard *s, uint64_t now_us, core_actions *out)
         else
             answer(s, out, p->route, &p->header, ready == PULL_PARK ? WIRE_BEHIND : status, NULL);
         s->stats.gone += ready == PULL_REFUSE && status == WIRE_GONE;
+        s->parked_bytes -= blob_size(p->body);
         blob_unref(p->body);
     }
     s->parked_n = kept;
@@ -382,14 +388,29 @@ static void on_repeat(shard *s, const wire_header *h, core_actions *out)
                     p->from.index, p->hash, h->index, h->body_hash);
 }
 
-/* What is wrong with a push that would be held; NULL: nothing. */
-static const char *push_check(const shard *s, const wire_header *h, const blob *body, push_view *v)
+/* The slots of the round that a push names are those of the plan: nobody fills our memory with
+ * others. */
+static bool has_slot(const shard *s, const wire_header *h)
 {
-    if (h->slot >= SHARD_SLOTS_MAX || h->slot >= h->part) return "no such slot in the round";
+    const shard_model *m = s->config.model;
+    if (h->slot >= SHARD_SLOTS_MAX || h->slot >= h->part) return false;
+    if (!m->slots) return true;
+    uint32_t valid_of = plan_trained_stage(h->stage);
+    if (h->stage != s->stage && valid_of != s->stage) return false;
+    return m->slots(m->ctx, h->stage, h->step) == h->part;
+}
+
+/* What is wrong with a push that would be held; NULL: nothing.  why [PUSH_WHY_MAX]: scratch. */
+static const char *push_check(const shard *s, const wire_header *h, const blob *body, push_view *v,
+                              char *why)
+{
+    if (!has_slot(s, h)) return "no such slot in the round";
     if (hash64(blob_data(body), blob_size(body), 0) != h->body_hash) return "damaged on the way";
     if (push_decode(body, v) != ERR_OK) return "a malformed body";
     if (v->head.is_void != (h->op == WIRE_VOID)) return "void where the op is not, or the reverse";
-    return stage_tables_check(s->tables[s->stage], v, h->op == WIRE_PUT);
+    const char *wrong = stage_tables_check(s->tables[s->stage], v, h->op == WIRE_PUT);
+    if (wrong) return wrong;
+    return push_guard_accepts(v, h->op == WIRE_PUT, s->config.max_norm, why) ? NULL : why;
 }
 
 static void apply_on_sight(shard *s, const wire_header *h, uint64_t now_us, core_actions *out)
@@ -416,10 +437,13 @@ static void on_push(shard *s, const core_event *e, core_actions *out)
         return;
     }
     s->stats.pushes++;
-    const char *wrong = push_check(s, h, e->message.body, &v);
+    char why[PUSH_WHY_MAX], name[64];
+    const char *wrong = push_check(s, h, e->message.body, &v, why);
     if (wrong) {
-        core_event_line(out, "push_refused", (core_peer){h->role, h->index, h->incarnation}, "%s",
-                        wrong);
+        slot_format(wire_slot(h), name);
+        core_event_line(out, "push_refused", (core_peer){h->role, h->index, h->incarnation},
+                        "slot %s: %s", name, wrong);
+        s->stats.refused++;
         refuse(s, out, route, h, WIRE_REFUSED, wrong);
         return;
     }

@@ -15,6 +15,7 @@
 #include "common/table_codec.h"
 
 enum { SHARD_TABLES_MAX = 16, SHARD_SLOTS_MAX = 1 << 16, SHARD_PARKED_MAX = 4096 };
+enum { SHARD_PARKED_BYTES_MAX = 512 << 20 }; /* of keys, together */
 
 typedef struct shard_table {
     uint32_t id;  /* 1.. */
@@ -46,6 +47,8 @@ typedef struct shard_model {
     /* w [dim] and state [table.state] updated in place. */
     void (*apply_row)(void *ctx, uint32_t stage, uint32_t step, uint32_t table, uint64_t key,
                       float *w, float *state, const float *g);
+    /* Slots of a step of a stage or of its validation; 0: no such step.  NULL: not known. */
+    uint32_t (*slots)(void *ctx, uint32_t stage, uint32_t step);
 } shard_model;
 
 typedef struct shard_config {
@@ -56,6 +59,7 @@ typedef struct shard_config {
     const char *address;  /* what peers connect to */
     const shard_model *model;
     uint32_t pid;
+    double max_norm; /* of a push (push_guard.h); 0: any */
     const core_mutations *mutations;
 } shard_config;
 
@@ -70,7 +74,7 @@ uint64_t shard_digest(const shard *s);
 typedef struct shard_stats {
     uint32_t generation, stage, version, held, parked;
     bool finished, stopping;
-    uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches, commits;
+    uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches, commits, refused;
 } shard_stats;
 void shard_stats_get(const shard *s, shard_stats *out);
 /* The shell times a step that held a COMMIT and says so, for the status page. */

@@ -8,6 +8,7 @@
 #include "sim/sim_model.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +134,8 @@ static void tear_down(void)
 static const uint64_t keys[2] = {11, 22};
 static const float rows[6] = {1, 2, 3, 4, 5, 6};
 
+static uint32_t push_part = 2;
+
 static void push(uint32_t slot, uint32_t version, uint32_t worker, float value)
 {
     size_t n = sim_shard_model()->dense_floats(NULL, STAGE_HGNN);
@@ -152,7 +155,7 @@ static void push(uint32_t slot, uint32_t version, uint32_t worker, float value)
     wire_header h = from(WIRE_WORKER, worker, WIRE_PUSH);
     wire_set_slot(&h, (slot_name){STAGE_HGNN, 1, 1, slot});
     h.version = version;
-    h.part = 2;
+    h.part = push_part;
     h.body_hash = hash64(blob_data(b), blob_size(b), 0);
     deliver(&h, b);
     free(g);
@@ -206,6 +209,125 @@ START_TEST(tables_change_only_on_commit)
     ck_assert_uint_eq(answered()->send.header.version, 1);
     /* (4 + 4) / 4 examples, times lr 0.1 */
     ck_assert_float_eq_tol(first_weight(), before - 0.2f, 1e-6);
+}
+END_TEST
+
+static const char *refusal_event(void)
+{
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].type != CORE_EVENT) continue;
+        ck_assert_str_eq(out.items[i].event.name, "push_refused");
+        ck_assert_uint_eq(out.items[i].event.who.role, WIRE_WORKER);
+        ck_assert_uint_eq(out.items[i].event.who.index, 3);
+        return out.items[i].event.why;
+    }
+    return "";
+}
+
+static void expect_push_refused(const char *says)
+{
+    shard_stats st;
+    ck_assert_int_eq(status(), WIRE_REFUSED);
+    ck_assert_msg(strstr(refusal_event(), says), "\"%s\" is not in \"%s\"", says, refusal_event());
+    shard_stats_get(s, &st);
+    ck_assert_uint_eq(st.held, 0);
+}
+
+START_TEST(values_that_are_not_finite_are_refused_by_slot)
+{
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < 3; i++) {
+        push(1, 0, 3, bad[i]);
+        expect_push_refused("slot hgnn/1/1/1: a value that is not finite");
+    }
+    shard_stats st;
+    shard_stats_get(s, &st);
+    ck_assert_uint_eq(st.refused, 3);
+    push(1, 0, 3, 1e30f); /* Large, and no cap is set. */
+    ck_assert_int_eq(status(), WIRE_OK);
+}
+END_TEST
+
+static uint32_t two_slots(void *ctx, uint32_t stage, uint32_t step)
+{
+    (void)ctx;
+    return stage == STAGE_HGNN && step == 1 ? 2 : 0;
+}
+
+static void limited(void)
+{
+    static shard_model m;
+    m = *sim_shard_model();
+    m.slots = two_slots;
+    shard_free(s);
+    shard_config c = {.incarnation = 5,
+                      .plan_hash = SIM_PLAN_HASH,
+                      .numerics = "n",
+                      .address = "a",
+                      .model = &m,
+                      .max_norm = 1e6};
+    core_event e = {.type = CORE_START};
+    s = shard_new(&c);
+    step(&e);
+    give_view();
+    order_stage(1, STAGE_HGNN);
+}
+
+START_TEST(a_norm_above_the_cap_is_refused)
+{
+    limited();
+    push(1, 0, 3, 1e7f);
+    expect_push_refused("above security.max_norm 1e+06");
+    push(1, 0, 3, 1);
+    ck_assert_int_eq(status(), WIRE_OK);
+}
+END_TEST
+
+START_TEST(slots_that_the_plan_does_not_have_are_refused)
+{
+    limited();
+    push(2, 0, 3, 1);
+    expect_push_refused("no such slot in the round");
+    push_part = 60000; /* A round that is larger than the plan's. */
+    push(59999, 0, 3, 1);
+    expect_push_refused("no such slot in the round");
+    push(1, 0, 3, 1);
+    expect_push_refused("no such slot in the round");
+    push_part = 2;
+    push(1, 0, 3, 1);
+    ck_assert_int_eq(status(), WIRE_OK);
+}
+END_TEST
+
+/* Pulls of a version to come, with many keys: what waits is bounded in bytes, too. */
+START_TEST(pulls_that_wait_are_bounded_in_bytes)
+{
+    size_t keys_n = 8 << 20; /* 64 MiB */
+    blob *b = blob_new(keys_n * 8);
+    memset(blob_writable(b), 0, keys_n * 8);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < 12; i++) {
+        wire_header h = from(WIRE_WORKER, 0, WIRE_PULL);
+        h.stage = STAGE_HGNN;
+        h.table = TABLE_ID;
+        h.version = 7;
+        h.budget_ms = 5000;
+        h.tag = 1000 + i;
+        deliver(&h, blob_ref(b));
+        kept += status() == -1;
+        if (status() != -1) ck_assert_int_eq(status(), WIRE_BEHIND);
+    }
+    ck_assert_uint_eq(kept, SHARD_PARKED_BYTES_MAX / (64 << 20));
+    timer(now_us + 6000000); /* Their time is up: there is room again. */
+    wire_header h = from(WIRE_WORKER, 0, WIRE_PULL);
+    h.stage = STAGE_HGNN;
+    h.table = TABLE_ID;
+    h.version = 7;
+    h.budget_ms = 5000;
+    h.tag = 2000;
+    deliver(&h, blob_ref(b));
+    ck_assert_int_eq(status(), -1);
+    blob_unref(b);
 }
 END_TEST
 
@@ -419,6 +541,10 @@ int main(void)
     TCase *t = tcase_create("shard");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, tables_change_only_on_commit);
+    tcase_add_test(t, values_that_are_not_finite_are_refused_by_slot);
+    tcase_add_test(t, a_norm_above_the_cap_is_refused);
+    tcase_add_test(t, slots_that_the_plan_does_not_have_are_refused);
+    tcase_add_test(t, pulls_that_wait_are_bounded_in_bytes);
     tcase_add_test(t, a_commit_without_all_slots_is_refused);
     tcase_add_test(t, a_commit_is_done_once);
     tcase_add_test(t, an_order_for_another_life_or_of_an_older_term_is_refused);
