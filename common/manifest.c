@@ -350,7 +350,8 @@ static void get_relations(manifest_reader *r, const json_t *root, manifest *m)
     }
     m->relation = xcalloc(n + 1, sizeof *m->relation);
     m->relations = (uint32_t)n;
-    for (size_t i = 0; i < n; i++) get_relation(r, json_array_get(v, i), m, &m->relation[i]);
+    for (size_t i = 0; i < n && r->wrong == NULL; i++)
+        get_relation(r, json_array_get(v, i), m, &m->relation[i]);
 }
 
 static manifest_attribute *get_attributes(manifest_reader *r, const json_t *root, const char *key,
@@ -380,7 +381,8 @@ static void get_features(manifest_reader *r, const json_t *root, manifest *m)
     m->user_vector_dim = get_u32(r, root, "user_vector_dim");
 }
 
-/* The sizes that bound every array; false: too wrong to go on. */
+/* The sizes that bound every array; false: too wrong to go on.  Partitions that node_base does not
+ * list are not believed: nothing is allocated for them. */
 static bool get_sizes(manifest_reader *r, const json_t *root, manifest *m)
 {
     if (get_u32(r, root, "format") != MANIFEST_FORMAT && r->wrong == NULL) r->wrong = "format";
@@ -388,6 +390,8 @@ static bool get_sizes(manifest_reader *r, const json_t *root, manifest *m)
     get_strings(r, root, "types", &m->types);
     if (r->wrong == NULL && m->partitions == 0) r->wrong = "partitions";
     if (r->wrong == NULL && (m->types.n == 0 || m->types.n > CONFIG_TYPES_MAX)) r->wrong = "types";
+    size_t bases = json_array_size(json_object_get(root, "node_base"));
+    if (r->wrong == NULL && bases != m->types.n * m->partitions + 1) r->wrong = "node_base";
     return r->wrong == NULL;
 }
 

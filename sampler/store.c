@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "sampler/store_check.h"
 #include "sampler/store_format.h"
 #include "sampler/store_verify.h"
 
@@ -168,8 +169,8 @@ static err_code read_blocks(const manifest *m, part *p)
     return rc;
 }
 
-/* No block is missing; edge counts and pair sums meet the manifest's. */
-static err_code check_complete(const manifest *m, const part *p)
+/* No block is missing; edge counts meet the manifest's. */
+static err_code check_complete(const manifest *m, uint32_t partition, const part *p)
 {
     for (uint32_t kind = STORE_ADJACENCY; kind < STORE_KINDS; kind++) {
         for (uint32_t sub = 0; sub < sections_of(m, (store_block_kind)kind); sub++) {
@@ -182,6 +183,11 @@ static err_code check_complete(const manifest *m, const part *p)
                     return ERR_CORRUPT;
                 }
                 edges += h->entries;
+            }
+            if (kind == STORE_ADJACENCY && edges != m->relation[sub].partition_edges[partition]) {
+                log_user_error("%s: section %u/%u has %" PRIu64 " edges, not the manifest's",
+                               p->path, kind, sub, edges);
+                return ERR_CORRUPT;
             }
         }
     }
@@ -235,7 +241,7 @@ static err_code open_part(store *s, const char *folder, uint32_t partition)
     if (rc == ERR_OK) rc = open_env(p);
     make_sections(s->m, partition, p);
     if (rc == ERR_OK) rc = read_blocks(s->m, p);
-    if (rc == ERR_OK) rc = check_complete(s->m, p);
+    if (rc == ERR_OK) rc = check_complete(s->m, partition, p);
     free(file);
     return rc;
 }
@@ -301,29 +307,42 @@ bool store_failed(const store *s)
     return atomic_load_explicit(&s->failed, memory_order_acquire);
 }
 
-/* A block is checked at most a few times, by whoever comes first; the outcome is the same. */
-static bool check_block(const store *s, const part *p, block *b)
+/* What the pair weights of the relation's blocks sum up to at the end of this one. */
+static uint64_t weight_end(const store *s, uint32_t partition, const section *t, const block *b)
 {
     const store_header *h = b->header;
+    if (h->kind != STORE_ADJACENCY) return 0;
+    if (b + 1 < t->blocks + blocks_of(t)) return b[1].header->extra;
+    return s->m->relation[h->sub].partition_pair_weight[partition];
+}
 
-    if (store_hash(h, (const uint8_t *)h + sizeof *h) == h->hash) {
+/* A block is checked at most a few times, by whoever comes first; the outcome is the same. */
+static bool check_block(const store *s, uint32_t partition, const section *t, block *b)
+{
+    const store_header *h = b->header;
+    const char *wrong = NULL;
+
+    if (s->verify == VERIFY_LAZY && store_hash(h, (const uint8_t *)h + sizeof *h) != h->hash)
+        wrong = "wrong checksum";
+    if (wrong == NULL) wrong = store_check_block(s->m, h, b->array, weight_end(s, partition, t, b));
+    if (wrong == NULL) {
         atomic_store_explicit(&b->check, CHECK_GOOD, memory_order_release);
         return true;
     }
     if (atomic_exchange(&b->check, CHECK_BAD) != CHECK_BAD) {
-        log_user_error("%s: damaged block: kind %u, section %u, rows from %u: wrong checksum",
-                       p->path, h->kind, h->sub, h->first);
+        log_user_error("%s: damaged block: kind %u, section %u, rows from %u: %s",
+                       s->parts[partition].path, h->kind, h->sub, h->first, wrong);
     }
     /* The store is logically constant: only this flag and `check` change. */
     atomic_store_explicit(&((store *)(uintptr_t)s)->failed, true, memory_order_release);
     return false;
 }
 
-static bool is_good(const store *s, const part *p, block *b)
+static bool is_good(const store *s, uint32_t partition, const section *t, block *b)
 {
-    if (s->verify != VERIFY_LAZY) return true;
+    if (s->verify == VERIFY_OFF) return true;
     uint8_t check = atomic_load_explicit(&b->check, memory_order_acquire);
-    return check == CHECK_GOOD || (check != CHECK_BAD && check_block(s, p, b));
+    return check == CHECK_GOOD || (check != CHECK_BAD && check_block(s, partition, t, b));
 }
 
 /* The block of a row, or NULL: none, or damaged.  *row becomes the row within it. */
@@ -339,7 +358,7 @@ static const block *find_block(const store *s, uint32_t partition, store_block_k
     *row -= t->first;
     block *b = &t->blocks[*row / STORE_BLOCK_ROWS];
     *row %= STORE_BLOCK_ROWS;
-    return is_good(s, p, b) ? b : NULL;
+    return is_good(s, partition, t, b) ? b : NULL;
 }
 
 static const uint32_t *u32s(const block *b, size_t i)
@@ -398,7 +417,7 @@ static block *block_at(const store *s, uint32_t relation, uint32_t partition, ui
 
     ASSERT(t->blocks != NULL);
     block *b = &t->blocks[find_start(t, point, by_weight)];
-    return is_good(s, p, b) ? b : NULL;
+    return is_good(s, partition, t, b) ? b : NULL;
 }
 
 bool store_edge_at(const store *s, uint32_t relation, uint32_t partition, uint64_t index,

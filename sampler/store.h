@@ -5,9 +5,10 @@
  * those of manifest.h.  Neighbour lists ascend by node number.
  *
  * verify: open - every byte of the opened partitions is checked by store_open; lazy - a block is
- * checked the first time it is touched; off - only headers.  A damaged block found by lazy is
- * logged once, reads as empty, and makes store_failed true from then on: whoever built something
- * from the store asks it before handing the result out.
+ * checked the first time it is touched; off - only headers.  With open and lazy a block's content is
+ * looked at once, too (store_check.h).  A damaged block found then is logged once, reads as empty,
+ * and makes store_failed true from then on: whoever built something from the store asks it before
+ * handing the result out.
  *
  * Threads: any, after store_open. */
 #pragma once

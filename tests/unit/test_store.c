@@ -109,6 +109,55 @@ static uint32_t read_all(void)
     return failed;
 }
 
+/* Puts `value` into array `array` of the first block of a kind and makes its checksum good again.
+ */
+static void reseal(uint16_t kind, uint32_t array, size_t index, uint32_t value)
+{
+    store_header h;
+    size_t at = find_block(kind, &h);
+    memcpy(bytes + at + sizeof h + store_layout_of(&h).at[array] + 4 * index, &value, 4);
+    h.hash = store_hash(&h, bytes + at + sizeof h);
+    memcpy(bytes + at, &h, sizeof h);
+    testing_put(path, bytes, size);
+}
+
+START_TEST(a_block_that_says_what_cannot_be_is_not_read)
+{
+    static const struct {
+        uint16_t kind;
+        uint32_t array;
+        size_t index;
+        uint32_t value;
+        const char *says;
+    } cases[] = {
+        {STORE_ADJACENCY, 0, 2, 12345, "sums of pair weights"},
+        {STORE_ADJACENCY, 1, 1, 0x7fffffff, "offsets of edges"},
+        {STORE_ADJACENCY, 2, 0, 0xffffffff, "a source of another type"},
+        {STORE_ADJACENCY, 3, 0, 0, "a weight of 0"},
+        {STORE_ADJACENCY, 3, 0, 0x7fffffff, "sums of pair weights"},
+        {STORE_ITEM, 3, 0, 0xffff, "an unknown value of an attribute"},
+        {STORE_USER, 1, 0, 0xffff, "an unknown value of an attribute"},
+        {STORE_EVENTS, 0, 1, 0x7fffffff, "offsets of events"},
+        {STORE_EVENTS, 2, 0, 0xffffffff, "an event with an unknown item"},
+        {STORE_EVENTS, 3, 0, 0xffffffff, "an unknown role"},
+        {STORE_EVENTS, 4, 0, 0x03030303, "an unknown part of the split"},
+    };
+    char *good = testing_get_text(path, &size);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memcpy(bytes, good, size);
+        reseal(cases[i].kind, cases[i].array, cases[i].index, cases[i].value);
+        ck_assert_int_eq(open_all(VERIFY_LAZY, NULL), ERR_OK);
+        testing_capture_start();
+        ck_assert_uint_gt(read_all() + store_failed(s), 0);
+        testing_expect_part(testing_capture_end(), cases[i].says);
+        ck_assert(store_failed(s));
+        store_close(s);
+    }
+    s = NULL;
+    free(good);
+}
+END_TEST
+
 START_TEST(lazy_finds_a_damaged_payload_when_it_is_touched)
 {
     store_header h;
@@ -237,6 +286,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, every_flipped_byte_is_found_on_open);
     tcase_add_test(t, a_shorter_file_is_found_whatever_is_verified);
+    tcase_add_test(t, a_block_that_says_what_cannot_be_is_not_read);
     tcase_add_test(t, lazy_finds_a_damaged_payload_when_it_is_touched);
     tcase_add_test(t, a_wrong_header_is_found_whatever_is_verified);
     tcase_add_test(t, only_what_was_asked_for_is_opened);
