@@ -1,11 +1,15 @@
 #!/bin/sh
-# Installs the Debian packages weft is built from; with --tests also what its tests need.
+# Installs the Debian packages weft is built from; with --tests also what its tests need,
+# with --fuzz what its fuzz targets need, too.
 set -eu
 packages="build-essential cmake ninja-build pkg-config libzmq3-dev libprotobuf-c-dev
   protobuf-c-compiler libopenblas-pthread-dev liblmdb-dev libyaml-dev libmicrohttpd-dev
   librandom123-dev libxxhash-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev libutf8proc-dev"
-if [ "${1:-}" = --tests ]; then
+if [ "${1:-}" = --tests ] || [ "${1:-}" = --fuzz ]; then
     packages="$packages check python3 clang-format"
+fi
+if [ "${1:-}" = --fuzz ]; then
+    packages="$packages clang libclang-rt-dev llvm dpkg-dev"
 fi
 missing=
 for p in $packages; do

@@ -1,13 +1,16 @@
 #!/bin/bash
-# Runs every test: dev and asan whole, tsan the unit and integration tests, release the bits tests.
+# Runs every test: dev and asan whole, tsan the unit and integration tests, release the bits tests,
+# fuzz each fuzz target for 30 s (longer, and one by one: tests/fuzz.sh).
 #
-#     tests/run.sh [PRESET ...]        default: dev asan tsan release
+#     tests/run.sh [PRESET ...]        default: dev asan tsan release fuzz
 #
 # Installs what it needs.  Ends with "N passed, N failed, N skipped" over all presets.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-[ $# -gt 0 ] || set -- dev asan tsan release
-deploy/install-packages.sh --tests || exit 1
+[ $# -gt 0 ] || set -- dev asan tsan release fuzz
+needs=--tests
+[[ " $* " = *" fuzz "* ]] && needs=--fuzz
+deploy/install-packages.sh $needs || exit 1
 if command -v npm >/dev/null 2>&1; then
     deploy/get-encoder.sh || echo "the encoder's weights could not be had: its tests skip"
 fi
@@ -15,7 +18,9 @@ passed=0 failed=0 skipped=0
 for preset in "$@"; do
     echo "== $preset"
     log=$(mktemp)
-    if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
+    options=()
+    [ "$preset" = fuzz ] && options=(-DWEFT_FUZZ_SECONDS=30)
+    if ! { cmake --preset "$preset" "${options[@]}" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
         tail -n 40 "$log"
         echo "$preset: the build failed"
         failed=$((failed + 1))

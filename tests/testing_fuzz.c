@@ -3,6 +3,7 @@
 #include "common/files.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "testing_prepare.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,4 +66,52 @@ char *testing_fuzz_text(testing_fuzz_input *in)
     in->data += in->size;
     in->size = 0;
     return text;
+}
+
+uint8_t *testing_fuzz_spoil(testing_fuzz_input *in, const uint8_t *good, size_t size,
+                            bool may_resize, size_t *out_size)
+{
+    size_t got;
+    uint8_t *p = xmalloc(size + in->size + 1);
+    memcpy(p, good, size);
+    while (in->size) {
+        uint32_t how = (uint32_t)testing_fuzz_number(in, 1) % (may_resize ? 5 : 2);
+        if (how == 0 && size >= 4) { /* a number */
+            uint32_t v = (uint32_t)testing_fuzz_number(in, 4);
+            memcpy(p + testing_fuzz_number(in, 3) % (size / 4) * 4, &v, sizeof v);
+        } else if (how == 1 && size) {
+            size_t at = testing_fuzz_number(in, 3) % size;
+            p[at] = (uint8_t)testing_fuzz_number(in, 1);
+        } else if (how == 2) {
+            size = testing_fuzz_number(in, 2) % (size + 1);
+        } else if (how >= 3) {
+            if (how == 4) size = 0;
+            const uint8_t *more = testing_fuzz_bytes(in, testing_fuzz_number(in, 1), &got);
+            memcpy(p + size, more, got);
+            size += got;
+        }
+    }
+    *out_size = size;
+    return p;
+}
+
+const config *testing_fuzz_prepared(const char **store_folder)
+{
+    static config *c;
+    static char *folder_of_store;
+    if (!c) {
+        char here[4096];
+        ASSERT(getcwd(here, sizeof here) && chdir(testing_fuzz_folder()) == 0);
+        testing_prepare_write(40, 60, 1500, 3);
+        c = testing_prepare_config("hgnn: {batch: 16, negatives: 4, fanout: [4, 3]}\n"
+                                   "two_tower: {batch: 16, uniform_negatives: 4}\n"
+                                   "validate: {every: 5}\n");
+        char *path = testing_prepare_run(c);
+        folder_of_store = realpath(path, NULL);
+        ASSERT(folder_of_store);
+        free(path);
+        ASSERT(chdir(here) == 0);
+    }
+    *store_folder = folder_of_store;
+    return c;
 }

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "common/config.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,3 +30,12 @@ uint64_t testing_fuzz_number(testing_fuzz_input *in, size_t bytes);
 const uint8_t *testing_fuzz_bytes(testing_fuzz_input *in, size_t bytes, size_t *got);
 /* The whole rest as a NUL-terminated string, owned: free. */
 char *testing_fuzz_text(testing_fuzz_input *in);
+
+/* Spoils a copy of good bytes as the whole rest of the input says: numbers and bytes of it changed,
+ * cut, continued, or other bytes altogether (these three only if `may_resize`).  Owned: free. */
+uint8_t *testing_fuzz_spoil(testing_fuzz_input *in, const uint8_t *good, size_t size,
+                            bool may_resize, size_t *out_size);
+
+/* Writes a small data set into that folder and prepares it: 60 items of three types, 40 users, four
+ * partitions.  Static. */
+const config *testing_fuzz_prepared(const char **store_folder);

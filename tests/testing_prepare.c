@@ -1,11 +1,11 @@
 #include "testing_prepare.h"
 
 #include "common/mem.h"
+#include "common/panic.h"
 #include "common/rng.h"
 #include "sampler/prepare.h"
 #include "testing_files.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ static uint32_t draw(uint64_t seed, uint64_t node, uint32_t use, uint32_t n)
 static void write_items(uint32_t items)
 {
     FILE *f = fopen("items.tsv", "w");
-    ck_assert_ptr_nonnull(f);
+    ASSERT(f);
     fprintf(f, "item_id\titem_type\ttext\tgenre\n");
     for (uint32_t i = 0; i < items; i++) {
         const char *type = i < 2 ? "rare" : i % 3 == 0 ? "book" : "movie";
@@ -30,7 +30,7 @@ static void write_items(uint32_t items)
 static void write_events(uint32_t users, uint32_t items, uint32_t events, uint64_t seed)
 {
     FILE *f = fopen("interactions.tsv", "w");
-    ck_assert_ptr_nonnull(f);
+    ASSERT(f);
     fprintf(f, "user_id\titem_id\ttimestamp\tkind\n");
     for (uint32_t e = 0; e < events; e++) {
         uint32_t user = draw(seed, e, 0, draw(seed, e, 1, users) + 1);
@@ -44,7 +44,7 @@ static void write_events(uint32_t users, uint32_t items, uint32_t events, uint64
 static void write_users(uint32_t users)
 {
     FILE *f = fopen("users.tsv", "w");
-    ck_assert_ptr_nonnull(f);
+    ASSERT(f);
     fprintf(f, "user_id\tattributes\n");
     for (uint32_t u = 0; u < users; u += 2) fprintf(f, "u%u\tcountry=c%u\n", u, u % 3);
     fclose(f);
@@ -71,7 +71,7 @@ config *testing_prepare_config(const char *extra)
                          "%s",
                          extra);
     const char *const sets[] = {"graph.partitions=4"};
-    ck_assert_int_eq(config_parse("test.yaml", text, sets, 1, &c), ERR_OK);
+    ASSERT(config_parse("test.yaml", text, sets, 1, &c) == ERR_OK);
     free(text);
     return c;
 }
@@ -79,6 +79,6 @@ config *testing_prepare_config(const char *extra)
 char *testing_prepare_run(const config *c)
 {
     char *folder;
-    ck_assert_int_eq(prepare_run(c, NULL, &folder, NULL), ERR_OK);
+    ASSERT(prepare_run(c, NULL, &folder, NULL) == ERR_OK);
     return folder;
 }
