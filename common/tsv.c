@@ -44,6 +44,18 @@ void tsv_write(FILE *file, const char *value, size_t bytes)
     }
 }
 
+void tsv_write_in_list(FILE *file, const char *value, size_t bytes)
+{
+    for (const char *comma; (comma = memchr(value, ',', bytes)) != NULL;) {
+        size_t n = (size_t)(comma - value);
+        tsv_write(file, value, n);
+        fputs("\\x2c", file);
+        value += n + 1;
+        bytes -= n + 1;
+    }
+    tsv_write(file, value, bytes);
+}
+
 void tsv_write_line(FILE *file, const char *const *values, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

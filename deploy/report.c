@@ -243,7 +243,7 @@ static void write_positives(FILE *file, const report_input *r, const evaluation_
     for (uint64_t p = u->indptr[i]; p < u->indptr[i + 1]; p++) {
         const char *id = dataset_item_id(r->data, u->positive[p]);
         fputc(p > u->indptr[i] ? ',' : '\t', file);
-        tsv_write(file, id, strlen(id));
+        tsv_write_in_list(file, id, strlen(id));
     }
     for (uint64_t p = u->indptr[i]; p < u->indptr[i + 1]; p++) {
         fprintf(file, "%c%u", p > u->indptr[i] ? ',' : '\t', u->rank[m][p]);

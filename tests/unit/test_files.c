@@ -292,8 +292,9 @@ START_TEST(tsv_values_are_escaped)
     FILE *file = fopen(in_dir("t"), "w");
     tsv_write_line(file, (const char *const[]){"x", "", "y\tz", "\\"}, 4);
     tsv_write(file, "\n\n", 2);
+    tsv_write_in_list(file, ",a,\\,", 5);
     fclose(file);
-    holds("t", "x\t\ty\\tz\t\\\\\n\\n\\n");
+    holds("t", "x\t\ty\\tz\t\\\\\n\\n\\n\\x2ca\\x2c\\\\\\x2c");
 }
 END_TEST
 

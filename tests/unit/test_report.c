@@ -25,7 +25,8 @@ static report_input input;
 static char dir[64];
 static json_t *report;
 
-/* Ids "i<row>" and "u<row>", NUL-terminated, back to back; item 4 needs escaping. */
+/* Ids "i<row>" and "u<row>", NUL-terminated, back to back; row 4 needs escaping, and those of 5 in
+ * 7 in a list. */
 static char *fill_ids(uint64_t **at, uint32_t n, char letter)
 {
     char *text = xcalloc(n, 16);
@@ -33,7 +34,8 @@ static char *fill_ids(uint64_t **at, uint32_t n, char letter)
     size_t used = 0;
     for (uint32_t i = 0; i < n; i++) {
         (*at)[i] = used;
-        used += 1 + (size_t)snprintf(text + used, 16, i == 4 ? "%c\t%u" : "%c%u", letter, i);
+        const char *middle = i == 4 ? "\t" : i % 7 == 5 ? "," : "";
+        used += 1 + (size_t)snprintf(text + used, 16, "%c%s%u", letter, middle, i);
     }
     return text;
 }
@@ -215,8 +217,10 @@ static void split_line(line *l, char *text)
         item = strsep(&items, ",");
         ck_assert_ptr_nonnull(item);
         l->rank[l->n] = (uint32_t)strtoul(rank, NULL, 10);
-        /* "i12", or "i\\t4" where the id has a tab */
-        l->item[l->n++] = (uint32_t)strtoul(item + (item[1] == '\\' ? 3 : 1), NULL, 10);
+        /* "i12", "i\\t4" where the id has a tab, "i\\x2c5" where it has a comma */
+        size_t escape = item[1] != '\\' ? 0 : item[2] == 'x' ? strlen("\\x2c") : strlen("\\t");
+        l->item[l->n++] = (uint32_t)strtoul(item + 1 + escape, NULL, 10);
+        ck_assert_uint_eq(escape == strlen("\\x2c"), l->item[l->n - 1] % 7 == 5);
     }
     ck_assert_ptr_null(items);
     ck_assert_uint_eq(l->n, strtoul(l->field[4], NULL, 10));
@@ -240,7 +244,8 @@ static bool counts(const candidates *c, int s, uint32_t item)
 
 static bool member(const line *l, int s, uint32_t type)
 {
-    uint32_t user = (uint32_t)strtoul(l->field[0] + (l->field[0][1] == '\\' ? 3 : 1), NULL, 10);
+    const char *id = l->field[0]; /* "u12", "u\\t4", "u,5" */
+    uint32_t user = (uint32_t)strtoul(id + (id[1] == '\\' ? 3 : id[1] == ',' ? 2 : 1), NULL, 10);
     unsigned long history = strtoul(l->field[3], NULL, 10);
     bool warm = f->user_types[user] >> type & 1;
     switch (s) {
