@@ -106,6 +106,7 @@ typedef struct config {
             char *path;
             config_column item_id, item_type, text;
             string_list attributes;
+            uint32_t max_values;
         } items;
         struct {
             char *path;

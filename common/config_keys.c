@@ -108,6 +108,8 @@ const config_key config_keys[] = {
     COLUMN("data.items.columns.text", data.items.text, "text", "column of the text to encode"),
     LIST(KEY_NAMES, "data.items.attributes", data.items.attributes, "[]",
          "columns that are categorical features; []: none"),
+    U32('P', "data.items.max_values", data.items.max_values, "1000", 0, 1e6,
+        "an attribute with more values is dropped with a warning; 0: no limit"),
     PATH('D', "data.interactions.path", data.interactions.path, "events, TSV or CSV with a header"),
     COLUMN("data.interactions.columns.user_id", data.interactions.user_id, "user_id",
            "column of the user"),

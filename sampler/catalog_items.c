@@ -176,14 +176,30 @@ static err_code check_types(items_reader *s)
     return ERR_INVALID;
 }
 
+/* Without those that have too many values. */
+static void finish_attributes(items_reader *s)
+{
+    catalog *d = s->l->data;
+    uint32_t max = s->l->config->data.items.max_values;
+    d->item_attributes = xcalloc(s->attributes_n + 1, sizeof *d->item_attributes);
+    for (size_t i = 0; i < s->attributes_n; i++) {
+        attribute_builder *b = &s->attributes[i];
+        uint32_t n = attribute_builder_values(b);
+        if (max && n > max) {
+            catalog_warn(d,
+                         "items: attribute %s has %" PRIu32 " values, more than "
+                         "data.items.max_values (%" PRIu32 "): left out",
+                         b->key, n, max);
+            continue;
+        }
+        attribute_builder_finish(b, d->items_n, &d->item_attributes[d->item_attributes_n++]);
+    }
+}
+
 static void finish(items_reader *s)
 {
     catalog *d = s->l->data;
-    d->item_attributes = xcalloc(s->attributes_n + 1, sizeof *d->item_attributes);
-    for (size_t i = 0; i < s->attributes_n; i++) {
-        attribute_builder_finish(&s->attributes[i], d->items_n, &d->item_attributes[i]);
-    }
-    d->item_attributes_n = s->attributes_n;
+    finish_attributes(s);
     if (d->empty_texts) {
         catalog_warn(d, "items: %" PRIu64 " have no text", d->empty_texts);
     }

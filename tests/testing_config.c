@@ -53,6 +53,7 @@ void testing_config_init(config *c)
     c->data.users.user_id = testing_config_column("user_id");
     c->data.users.attributes = testing_config_column("attributes");
     c->data.users.vector = keep("");
+    c->data.items.max_values = 1000;
     c->data.users.max_values = 1000;
     c->split.method = SPLIT_AUTO;
     c->split.holdout_fraction = 0.1;

@@ -364,6 +364,15 @@ START_TEST(item_attributes_are_sorted_values_with_unknown_first)
     ck_assert_uint_eq(a->index[2], 0);
     ck_assert_uint_eq(a->index[3], 1);
     catalog_free(c);
+    cfg.data.items.max_values = 3;
+    c = read_ok();
+    ck_assert_uint_eq(c->item_attributes_n, 1);
+    catalog_free(c);
+    cfg.data.items.max_values = 2;
+    c = read_ok();
+    ck_assert_uint_eq(c->item_attributes_n, 0);
+    expect_warning(c, "items: attribute author has 3 values, more than data.items.max_values (2)");
+    catalog_free(c);
     cfg.data.items.attributes = testing_config_list("editor", NULL);
     expect_error(ERR_INVALID, "items.tsv:1: no column \"editor\" (data.items.attributes)");
     cfg.data.items.attributes = testing_config_list("the author", NULL);

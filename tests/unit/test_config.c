@@ -62,6 +62,7 @@ START_TEST(defaults_are_the_documented_ones)
     ck_assert_uint_eq(c->seed, 1);
     ck_assert_str_eq(c->data.items.item_id.names.items[0], "item_id");
     ck_assert_str_eq(c->data.users.attributes.names.items[0], "attributes");
+    ck_assert_uint_eq(c->data.items.max_values, 1000);
     ck_assert_uint_eq(c->data.users.max_values, 1000);
     ck_assert_uint_eq(c->data.kinds_n, 0);
     ck_assert_int_eq(c->data.order, ORDER_UNSET);
@@ -361,10 +362,15 @@ END_TEST
 
 START_TEST(a_limit_of_0_is_none)
 {
-    static const char *const sets[] = {"data.users.max_values=0", "graph.max_items_per_user=0",
-                                       "hgnn.fanout_total=0",     "hgnn.patience=0",
-                                       "history.max_items=0",     "two_tower.positives_per_user=0",
-                                       "validate.items=0",        "validate.users=0"};
+    static const char *const sets[] = {"data.items.max_values=0",
+                                       "data.users.max_values=0",
+                                       "graph.max_items_per_user=0",
+                                       "hgnn.fanout_total=0",
+                                       "hgnn.patience=0",
+                                       "history.max_items=0",
+                                       "two_tower.positives_per_user=0",
+                                       "validate.items=0",
+                                       "validate.users=0"};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) config_free(good_set(sets[i]));
 }
 END_TEST
