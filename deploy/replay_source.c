@@ -2,6 +2,7 @@
 
 #include "common/dataset.h"
 #include "common/files.h"
+#include "common/keyed_sort.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/npy.h"
@@ -13,11 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct keyed_row {
-    uint64_t key;
-    uint32_t row;
-} keyed_row;
-
 struct replay_source {
     const job *job;
     const build_env *env;
@@ -26,14 +22,8 @@ struct replay_source {
     npy_array z;             /* mapped when it is first asked for */
     bool has_z;
     dataset *data;
-    keyed_row *by_key; /* [data->items] item rows by stable key */
+    keyed *by_key; /* [data->items] item rows by stable key */
 };
-
-static int compare_keys(const void *a, const void *b)
-{
-    uint64_t x = ((const keyed_row *)a)->key, y = ((const keyed_row *)b)->key;
-    return x < y ? -1 : x > y;
-}
 
 static err_code check_foundation(const replay_source *s)
 {
@@ -65,8 +55,8 @@ static err_code open_model(replay_source *s, const char *store_folder, const cha
     s->by_key = try_malloc(s->data->items, sizeof *s->by_key);
     if (!s->by_key) return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < s->data->items; i++)
-        s->by_key[i] = (keyed_row){s->data->item_key[i], i};
-    qsort(s->by_key, s->data->items, sizeof *s->by_key, compare_keys);
+        s->by_key[i] = (keyed){s->data->item_key[i], i};
+    keyed_sort(s->by_key, s->data->items);
     return ERR_OK;
 }
 
@@ -149,14 +139,12 @@ static err_code pick_rows(const replay_source *s, const uint64_t *keys, size_t n
                           const float *matrix, float *out)
 {
     for (size_t i = 0; i < n; i++) {
-        keyed_row wanted = {.key = keys[i]};
-        const keyed_row *found =
-            bsearch(&wanted, s->by_key, s->data->items, sizeof wanted, compare_keys);
+        const keyed *found = keyed_find(s->by_key, s->data->items, keys[i]);
         if (!found) {
             log_user_error("%s: no row for key %016" PRIx64, s->model_file, keys[i]);
             return ERR_NOT_FOUND;
         }
-        memcpy(out + i * dim, matrix + (size_t)found->row * dim, dim * sizeof *out);
+        memcpy(out + i * dim, matrix + found->at * dim, dim * sizeof *out);
     }
     return ERR_OK;
 }

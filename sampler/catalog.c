@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/hash.h"
+#include "common/keyed_sort.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "sampler/catalog_load.h"
@@ -197,23 +198,11 @@ void catalog_warn(catalog *c, const char *format, ...)
     log_user_error("warning: %s", text);
 }
 
-typedef struct keyed {
-    uint64_t key;
-    size_t at;
-} keyed;
-
-static int compare_keyed(const void *a, const void *b)
-{
-    const keyed *x = a, *y = b;
-    if (x->key != y->key) return x->key < y->key ? -1 : 1;
-    return (x->at > y->at) - (x->at < y->at);
-}
-
 bool catalog_keys_collide(const uint64_t *keys, size_t n, size_t pair[2])
 {
     keyed *sorted = xcalloc(n + 1, sizeof *sorted);
     for (size_t i = 0; i < n; i++) sorted[i] = (keyed){keys[i], i};
-    qsort(sorted, n, sizeof *sorted, compare_keyed);
+    keyed_sort(sorted, n);
     bool found = false;
     for (size_t i = 1; i < n && !found; i++) {
         if (sorted[i].key != sorted[i - 1].key) continue;

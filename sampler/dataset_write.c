@@ -6,6 +6,7 @@
 #include "common/f16.h"
 #include "common/files.h"
 #include "common/hash.h"
+#include "common/keyed_sort.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -102,12 +103,6 @@ static bool selects(const store_source *s, const selection *what, uint64_t event
     return (s->role[event] & what->role) != 0 && s->parts->part[event] == what->part;
 }
 
-static int u32_compare(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* A user's selected items into item, their times into time (may be NULL); how many. */
 static size_t user_list(const store_source *s, const selection *what, uint32_t user, uint32_t *item,
                         int64_t *time)
@@ -118,7 +113,7 @@ static size_t user_list(const store_source *s, const selection *what, uint32_t u
         if (time != NULL) time[n] = s->data->events[e].time;
         item[n++] = s->data->events[e].item;
     }
-    if (!what->in_order && n > 1) qsort(item, n, sizeof *item, u32_compare);
+    if (!what->in_order && n > 1) qsort(item, n, sizeof *item, compare_u32);
     return n;
 }
 

@@ -1,6 +1,7 @@
 #include "sampler/graph_lists.h"
 
 #include "common/hash.h"
+#include "common/keyed_sort.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -125,12 +126,6 @@ static void cut(lists_maker *m, uint32_t user)
     m->found_n = max;
 }
 
-static int u32_compare(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static void add_user(lists_maker *m, uint32_t user)
 {
     graph_lists *l = m->lists;
@@ -139,7 +134,7 @@ static void add_user(lists_maker *m, uint32_t user)
     find_items(m, user);
     cut(m, user);
     for (size_t i = 0; i < m->found_n; i++) l->item[at + i] = m->found[i].item;
-    if (m->found_n > 0) qsort(l->item + at, m->found_n, sizeof *l->item, u32_compare);
+    if (m->found_n > 0) qsort(l->item + at, m->found_n, sizeof *l->item, compare_u32);
     l->indptr[user + 1] = at + m->found_n;
 }
 

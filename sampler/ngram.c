@@ -1,6 +1,7 @@
 #include "sampler/ngram.h"
 
 #include "common/hash.h"
+#include "common/keyed_sort.h"
 #include "common/mem.h"
 #include "common/panic.h"
 #include "common/vmath.h"
@@ -74,12 +75,6 @@ static void add_word(gram_list *g, const int32_t *word, size_t n)
             g->hash[g->n++] = hash64(word + i, size * sizeof *word, GRAM_SEED);
         }
     }
-}
-
-static int compare_u64(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
 }
 
 /* Sorted, so that repeats are neighbours and sums have one order. */

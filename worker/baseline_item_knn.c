@@ -1,5 +1,6 @@
 #include "worker/baseline_item_knn.h"
 
+#include "common/keyed_sort.h"
 #include "common/mem.h"
 #include "common/panic.h"
 #include "worker/baseline_popularity.h"
@@ -94,12 +95,6 @@ static size_t count_together(knn_scratch *s, const candidates *c, const baseline
     return n;
 }
 
-static int key_compare(const void *pa, const void *pb)
-{
-    uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
-    return a < b ? -1 : a > b;
-}
-
 /* Sorts what was seen with i: the largest cosine first, ties by the order of ties. */
 static void order_neighbours(knn_scratch *s, const candidates *c, uint32_t i, size_t n)
 {
@@ -110,7 +105,7 @@ static void order_neighbours(knn_scratch *s, const candidates *c, uint32_t i, si
         s->order[k] = (uint64_t)~bits << 32 | c->tie[j];
         s->count[j] = 0;
     }
-    qsort(s->order, n, sizeof *s->order, key_compare);
+    qsort(s->order, n, sizeof *s->order, compare_u64);
 }
 
 static err_code lists_reserve(knn_lists *l, size_t need)

@@ -1,4 +1,5 @@
 #include "common/blas.h"
+#include "common/keyed_sort.h"
 #include "common/mem.h"
 #include "common/reduce.h"
 #include "common/rng.h"
@@ -14,12 +15,6 @@
 
 enum { RANK_MRR = 100, RANK_HR = 10 };
 static const uint32_t rank_last = UINT32_MAX - 1;
-
-static int compare_u32(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
 
 /* Position of a node among the candidates, or UINT32_MAX. */
 static uint32_t candidate_of(const task *t, uint32_t node)

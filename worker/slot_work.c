@@ -1,5 +1,6 @@
 #include "worker/slot_work.h"
 
+#include "common/keyed_sort.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -210,21 +211,10 @@ static err_code train(slot_work *s, const task *t, const worker_task *w, slot_re
 
 /* ---- Putting rows ---- */
 
-typedef struct keyed_row {
-    uint64_t key;
-    uint32_t row;
-} keyed_row;
-
-static int compare_keys(const void *a, const void *b)
-{
-    uint64_t x = ((const keyed_row *)a)->key, y = ((const keyed_row *)b)->key;
-    return x < y ? -1 : x > y;
-}
-
 err_code slot_put_rows(slot_result *out, uint32_t table, uint32_t dim, uint64_t *keys, float *rows,
                        uint32_t n)
 {
-    keyed_row *k = try_malloc(n, sizeof *k);
+    keyed *k = try_malloc(n, sizeof *k);
     out->rows = try_malloc((size_t)n * dim, sizeof *out->rows);
     if (!k || !out->rows) {
         free(k);
@@ -232,11 +222,11 @@ err_code slot_put_rows(slot_result *out, uint32_t table, uint32_t dim, uint64_t 
         free(rows);
         return ERR_NO_MEMORY;
     }
-    for (uint32_t i = 0; i < n; i++) k[i] = (keyed_row){keys[i], i};
-    qsort(k, n, sizeof *k, compare_keys);
+    for (uint32_t i = 0; i < n; i++) k[i] = (keyed){keys[i], i};
+    keyed_sort(k, n);
     for (uint32_t i = 0; i < n; i++) {
         keys[i] = k[i].key;
-        memcpy(out->rows + (size_t)i * dim, rows + (size_t)k[i].row * dim, dim * sizeof *rows);
+        memcpy(out->rows + (size_t)i * dim, rows + k[i].at * dim, dim * sizeof *rows);
     }
     free(k);
     free(rows);

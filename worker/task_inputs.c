@@ -2,6 +2,7 @@
 
 #include "common/f16.h"
 #include "common/feature_row.h"
+#include "common/keyed_sort.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -103,12 +104,6 @@ uint32_t task_index(const task *t, uint32_t node)
 }
 
 /* ---- Which nodes ---- */
-
-static int compare_u32(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
 
 static void add_nodes(task *t, size_t *cap, const uint32_t *node, uint32_t n)
 {
@@ -315,24 +310,13 @@ static bool has_all(const uint8_t *have, uint32_t n)
 
 /* ---- Rows by key ---- */
 
-typedef struct keyed {
-    uint64_t key;
-    uint32_t index;
-} keyed;
-
-static int compare_keyed(const void *a, const void *b)
-{
-    uint64_t x = ((const keyed *)a)->key, y = ((const keyed *)b)->key;
-    return x < y ? -1 : x > y;
-}
-
 static err_code sort_by_key(task *t)
 {
     keyed *k = try_malloc(t->nodes, sizeof *k);
     if (!k) return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < t->nodes; i++) k[i] = (keyed){task_key(t, i), i};
-    qsort(k, t->nodes, sizeof *k, compare_keyed);
-    for (uint32_t i = 0; i < t->nodes; i++) t->by_key[i] = k[i].index;
+    keyed_sort(k, t->nodes);
+    for (uint32_t i = 0; i < t->nodes; i++) t->by_key[i] = (uint32_t)k[i].at;
     free(k);
     return ERR_OK;
 }
