@@ -111,6 +111,8 @@ static enum MHD_Result on_upload(http_server *s, struct MHD_Connection *c, const
         return answer(c, MHD_HTTP_UNAUTHORIZED, "text/plain", "a bearer token is needed\n");
     if (u->too_long)
         return answer(c, MHD_HTTP_CONTENT_TOO_LARGE, "text/plain", "more than 4096 bytes\n");
+    if (strlen(u->text) != u->bytes)
+        return answer(c, MHD_HTTP_BAD_REQUEST, "text/plain", "a body has no NUL\n");
     if (!s->on_post) return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", "nothing to post here\n");
     char *text = NULL;
     unsigned status = s->on_post(s->user, path, u->text, &text);

@@ -13,8 +13,8 @@
 
 typedef struct http_server http_server;
 
-/* A POST to `path` with a good token.  Returns the HTTP status; *answer may be set to owned text.
- */
+/* A POST to `path` with a good token; `body` is the whole of it, at most 4 KiB.
+ * Returns the HTTP status; *answer may be set to owned text. */
 typedef unsigned http_post(void *user, const char *path, const char *body, char **answer);
 
 typedef struct http_options {

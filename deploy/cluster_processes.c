@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "common/process.h"
 #include "common/role.h"
+#include "common/shell.h"
 #include "common/zmq_client.h"
 #include "deploy/job_watch.h"
 #include "deploy/process_table.h"
@@ -23,6 +24,7 @@ enum { START_TIMEOUT_MS = 20000, POLL_MS = 20 };
 enum { CALL_TIMEOUT_MS = 15000, TRY_TIMEOUT_MS = 200 };
 /* Ending: the scheduler tells everybody, then SIGTERM, then SIGKILL. */
 enum { FINISH_TIMEOUT_MS = 15000, GOODBYE_TIMEOUT_MS = 5000, TERM_TIMEOUT_MS = 10000 };
+enum { SETTLED_US = 4 * SHELL_IDLE_MS * 1000 }; /* after this long a status has what was before */
 enum { LOG_BYTES_MAX = 64 << 20, WHY_BYTES_MAX = 300 };
 
 struct cluster_processes {
@@ -249,12 +251,15 @@ static void take_exit(cluster_processes *p, const child_exit *e)
 /* ---- Processes that are wanted ---- */
 
 /* Whether one that ended is to be started again now.  Everybody but the scheduler leaves of its own
- * accord when the job ends or it was drained: a status that is newer than its end says whether. */
+ * accord when the job ends or it was drained: a status that is newer than its end says whether.
+ * Pages are published every SHELL_IDLE_MS: one that is asked for at once may be the one from
+ * before. */
 static bool may_start(const cluster_processes *p, const process_slot *x, uint64_t now_us)
 {
     if (x->state != PROCESS_WAITING || now_us < x->due_us) return false;
     if (x->role == WIRE_SCHEDULER || !p->watch.text) return true;
-    return p->watch.asked_us > x->ended_us && !p->watch.ends;
+    uint64_t settled_us = x->ended_us + (x->left ? SETTLED_US : 0);
+    return p->watch.asked_us > settled_us && !p->watch.ends;
 }
 
 static void start_again(cluster_processes *p)

@@ -23,7 +23,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->cli; break;
     case OPTION_AT: o->at = arg; break;
     case OPTION_TOKEN_FILE: o->token_file = arg; break;
+    case ARGP_KEY_ARG:
+        if (!o->takes || o->argument) return ARGP_ERR_UNKNOWN;
+        o->argument = arg;
+        break;
     case ARGP_KEY_END:
+        if (o->takes && !o->argument) argp_error(state, "give the %s", o->takes);
         if (!o->at && !o->cli.config_file) argp_error(state, "give -c FILE or --at URL");
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -34,8 +39,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 void endpoint_options_parse(const char *doc, int argc, char **argv, endpoint_options *o)
 {
     const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
-    const struct argp argp = {
-        .options = options, .parser = parse_option, .doc = doc, .children = children};
+    const struct argp argp = {.options = options,
+                              .parser = parse_option,
+                              .args_doc = o->takes,
+                              .doc = doc,
+                              .children = children};
     cli_parse(&argp, argc, argv, o);
 }
 

@@ -1,8 +1,10 @@
 #include "deploy/command_config.h"
+#include "deploy/command_drain.h"
 #include "deploy/command_keygen.h"
 #include "deploy/command_prepare.h"
 #include "deploy/command_recommend.h"
 #include "deploy/command_replay.h"
+#include "deploy/command_scale.h"
 #include "deploy/command_similar.h"
 #include "deploy/command_status.h"
 #include "deploy/command_stop.h"
@@ -16,6 +18,8 @@ static const command_entry commands[] = {
     {"synth", command_synth, false, "Write a generated catalogue with interactions"},
     {"status", command_status, false, "What a running job does"},
     {"stop", command_stop, false, "Stop a running job cleanly"},
+    {"scale", command_scale, false, "Change the number of workers or servers of a running job"},
+    {"drain", command_drain, false, "Let one worker of a running job leave"},
     {"recommend", command_recommend, false, "Items for a user, from a result"},
     {"similar", command_similar, false, "Items near an item, from a result"},
     {"replay", command_replay, true, "Compute one slot alone and say what it holds"},

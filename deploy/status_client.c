@@ -44,12 +44,14 @@ static void wipe(struct curl_slist *headers)
     for (; headers; headers = headers->next) explicit_bzero(headers->data, strlen(headers->data));
 }
 
-static err_code request(const char *url, const char *token, bool post, char **text)
+/* body: of a POST; NULL: a GET.  *status: HTTP's, 0 without an answer. */
+static err_code request(const char *url, const char *token, const char *body, char **text,
+                        long *status)
 {
     bytes_writer w;
-    long status = 0;
     CURL *c = curl_easy_init();
     *text = NULL;
+    *status = 0;
     if (!c) return ERR_IO;
     struct curl_slist *headers = headers_of(token);
     bytes_writer_init(&w);
@@ -61,30 +63,46 @@ static err_code request(const char *url, const char *token, bool post, char **te
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &w);
-    if (post) curl_easy_setopt(c, CURLOPT_POSTFIELDS, "");
+    if (body) curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
     CURLcode rc = curl_easy_perform(c);
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, status);
     curl_easy_cleanup(c);
     wipe(headers);
     curl_slist_free_all(headers);
-    err_code code = code_of(rc, status);
-    if (code == ERR_OK) {
-        bytes_put_u8(&w, 0);
-        *text = (char *)w.data;
-    } else {
-        bytes_writer_fini(&w);
+    bytes_put_u8(&w, 0);
+    *text = (char *)w.data;
+    return code_of(rc, *status);
+}
+
+/* Without an error the answer is of use. */
+static err_code keep_answer(err_code rc, char **text)
+{
+    if (rc != ERR_OK) {
+        free(*text);
+        *text = NULL;
     }
-    return code;
+    return rc;
 }
 
 err_code status_client_get(const char *url, const char *token, char **text)
 {
-    return request(url, token, false, text);
+    long status;
+    return keep_answer(request(url, token, NULL, text, &status), text);
 }
 
 err_code status_client_post(const char *url, const char *token, char **text)
 {
-    return request(url, token, true, text);
+    long status;
+    return keep_answer(request(url, token, "", text, &status), text);
+}
+
+err_code status_client_send(const char *url, const char *token, const char *json, char **text)
+{
+    enum { HTTP_BAD_REQUEST = 400 };
+    long status;
+    err_code rc = request(url, token, json, text, &status);
+    if (rc == ERR_IO && status == HTTP_BAD_REQUEST) return ERR_MISMATCH;
+    return keep_answer(rc, text);
 }
 
 err_code status_client_explain(const char *url, err_code rc)
@@ -121,7 +139,9 @@ static err_code read_run_file(const config *c, const char *name, read_function *
     if (files_exist(path)) {
         rc = read(path, out);
     } else {
-        log_user_error("no job is running in %s (there is no run/%s)", c->work_dir, name);
+        log_user_error("no job with a status endpoint is running in %s (there is no run/%s; "
+                       "--in-process has none)",
+                       c->work_dir, name);
     }
     free(path);
     return rc;

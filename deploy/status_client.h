@@ -15,7 +15,11 @@ enum { STATUS_CLIENT_TIMEOUT_MS = 3000, STATUS_CLIENT_BYTES_MAX = 64 << 20 };
  * HTTP status or a malformed URL. */
 MUST_USE err_code status_client_get(const char *url, const char *token, char **text);
 MUST_USE err_code status_client_post(const char *url, const char *token, char **text);
-/* Prints what an error of the two means; returns it. */
+/* The same, with `json` as the body; *text is owned on ERR_OK and, the reason as a line, on
+ * ERR_MISMATCH: the job refuses it. */
+MUST_USE err_code status_client_send(const char *url, const char *token, const char *json,
+                                     char **text);
+/* Prints what an error of the three means; returns it. */
 err_code status_client_explain(const char *url, err_code rc);
 
 /* The endpoint of the job that runs in c->work_dir, and the token that it takes: http.token_file,

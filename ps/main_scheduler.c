@@ -56,6 +56,8 @@ static err_code run(const config *c, const options *o, int *code)
                                 .incarnation = self.incarnation,
                                 .fresh = o->fresh,
                                 .driver = o->driver,
+                                .post = zmq_shell_post,
+                                .shell = shell,
                                 .http = true};
     if (rc == ERR_OK) rc = scheduler_node_new(&n, &node);
     if (rc == ERR_OK) {

@@ -165,6 +165,8 @@ err_code scheduler_new(const scheduler_config *c, const scheduler_plan *plan, ui
     s->answer_config = c->config;
     s->stage.loss = NAN;
     s->view = 1;
+    s->workers_wanted = c->workers;
+    s->servers_wanted = c->servers;
     s->curve_stride = s->valid_stride = 1;
     err_code rc = restore(s, durable);
     if (rc == ERR_OK && plan) rc = scheduler_set_plan(s, plan, plan_hash, NULL);
@@ -819,7 +821,7 @@ static void on_request(scheduler *s, const core_event *e, core_actions *out)
 
 static void on_result(scheduler *s, const core_event *e, core_actions *out)
 {
-    if (s->phase == PHASE_OVER) return;
+    if (s->phase == PHASE_OVER || scheduler_commands_take(s, e, out)) return;
     if (e->result.status != ERR_OK) {
         scheduler_fail(s, e->now_us, out, "%s: %s",
                        e->result.token == TOKEN_PLAN ? "the plan" : "the scheduler's state",

@@ -58,6 +58,7 @@ typedef struct scheduler_config {
     uint64_t incarnation;
     const char *job;            /* borrowed until scheduler_free, as all that follows */
     uint32_t servers, samplers; /* how many must be there */
+    uint32_t workers;           /* how many `weft train` starts */
     uint32_t virtual_shards;
     const char *numerics;
     bool numerics_strict;
@@ -109,6 +110,7 @@ typedef struct status_peer {
     peer_state state;
     uint64_t last_seen_ms, rss_bytes;
     /* workers */
+    bool draining;  /* has been asked to leave */
     slot_name slot; /* stage 0: none */
     uint64_t slots_done;
     double examples_per_s;
@@ -165,6 +167,7 @@ typedef struct scheduler_status {
     uint64_t plan_hash;
     char numerics[CORE_TEXT_MAX];
     double time_share[5];
+    uint32_t workers_wanted, servers_wanted;
     uint32_t workers, servers, samplers;
     status_peer *worker, *server, *sampler; /* workers slowest first */
     struct {

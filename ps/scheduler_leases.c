@@ -136,7 +136,7 @@ static uint32_t active_workers(const scheduler *s)
     uint32_t n = 0;
     for (size_t i = 0; i < s->workers; i++) {
         const member_state *w = &s->worker[i];
-        n += w->id.incarnation && !w->lost && !w->leaving && w->sequence;
+        n += w->id.incarnation && !w->lost && !w->leaving && !w->draining && w->sequence;
     }
     return n ? n : 1;
 }
@@ -209,7 +209,7 @@ static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uin
 
 static void grant_some(scheduler *s, const member_state *w, uint64_t now_us)
 {
-    if (!scheduler_leases_allowed(s) || w->leaving || w->lost) return;
+    if (!scheduler_leases_allowed(s) || w->leaving || w->draining || w->lost) return;
     uint32_t mine = count_mine(&s->cur, w->id), ahead = count_mine(&s->next, w->id);
     bool credit = core_rule(s->config.mutations, CORE_RULE_CREDIT);
     grant_free(s, &s->cur, w, credit ? mine : mine + ahead, now_us);
@@ -282,9 +282,10 @@ static void serve(scheduler *s, member_state *w, uint64_t now_us, core_actions *
     g.stop = s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX;
     g.grant = grant_list;
     g.n_grant = fill_grants(s, w, grants, grant_list);
+    g.leave = w->draining && !w->leaving;
     g.drop = drop_list;
     g.n_drop = fill_drops(s, w, drops, drop_list);
-    if (!g.n_grant && !g.n_drop && !g.stop && now_us < w->until_us) return;
+    if (!g.n_grant && !g.n_drop && !g.stop && !g.leave && now_us < w->until_us) return;
     scheduler_answer(s, out, w->route, &w->work, WIRE_OK, proto_pack(&g.base));
     w->parked = false;
     w->told = g.stop;

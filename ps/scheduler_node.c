@@ -12,6 +12,7 @@
 #include "common/token_file.h"
 #include "ps/job_model.h"
 #include "ps/metrics_log.h"
+#include "ps/scheduler_commands.h"
 #include "ps/status_json.h"
 #include "ps/status_page.h"
 
@@ -29,6 +30,8 @@ struct scheduler_node {
     metrics_log *log;
     scheduler *core;
     http_server *http;
+    shell_post *post;
+    void *shell;
     char url[64];
     job *job; /* NULL until prepared */
     scheduler_plan plan;
@@ -126,14 +129,16 @@ static void publish(void *user, uint64_t now_us)
 /* On the HTTP server's thread: a stop is the same as SIGTERM. */
 static unsigned on_post(void *user, const char *path, const char *body, char **answer)
 {
-    (void)user, (void)body;
+    const scheduler_node *n = user;
     if (strcmp(path, "/api/v1/stop") == 0) {
         kill(getpid(), SIGTERM);
         *answer = xstrdup("stopping\n");
         return 202;
     }
-    *answer = xstrdup("not supported yet\n");
-    return 404;
+    scheduler_post p = scheduler_post_parse(path, body);
+    for (uint32_t i = 0; i < p.tokens; i++) n->post(n->shell, p.token[i], ERR_OK, NULL);
+    *answer = xstrdup(p.answer);
+    return p.status;
 }
 
 static char *fresh_token(void)
@@ -198,6 +203,7 @@ static scheduler_config core_config(const scheduler_node *n, const scheduler_nod
         .job = c->job,
         .servers = c->cluster.servers,
         .samplers = c->cluster.samplers,
+        .workers = c->cluster.workers,
         .virtual_shards = c->cluster.virtual_shards,
         .numerics = numerics_id(),
         .numerics_strict = c->train.numerics_strict,
@@ -216,6 +222,8 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
     n->config = o->config;
     n->run_dir = xstrdup(o->run_dir);
     n->self = (core_peer){.role = WIRE_SCHEDULER, .incarnation = o->incarnation};
+    n->post = o->post;
+    n->shell = o->shell;
     n->start_wall_s = clock_wall_s();
     n->start_us = n->last_step_us = clock_now_us();
     err_code rc = metrics_log_open(o->run_dir, o->fresh, &n->log);

@@ -14,6 +14,8 @@ typedef struct scheduler_node_options {
     uint64_t incarnation;
     bool fresh;  /* forget what an earlier life made durable */
     bool driver; /* `weft train` prepares, evaluates and says when it is done */
+    shell_post *post; /* how a command reaches the core; NULL with http false */
+    void *shell;      /* given to post */
     bool http;   /* start the status endpoint: writes run_dir/url and, on loopback, run_dir/token */
 } scheduler_node_options;
 

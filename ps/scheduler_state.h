@@ -9,6 +9,7 @@
 #include "common/requests.h"
 #include "proto/weft.pb-c.h"
 #include "ps/scheduler.h"
+#include "ps/scheduler_commands.h"
 
 enum { HOLDERS_MAX = 4, PAST_LIVES = 4, HELD_MAX = 256 };
 enum {
@@ -78,6 +79,7 @@ typedef struct member_state {
     /* workers */
     uint32_t sequence, wanted, state;
     bool leaving, told; /* told: has heard that the job is over */
+    bool draining;      /* is to leave, and gets no more slots */
     held_lease held[HELD_MAX];
     uint32_t held_n;
     bool parked; /* a WORK waits for an answer */
@@ -164,6 +166,8 @@ struct scheduler {
     uint64_t over_until_us;
     char failure[CORE_TEXT_MAX];
     /* what people see */
+    uint32_t workers_wanted, servers_wanted; /* by the configuration or a command */
+    bool asked_checkpoint;
     uint64_t suggested; /* indexes given to workers that asked for one */
     uint64_t started_us, moved_us, stage_from_us, stepped_us;
     bool stalled;

@@ -255,6 +255,7 @@ static void peer_worker(const member_state *p, status_peer *x)
         if (p->held[i].state == PEER_COMPUTING) x->slot = p->held[i].name;
     }
     if (!p->lost) x->state = p->sequence ? (peer_state)p->state : PEER_STARTING;
+    x->draining = (p->draining || p->leaving) && !p->lost;
     x->slots_done = p->slots_done;
     x->examples_per_s = p->lost ? 0 : p->examples_per_s;
     x->step_ms_p50 = (double)p->slot_us_p50 / 1e3;
@@ -310,6 +311,8 @@ static void fill_workers(const scheduler *s, uint64_t now_us, scheduler_status *
 static void fill_peers(const scheduler *s, uint64_t now_us, scheduler_status *out)
 {
     fill_workers(s, now_us, out);
+    out->workers_wanted = s->workers_wanted;
+    out->servers_wanted = s->servers_wanted;
     out->servers = s->config.servers;
     out->samplers = s->config.samplers;
     out->server = xcalloc(out->servers + 1, sizeof *out->server);

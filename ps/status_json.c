@@ -130,7 +130,7 @@ static void peer_head(json_writer *w, const status_peer *p)
     hex_field(w, "incarnation", p->peer.incarnation);
     json_field_u64(w, "pid", p->pid);
     json_field_string(w, "address", p->address);
-    json_field_string(w, "state", peer_state_name(p->state));
+    json_field_string(w, "state", p->draining ? "draining" : peer_state_name(p->state));
 }
 
 static void peer_tail(json_writer *w, const status_peer *p)
@@ -188,6 +188,11 @@ static void write_sampler(json_writer *w, const status_input *in, const status_p
 static void write_peers(json_writer *w, const status_input *in)
 {
     const scheduler_status *s = in->status;
+    json_key(w, "wanted");
+    json_object_begin(w);
+    json_field_u64(w, "workers", s->workers_wanted);
+    json_field_u64(w, "servers", s->servers_wanted);
+    json_object_end(w);
     json_key(w, "workers");
     json_array_begin(w);
     for (uint32_t i = 0; i < s->workers; i++) write_worker(w, &s->worker[i]);

@@ -18,10 +18,11 @@ enum {
     WANTED_DEFAULT = 2,
     WORK_BUDGET_MS = 1000,
     PULL_BUDGET_MS = 2000,
-    RETRY_US = 100000,   /* before asking for work again after a slot was dropped */
-    FAILED_US = 1000000, /* the same after an error of ours */
-    LEAVE_US = 6000000,  /* SIGTERM: a slot that takes longer is given up */
-    FAILURES_MAX = 3,    /* in a row, then we exit */
+    RETRY_US = 100000,      /* before asking for work again after a slot was dropped */
+    FAILED_US = 1000000,    /* the same after an error of ours */
+    LEAVE_US = 5000000,     /* SIGTERM: a slot that takes longer is given back */
+    GIVE_BACK_US = 1000000, /* and the scheduler is told within this */
+    FAILURES_MAX = 3,       /* in a row, then we exit */
     DENSE_MAX = 16,
 };
 
@@ -83,7 +84,7 @@ struct worker_loop {
     uint32_t sequence;
     bool work_open, work_answered;
     uint64_t work_at_us;
-    bool stopping, exited;
+    bool stopping, gave_back, exited;
     uint64_t leave_by_us, clock_us;
     uint32_t failures;
     char failure[CORE_TEXT_MAX];
@@ -796,6 +797,21 @@ static void take_grant(worker_loop *w, const Weft__Lease *x, uint64_t now_us, co
     }
 }
 
+/* Asked to leave (SIGTERM, or by the scheduler): keeps what is being computed or pushed, gives the
+ * rest back, and waits until the scheduler has heard. */
+static void begin_leaving(worker_loop *w, uint64_t now_us, core_actions *out)
+{
+    if (w->stopping) return;
+    w->stopping = true;
+    w->leave_by_us = now_us + LEAVE_US;
+    for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
+        lease *l = &w->lease[i];
+        if (is_held(l) && l->state < LEASE_COMPUTING) drop(w, l, now_us, out);
+    }
+    w->work_answered = false;
+    ask_for_work(w, now_us);
+}
+
 static void take_grants(worker_loop *w, const core_event *e, core_actions *out)
 {
     Weft__Grants *g =
@@ -813,6 +829,7 @@ static void take_grants(worker_loop *w, const core_event *e, core_actions *out)
         take_grant(w, g->grant[i], e->now_us, out);
     if (g->view != w->member.view) member_hello_soon(&w->member, e->now_us);
     w->member.stop = w->member.stop || g->stop;
+    if (g->leave) begin_leaving(w, e->now_us, out);
 }
 
 static void on_work(worker_loop *w, const core_event *e, core_actions *out)
@@ -880,19 +897,6 @@ static void on_message(worker_loop *w, const core_event *e, core_actions *out)
         on_slot_answer(w, &m, e, out);
 }
 
-/* SIGTERM: keeps what is being computed or pushed, gives the rest back. */
-static void on_stop(worker_loop *w, const core_event *e, core_actions *out)
-{
-    if (w->stopping) return;
-    w->stopping = true;
-    w->leave_by_us = e->now_us + LEAVE_US;
-    for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
-        lease *l = &w->lease[i];
-        if (is_held(l) && l->state < LEASE_COMPUTING) drop(w, l, e->now_us, out);
-    }
-    if (w->member.joined) send_work(w, e->now_us, out);
-}
-
 static bool holds_any(const worker_loop *w)
 {
     for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
@@ -922,6 +926,19 @@ static void leave(worker_loop *w, uint64_t now_us, core_actions *out)
     w->exited = true;
 }
 
+/* A slot that takes longer than a leaving worker may stay goes back. */
+static void give_back_late(worker_loop *w, uint64_t now_us, core_actions *out)
+{
+    if (!w->stopping || w->gave_back || now_us < w->leave_by_us || !holds_any(w)) return;
+    w->gave_back = true;
+    w->leave_by_us = now_us + GIVE_BACK_US;
+    for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
+        if (is_held(&w->lease[i])) drop(w, &w->lease[i], now_us, out);
+    }
+    w->work_answered = false;
+    ask_for_work(w, now_us);
+}
+
 static void advance(worker_loop *w, uint64_t now_us, core_actions *out)
 {
     for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
@@ -935,6 +952,7 @@ static void advance(worker_loop *w, uint64_t now_us, core_actions *out)
             move_to(l, LEASE_READY);
     }
     start_compute(w, now_us, out);
+    give_back_late(w, now_us, out);
     if (!w->member.joined) return;
     bool due = w->work_at_us && now_us >= w->work_at_us;
     if (due || (!w->work_open && !w->work_at_us)) send_work(w, now_us, out);
@@ -955,7 +973,7 @@ uint64_t worker_loop_step(worker_loop *w, const core_event *e, core_actions *out
     switch (e->type) {
     case CORE_MESSAGE: on_message(w, e, out); break;
     case CORE_RESULT: on_result(w, e, out); break;
-    case CORE_STOP: on_stop(w, e, out); break;
+    case CORE_STOP: begin_leaving(w, e->now_us, out); break;
     case CORE_START:
     case CORE_TIMER: break;
     }

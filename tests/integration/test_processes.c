@@ -386,7 +386,7 @@ static void check_status(const json_t *s)
         s,
         "format weft job state waiting stage stages epoch step steps progress elapsed_s "
         "eta_s examples examples_per_s loss validation results generation term map numerics bits "
-        "plan_hash seed time_share workers servers samplers counters curves events config");
+        "plan_hash seed time_share wanted workers servers samplers counters curves events config");
     ck_assert_int_eq(json_integer_value(json_object_get(s, "format")), 1);
     ck_assert_str_eq(json_string_value(json_object_get(s, "job")), "bits");
     ck_assert_uint_eq(strlen(json_string_value(json_object_get(s, "plan_hash"))), 16);

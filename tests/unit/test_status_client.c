@@ -133,7 +133,7 @@ START_TEST(the_endpoint_of_a_work_folder_is_found)
     ck_assert_int_eq(config_load("c.yaml", NULL, 0, &c), ERR_OK);
     testing_capture_start();
     err_code rc = status_client_url(c, &text);
-    testing_expect_part(testing_capture_end(), "no job is running in");
+    testing_expect_part(testing_capture_end(), "no job with a status endpoint is running in");
     ck_assert_int_eq(rc, ERR_NOT_FOUND);
     announce();
     ck_assert_int_eq(status_client_url(c, &text), ERR_OK);
@@ -230,7 +230,7 @@ START_TEST(weft_status_says_when_no_job_runs)
     char *text;
     testing_capture_start();
     int code = run(command_status, "-c", "c.yaml", NULL, NULL, &text);
-    testing_expect_part(testing_capture_end(), "no job is running in");
+    testing_expect_part(testing_capture_end(), "no job with a status endpoint is running in");
     ck_assert_int_eq(code, 1);
     free(text);
     testing_put_text("work/run/url", "http://127.0.0.1:1");

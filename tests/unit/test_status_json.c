@@ -138,7 +138,7 @@ START_TEST(keys_and_their_order)
         o,
         "format weft job state waiting stage stages epoch step steps progress elapsed_s "
         "eta_s examples examples_per_s loss validation results generation term map numerics bits "
-        "plan_hash seed time_share workers servers samplers counters curves events config");
+        "plan_hash seed time_share wanted workers servers samplers counters curves events config");
     expect_keys(json_object_get(o, "validation"), "metric last best best_step");
     expect_keys(json_object_get(o, "time_share"), "sample pull compute push wait");
     expect_keys(first(o, "workers"),

@@ -168,16 +168,51 @@ START_TEST(a_leaving_worker_finishes_its_slot_and_reports_it)
 }
 END_TEST
 
-START_TEST(a_leaving_worker_does_not_wait_longer_than_6_s)
+/* The slots that the WORK sent just now lists. */
+static size_t listed(void)
+{
+    const core_action *a = sent(WIRE_WORK);
+    ck_assert_ptr_nonnull(a);
+    Weft__Work *x = weft__work__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
+    ck_assert(x && x->leaving);
+    size_t n = x->n_held;
+    weft__work__free_unpacked(x, NULL);
+    return n;
+}
+
+START_TEST(a_slot_that_takes_too_long_is_given_back_before_a_worker_leaves)
 {
     core_event e = {.type = CORE_TIMER};
     compute_slot(ROUND_SCORE);
     terminate();
-    now_us += 5000000;
+    ck_assert_uint_eq(listed(), 1);
+    now_us += 4900000;
     step(&e);
     ck_assert_int_eq(exit_code, -1);
-    now_us += 1000000;
+    now_us += 100000;
     step(&e);
+    ck_assert_int_eq(exit_code, -1);
+    ck_assert_uint_eq(listed(), 0);
+    if (!_i) answer(WIRE_WORK, WIRE_SCHEDULER, WIRE_OK, NULL);
+    if (_i) { /* A scheduler that is away. */
+        now_us += 1000000;
+        step(&e);
+    }
+    ck_assert_int_eq(exit_code, 0);
+}
+END_TEST
+
+/* As on SIGTERM, but not before the scheduler knows what goes back. */
+START_TEST(a_worker_that_is_drained_leaves)
+{
+    Weft__Grants g = WEFT__GRANTS__INIT;
+    g.version = 1;
+    g.view = 1;
+    g.leave = true;
+    answer(WIRE_WORK, WIRE_SCHEDULER, WIRE_OK, proto_pack(&g.base));
+    ck_assert_int_eq(exit_code, -1);
+    ck_assert_uint_eq(listed(), 0);
+    answer(WIRE_WORK, WIRE_SCHEDULER, WIRE_OK, NULL);
     ck_assert_int_eq(exit_code, 0);
 }
 END_TEST
@@ -349,7 +384,8 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, an_idle_worker_leaves_at_once);
     tcase_add_test(t, a_leaving_worker_finishes_its_slot_and_reports_it);
-    tcase_add_test(t, a_leaving_worker_does_not_wait_longer_than_6_s);
+    tcase_add_loop_test(t, a_slot_that_takes_too_long_is_given_back_before_a_worker_leaves, 0, 2);
+    tcase_add_test(t, a_worker_that_is_drained_leaves);
     tcase_add_test(t, three_failures_in_a_row_end_the_worker_with_1);
     tcase_add_test(t, a_digest_may_ask_again_and_sees_all_replies);
     tcase_add_test(t, a_slot_whose_version_is_gone_is_given_back);

@@ -1,0 +1,68 @@
+#include "deploy/command_scale.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "deploy/job_command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The value of --workers or --servers: they are short for --set cluster...=N.  ERR_INVALID
+ * (printed): not a number.  *n 0: not given. */
+static err_code take_count(const endpoint_options *o, const char *name, unsigned long *n)
+{
+    char *set = xprintf("cluster.%s=", name);
+    size_t bytes = strlen(set);
+    err_code rc = ERR_OK;
+    *n = 0;
+    for (size_t i = 0; i < o->cli.sets_n; i++) {
+        if (strncmp(o->cli.sets[i], set, bytes) != 0) continue;
+        const char *text = o->cli.sets[i] + bytes;
+        char *end;
+        errno = 0;
+        *n = strtoul(text, &end, 10);
+        if (*text >= '0' && *text <= '9' && !*end && !errno && *n) continue;
+        log_user_error("--%s: \"%s\" is not a number above 0", name, text);
+        rc = ERR_INVALID;
+    }
+    free(set);
+    return rc;
+}
+
+static err_code scale(endpoint_options *o)
+{
+    unsigned long workers, servers;
+    char w[48] = "", s[48] = "", said_w[48] = "", said_s[48] = "";
+    err_code rc = take_count(o, "workers", &workers);
+    if (rc == ERR_OK) rc = take_count(o, "servers", &servers);
+    if (rc == ERR_OK && !workers && !servers) {
+        log_user_error("give --workers N or --servers N");
+        rc = ERR_INVALID;
+    }
+    if (rc == ERR_OK) rc = endpoint_options_find(o, true);
+    if (rc != ERR_OK) return rc;
+    if (workers) snprintf(w, sizeof w, "\"workers\": %lu", workers);
+    if (servers) snprintf(s, sizeof s, "\"servers\": %lu", servers);
+    if (workers) snprintf(said_w, sizeof said_w, "%lu workers", workers);
+    if (servers) snprintf(said_s, sizeof said_s, "%lu servers", servers);
+    bool both = workers && servers;
+    char *json = xprintf("{%s%s%s}", w, both ? ", " : "", s);
+    char *said = xprintf("asked for %s%s%s", said_w, both ? " and " : "", said_s);
+    rc = job_command_send(o, "/api/v1/scale", json, said);
+    free(json);
+    free(said);
+    return rc;
+}
+
+int command_scale(int argc, char **argv)
+{
+    endpoint_options o = {0};
+    endpoint_options_parse("Changes the number of workers (--workers N) or parameter servers "
+                           "(--servers N) that a running `weft train` has on its machine.",
+                           argc, argv, &o);
+    err_code rc = scale(&o);
+    endpoint_options_fini(&o);
+    return err_exit(rc);
+}
