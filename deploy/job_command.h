@@ -1,5 +1,5 @@
-/* job_command.h - the part that `weft scale` and `weft drain` share: a command goes to a running
- * job.
+/* job_command.h - the part that `weft scale`, `drain` and `checkpoint now` share: a command goes
+ * to a running job.
  *
  * Threads: the main one. */
 #pragma once

@@ -1,3 +1,4 @@
+#include "deploy/command_checkpoint.h"
 #include "deploy/command_config.h"
 #include "deploy/command_drain.h"
 #include "deploy/command_keygen.h"
@@ -20,6 +21,7 @@ static const command_entry commands[] = {
     {"stop", command_stop, false, "Stop a running job cleanly"},
     {"scale", command_scale, false, "Change the number of workers or servers of a running job"},
     {"drain", command_drain, false, "Let one worker of a running job leave"},
+    {"checkpoint", command_checkpoint, false, "List, check and keep checkpoints; ask for one"},
     {"recommend", command_recommend, false, "Items for a user, from a result"},
     {"similar", command_similar, false, "Items near an item, from a result"},
     {"replay", command_replay, true, "Compute one slot alone and say what it holds"},

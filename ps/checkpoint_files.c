@@ -80,6 +80,12 @@ bool checkpoint_files_parse(const char *name, checkpoint_id *out)
     return true;
 }
 
+char *checkpoint_files_dir(const config *c)
+{
+    return c->checkpoint.dir[0] ? xstrdup(c->checkpoint.dir)
+                                : files_join(c->work_dir, "checkpoints");
+}
+
 char *checkpoint_files_folder(const char *dir, const checkpoint_id *id)
 {
     char name[CHECKPOINT_NAME_MAX];

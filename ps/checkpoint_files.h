@@ -12,6 +12,7 @@
  * Threads: any. */
 #pragma once
 
+#include "common/config.h"
 #include "ps/checkpoint_part.h"
 
 enum {
@@ -37,7 +38,8 @@ int checkpoint_files_compare(const checkpoint_id *a, const checkpoint_id *b);
 void checkpoint_files_name(const checkpoint_id *id, char *name);
 /* false: no such name is written by checkpoint_files_name. */
 bool checkpoint_files_parse(const char *name, checkpoint_id *out);
-/* Paths, owned: free. */
+/* Paths, owned: free.  The first: checkpoint.dir, "" being work_dir/checkpoints. */
+char *checkpoint_files_dir(const config *c);
 char *checkpoint_files_folder(const char *dir, const checkpoint_id *id);
 char *checkpoint_files_part_path(const char *dir, const part_id *id);
 

@@ -116,6 +116,19 @@ START_TEST(a_name_says_the_id_and_nothing_else_is_a_name)
 }
 END_TEST
 
+START_TEST(the_folder_is_the_configured_one_or_in_the_work_folder)
+{
+    config c = {.work_dir = (char[]){"work"}, .checkpoint = {.dir = (char[]){""}}};
+    char *path = checkpoint_files_dir(&c);
+    ck_assert_str_eq(path, dir);
+    free(path);
+    c.checkpoint.dir = (char[]){"/shared/it"};
+    path = checkpoint_files_dir(&c);
+    ck_assert_str_eq(path, "/shared/it");
+    free(path);
+}
+END_TEST
+
 START_TEST(snapshots_are_ordered_by_generation_then_stage_then_version)
 {
     const checkpoint_id order[] = {
@@ -491,6 +504,7 @@ int main(void)
     TCase *c = tcase_create("checkpoint_files");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, a_name_says_the_id_and_nothing_else_is_a_name);
+    tcase_add_test(c, the_folder_is_the_configured_one_or_in_the_work_folder);
     tcase_add_test(c, snapshots_are_ordered_by_generation_then_stage_then_version);
     tcase_add_test(c, a_part_that_was_written_is_read);
     tcase_add_test(c, writing_a_part_again_replaces_it);

@@ -1,0 +1,341 @@
+#include "deploy/command_checkpoint.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/slot.h"
+#include "deploy/checkpoint_verify.h"
+#include "deploy/job_command.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct request {
+    endpoint_options job;      /* url, token: for now */
+    const char *action, *name; /* name NULL: not given */
+    bool off;
+    config *config; /* owned */
+    char *dir;      /* owned */
+} request;
+
+typedef struct action {
+    const char *name;
+    err_code (*run)(request *r);
+    bool takes_name, needs_name;
+} action;
+
+enum { OPTION_OFF = 0x3500 };
+
+static const struct argp_option options[] = {
+    {"off", OPTION_OFF, NULL, 0, "pin: let it go again", 0}, {0}};
+
+/* --- list --------------------------------------------------------------------------------------
+ */
+
+static const char *state_of(const checkpoint_listed *l)
+{
+    if (l->rc == ERR_OK) return l->entry.parts < l->manifest.parts ? "damaged" : "complete";
+    return l->rc == ERR_NOT_FOUND ? "incomplete" : "damaged";
+}
+
+static err_code list_json(const request *r, const checkpoint_listed *list, size_t n)
+{
+    json_writer w;
+    json_init_file(&w, stdout, JSON_STYLE_SPACED);
+    json_object_begin(&w);
+    json_field_string(&w, "dir", r->dir);
+    json_key(&w, "checkpoints");
+    json_array_begin(&w);
+    for (size_t i = 0; i < n; i++) {
+        const checkpoint_listed *l = &list[i];
+        char name[CHECKPOINT_NAME_MAX], time[21];
+        checkpoint_files_name(&l->entry.id, name);
+        clock_iso((uint64_t)l->entry.time, time);
+        json_object_begin(&w);
+        json_field_string(&w, "name", name);
+        json_field_string(&w, "stage", stage_name(l->entry.id.stage));
+        json_field_u64(&w, "version", l->entry.id.version);
+        json_field_u64(&w, "generation", l->entry.id.generation);
+        json_field_bool(&w, "final", l->entry.id.final);
+        json_field_string(&w, "state", state_of(l));
+        json_field_string(&w, "time", time);
+        json_field_bool(&w, "pinned", l->entry.pinned);
+        json_field_u64(&w, "parts", l->entry.parts);
+        json_field_u64(&w, "bytes", l->entry.bytes);
+        if (l->rc == ERR_OK) {
+            json_field_u64(&w, "epoch", l->manifest.epoch);
+            json_field_u64(&w, "step", l->manifest.step);
+            json_field_string(&w, "reason", checkpoint_reason_name(l->manifest.reason));
+        }
+        json_object_end(&w);
+    }
+    json_array_end(&w);
+    json_object_end(&w);
+    putchar('\n');
+    return json_finish(&w);
+}
+
+static void format_size(char text[16], uint64_t bytes)
+{
+    static const char *const unit[] = {"kB", "MB", "GB", "TB"};
+    double size = (double)bytes / 1000;
+    uint32_t i = 0;
+    for (; size >= 999.95 && i < 3; i++) size /= 1000;
+    snprintf(text, 16, "%.1f %s", size, unit[i]);
+}
+
+static void list_text(const request *r, const checkpoint_listed *list, size_t n)
+{
+    static const char *const head[] = {"NAME", "STEP", "REASON", "SIZE", "TIME", "STATE"};
+    int width = (int)strlen(head[0]);
+    char name[CHECKPOINT_NAME_MAX];
+    if (!n) printf("no checkpoints in %s\n", r->dir);
+    for (size_t i = 0; i < n; i++) {
+        checkpoint_files_name(&list[i].entry.id, name);
+        if ((int)strlen(name) > width) width = (int)strlen(name);
+    }
+    if (n) {
+        printf("%-*s  %8s  %-9s  %9s  %-20s  %s\n", width, head[0], head[1], head[2], head[3],
+               head[4], head[5]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const checkpoint_listed *l = &list[i];
+        char step[16] = "-", size[16], time[21];
+        checkpoint_files_name(&l->entry.id, name);
+        clock_iso((uint64_t)l->entry.time, time);
+        format_size(size, l->entry.bytes);
+        if (l->rc == ERR_OK) snprintf(step, sizeof step, "%" PRIu32, l->manifest.step);
+        printf("%-*s  %8s  %-9s  %9s  %-20s  %s%s\n", width, name, step,
+               l->rc == ERR_OK ? checkpoint_reason_name(l->manifest.reason) : "-", size, time,
+               state_of(l), l->entry.pinned ? ", pinned" : "");
+    }
+}
+
+/* The snapshots of r->dir (all, or the one that is named); what fails is printed. */
+static err_code find(const request *r, checkpoint_listed **list, size_t *n)
+{
+    char why[CHECKPOINT_WHY_MAX];
+    err_code rc = checkpoint_manifest_list(r->dir, list, n, why);
+    if (rc != ERR_OK) log_user_error("%s", why);
+    return rc;
+}
+
+static err_code run_list(request *r)
+{
+    checkpoint_listed *list;
+    size_t n;
+    err_code rc = find(r, &list, &n);
+    if (rc != ERR_OK) return rc;
+    if (r->job.cli.json)
+        rc = list_json(r, list, n);
+    else
+        list_text(r, list, n);
+    checkpoint_manifest_list_free(list, n);
+    return rc;
+}
+
+/* --- verify ------------------------------------------------------------------------------------
+ */
+
+/* One snapshot after the other goes to stdout; `json` NULL: as text. */
+typedef struct verify_output {
+    json_writer *json;
+    const char *name;
+} verify_output;
+
+static void tell(void *user, const char *text)
+{
+    verify_output *o = user;
+    if (o->json)
+        json_str(o->json, text);
+    else
+        printf("%s: %s\n", o->name, text);
+}
+
+static uint32_t verify_one(const request *r, const checkpoint_listed *l, json_writer *json)
+{
+    char name[CHECKPOINT_NAME_MAX];
+    verify_output o = {json, name};
+    uint32_t problems = 0;
+    /* Without a manifest it never happened: nothing goes back to it. */
+    bool unfinished = l->rc == ERR_NOT_FOUND && !r->name;
+    checkpoint_files_name(&l->entry.id, name);
+    if (json) {
+        json_object_begin(json);
+        json_field_string(json, "name", name);
+        json_key(json, "problems");
+        json_array_begin(json);
+    }
+    if (!unfinished) problems = checkpoint_verify(r->dir, l, tell, &o);
+    if (json) {
+        json_array_end(json);
+        json_field_bool(json, "complete", !unfinished);
+        json_field_bool(json, "ok", problems == 0);
+        json_object_end(json);
+    } else if (problems == 0) {
+        printf("%s: %s\n", name, unfinished ? "incomplete: no manifest yet, not used" : "ok");
+    }
+    return problems;
+}
+
+static err_code verify_list(const request *r, const checkpoint_listed *list, size_t n)
+{
+    json_writer w;
+    uint32_t problems = 0;
+    err_code rc = ERR_OK;
+    json_init_file(&w, stdout, JSON_STYLE_SPACED);
+    if (r->job.cli.json) {
+        json_object_begin(&w);
+        json_field_string(&w, "dir", r->dir);
+        json_key(&w, "checkpoints");
+        json_array_begin(&w);
+    }
+    for (size_t i = 0; i < n; i++) {
+        char name[CHECKPOINT_NAME_MAX];
+        checkpoint_files_name(&list[i].entry.id, name);
+        if (r->name && strcmp(r->name, name) != 0) continue;
+        problems += verify_one(r, &list[i], r->job.cli.json ? &w : NULL);
+    }
+    if (r->job.cli.json) {
+        json_array_end(&w);
+        json_object_end(&w);
+        putchar('\n');
+        rc = json_finish(&w);
+    } else if (!n) {
+        printf("no checkpoints in %s\n", r->dir);
+    }
+    return problems ? ERR_CORRUPT : rc;
+}
+
+/* The name as an id: no snapshot can have another.  ERR_NOT_FOUND (printed). */
+static err_code parse_name(const request *r, const checkpoint_listed *list, size_t n,
+                           checkpoint_id *id)
+{
+    bool found = checkpoint_files_parse(r->name, id), there = false;
+    for (size_t i = 0; found && i < n; i++)
+        there = there || checkpoint_files_compare(&list[i].entry.id, id) == 0;
+    if (there) return ERR_OK;
+    log_user_error("%s: no checkpoint \"%s\" there; `weft checkpoint list` names them", r->dir,
+                   r->name);
+    return ERR_NOT_FOUND;
+}
+
+static err_code run_verify(request *r)
+{
+    checkpoint_listed *list;
+    checkpoint_id id;
+    size_t n;
+    err_code rc = find(r, &list, &n);
+    if (rc == ERR_OK && r->name) rc = parse_name(r, list, n, &id);
+    if (rc == ERR_OK) rc = verify_list(r, list, n);
+    checkpoint_manifest_list_free(list, n);
+    return rc;
+}
+
+/* --- pin, now ----------------------------------------------------------------------------------
+ */
+
+static err_code pin(const request *r, const checkpoint_id *id)
+{
+    char why[CHECKPOINT_WHY_MAX];
+    checkpoint_manifest m = {0};
+    err_code rc = checkpoint_files_pin(r->dir, id, !r->off, why);
+    /* It may have been removed just before. */
+    if (rc == ERR_OK && !r->off) rc = checkpoint_manifest_read(r->dir, id, &m, why);
+    checkpoint_manifest_fini(&m);
+    if (rc != ERR_OK) {
+        log_user_error("%s", why);
+    } else if (r->job.cli.json) {
+        printf("{\"name\": \"%s\", \"pinned\": %s}\n", r->name, r->off ? "false" : "true");
+    } else {
+        printf("%s: %s\n", r->name, r->off ? "no longer pinned" : "pinned");
+    }
+    return rc;
+}
+
+static err_code run_pin(request *r)
+{
+    checkpoint_listed *list;
+    checkpoint_id id;
+    size_t n;
+    err_code rc = find(r, &list, &n);
+    if (rc == ERR_OK) rc = parse_name(r, list, n, &id);
+    if (rc == ERR_OK) rc = pin(r, &id);
+    checkpoint_manifest_list_free(list, n);
+    return rc;
+}
+
+static err_code run_now(request *r)
+{
+    err_code rc = endpoint_options_find(&r->job, true);
+    if (rc != ERR_OK) return rc;
+    return job_command_send(&r->job, "/api/v1/checkpoint", "{}", "a checkpoint is on its way");
+}
+
+/* --- The command -------------------------------------------------------------------------------
+ */
+
+static const action actions[] = {{"list", run_list, false, false},
+                                 {"verify", run_verify, true, false},
+                                 {"pin", run_pin, true, true},
+                                 {"now", run_now, false, false}};
+
+static const action *find_action(const char *name)
+{
+    for (size_t i = 0; name && i < sizeof actions / sizeof *actions; i++) {
+        if (strcmp(actions[i].name, name) == 0) return &actions[i];
+    }
+    return NULL;
+}
+
+static void check_usage(const request *r, struct argp_state *state)
+{
+    const action *a = find_action(r->action);
+    if (!a) argp_error(state, "say what: list, verify, pin or now");
+    if (r->name && !a->takes_name) argp_error(state, "%s takes no name", a->name);
+    if (!r->name && a->needs_name) argp_error(state, "which checkpoint? `list` names them");
+    if (r->off && a->run != run_pin) argp_error(state, "--off belongs to pin");
+    if (!r->job.cli.config_file) argp_error(state, "give -c FILE");
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    request *r = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &r->job.cli; break;
+    case OPTION_OFF: r->off = true; break;
+    case ARGP_KEY_ARG:
+        if (r->name) return ARGP_ERR_UNKNOWN;
+        *(r->action ? &r->name : &r->action) = arg;
+        break;
+    case ARGP_KEY_END: check_usage(r, state); break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int command_checkpoint(int argc, char **argv)
+{
+    const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+    const struct argp argp = {.options = options,
+                              .parser = parse_option,
+                              .args_doc = "list | verify [NAME] | pin NAME | now",
+                              .doc = "Lists, checks and keeps the checkpoints of a job; asks a "
+                                     "running one for another.",
+                              .children = children};
+    request r = {0};
+    cli_parse(&argp, argc, argv, &r);
+    err_code rc = cli_load_config(&r.job.cli, &r.config);
+    if (rc == ERR_OK) {
+        r.dir = checkpoint_files_dir(r.config);
+        rc = find_action(r.action)->run(&r);
+        if (rc == ERR_OK && fflush(stdout) != 0) rc = ERR_IO;
+        config_free(r.config);
+    }
+    free(r.dir);
+    endpoint_options_fini(&r.job);
+    return err_exit(rc);
+}
