@@ -155,19 +155,58 @@ static bool wait_gather(const scheduler *s, wait *w)
     return false;
 }
 
+/* A server that is gone holds up every slot. */
+static bool wait_lost_server(const scheduler *s, wait *w)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (!s->server[i].lost) continue;
+        say(w, "server to come back", "ps", i);
+        return true;
+    }
+    return false;
+}
+
+/* A sampler that is gone holds up a slot whose micro-batch is awaited. */
+static bool wait_lost_sampler(const scheduler *s, const slot_state *x, uint32_t slot, wait *w)
+{
+    const member_state *holder = &s->worker[x->lease[0].worker.index];
+    bool samples = false;
+    for (uint32_t k = 0; k < holder->held_n; k++) {
+        const held_lease *h = &holder->held[k];
+        bool same = h->name.slot == slot && h->version == s->cur.version;
+        samples = samples || (same && h->state == PEER_SAMPLING);
+    }
+    for (uint32_t i = 0; samples && i < s->config.samplers; i++) {
+        if (!s->sampler[i].lost) continue;
+        say(w, "sampler to come back", "sampler", i);
+        return true;
+    }
+    return false;
+}
+
+static bool any_worker(const scheduler *s)
+{
+    for (size_t i = 0; i < s->workers; i++) {
+        const member_state *p = &s->worker[i];
+        if (p->id.incarnation && !p->lost && !p->leaving && !p->draining) return true;
+    }
+    return false;
+}
+
 static bool wait_slot(const scheduler *s, wait *w)
 {
     char what[96];
+    if (wait_lost_server(s, w)) return true;
     for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
         const slot_state *x = &s->cur.slot[j];
         if (x->done) continue;
         char name[64];
         slot_format((slot_name){s->cur.plan.stage, s->cur.plan.epoch, s->cur.plan.step, j}, name);
         snprintf(what, sizeof what, "slot %s", name);
-        if (x->leases)
-            say(w, what, "worker", x->lease[0].worker.index);
-        else {
-            snprintf(w->what, sizeof w->what, "%s", what);
+        if (x->leases) {
+            if (!wait_lost_sampler(s, x, j, w)) say(w, what, "worker", x->lease[0].worker.index);
+        } else {
+            snprintf(w->what, sizeof w->what, "%s", any_worker(s) ? what : "worker to join");
             snprintf(w->whom, sizeof w->whom, "any worker");
         }
         return true;

@@ -2,10 +2,7 @@
  * reaches the core changes what is wanted; a worker that is drained gets no more slots. */
 #include "ps/scheduler_commands.h"
 
-#include "common/proto_alloc.h"
-#include "proto/weft.pb-c.h"
-#include "ps/scheduler.h"
-#include "sim/sim_model.h"
+#include "testing_scheduler.h"
 
 #include <check.h>
 #include <string.h>
@@ -80,131 +77,40 @@ END_TEST
 
 /* ---- What the core does ---- */
 
-static scheduler *s;
-static core_actions out;
-static uint64_t now_us, tags;
-
-static void step(core_event *e)
-{
-    core_actions_reset(&out);
-    e->now_us = now_us;
-    scheduler_step(s, e, &out);
-    for (size_t i = 0; i < out.n; i++) {
-        if (out.items[i].type != CORE_PERSIST) continue;
-        core_event result = {.type = CORE_RESULT};
-        result.result.token = out.items[i].persist.token;
-        step(&result);
-        return;
-    }
-}
-
-static void command(scheduler_command what, uint32_t n)
-{
-    core_event e = {.type = CORE_RESULT};
-    e.result.token = scheduler_command_token(what, n);
-    step(&e);
-}
-
-static void deliver(wire_header *h, blob *body)
-{
-    core_event e = {.type = CORE_MESSAGE};
-    h->body_bytes = blob_size(body);
-    e.message.route = 1;
-    e.message.header = h;
-    e.message.body = body;
-    step(&e);
-    blob_unref(body);
-}
-
-static wire_header from(wire_role role, uint32_t index, wire_op op)
-{
-    wire_header h = wire_request(op);
-    h.role = (uint8_t)role;
-    h.index = index;
-    h.incarnation = role * 100 + index + 1;
-    h.tag = ++tags;
-    h.term = 1;
-    h.generation = 1;
-    return h;
-}
-
-static void hello(wire_role role, uint32_t index)
-{
-    Weft__Hello x = WEFT__HELLO__INIT;
-    Weft__ServerState state = WEFT__SERVER_STATE__INIT;
-    x.version = 1;
-    x.plan_hash = SIM_PLAN_HASH;
-    x.numerics = (char *)(uintptr_t) "right";
-    if (role == WIRE_SERVER) x.server = &state;
-    wire_header h = from(role, index, WIRE_HELLO);
-    deliver(&h, proto_pack(&x.base));
-}
-
-/* Asks for work as worker `index`; what the answer grants, or -1 without one.  *leave: is to go. */
-static int work(uint32_t index, uint32_t sequence, bool leaving, bool *leave)
-{
-    Weft__Work x = WEFT__WORK__INIT;
-    x.version = 1;
-    x.sequence = sequence;
-    x.wanted = leaving ? 0 : 2;
-    x.leaving = leaving;
-    wire_header h = from(WIRE_WORKER, index, WIRE_WORK);
-    h.budget_ms = leaving ? 0 : 1000;
-    deliver(&h, proto_pack(&x.base));
-    for (size_t i = 0; i < out.n; i++) {
-        const core_action *a = &out.items[i];
-        if (a->type != CORE_SEND || a->send.header.op != WIRE_WORK) continue;
-        Weft__Grants *g =
-            weft__grants__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
-        int granted = (int)g->n_grant;
-        *leave = g->leave;
-        weft__grants__free_unpacked(g, NULL);
-        return granted;
-    }
-    return -1;
-}
+static testing_scheduler t;
 
 /* A job that runs, with one server, one sampler and the workers 0, 1 and 70. */
 static void set_up(void)
 {
-    scheduler_config c = {.incarnation = 1,
-                          .job = "j",
-                          .servers = 1,
-                          .samplers = 1,
-                          .workers = 2,
-                          .virtual_shards = 8,
-                          .numerics = "right"};
-    core_event e = {.type = CORE_START};
-    core_actions_init(&out);
-    now_us = 1000000;
-    ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH, NULL, &s), ERR_OK);
-    step(&e);
-    hello(WIRE_SAMPLER, 0);
-    hello(WIRE_WORKER, 0);
-    hello(WIRE_WORKER, 1);
-    hello(WIRE_WORKER, 70);
-    hello(WIRE_SERVER, 0);
-    for (size_t i = 0; i < out.n; i++) {
-        if (out.items[i].type != CORE_SEND || out.items[i].send.header.op != WIRE_STAGE) continue;
-        wire_header h = wire_answer(&out.items[i].send.header, WIRE_OK);
-        h.role = WIRE_SERVER;
-        h.incarnation = WIRE_SERVER * 100 + 1;
-        deliver(&h, NULL);
-        return;
-    }
-    ck_abort_msg("no STAGE was ordered");
+    testing_scheduler_start(&t, 0);
+    testing_scheduler_hello(&t, WIRE_SAMPLER, 0);
+    testing_scheduler_hello(&t, WIRE_WORKER, 0);
+    testing_scheduler_hello(&t, WIRE_WORKER, 1);
+    testing_scheduler_hello(&t, WIRE_WORKER, 70);
+    testing_scheduler_hello(&t, WIRE_SERVER, 0);
+    testing_scheduler_staged(&t);
 }
 
 static void tear_down(void)
 {
-    scheduler_free(s);
-    core_actions_fini(&out);
+    testing_scheduler_fini(&t);
+}
+
+static void command(scheduler_command what, uint32_t n)
+{
+    testing_scheduler_command(&t, what, n);
+}
+
+static int work(uint32_t index, uint32_t sequence, bool leaving, bool *leave)
+{
+    testing_work w = {.sequence = sequence, .leaving = leaving};
+    return testing_scheduler_work(&t, index, w, leave);
 }
 
 static void expect_wanted(uint32_t workers, uint32_t servers)
 {
     scheduler_status st;
-    scheduler_status_get(s, now_us, &st);
+    scheduler_status_get(t.core, t.now_us, &st);
     ck_assert_uint_eq(st.workers_wanted, workers);
     ck_assert_uint_eq(st.servers_wanted, servers);
     scheduler_status_fini(&st);
@@ -240,7 +146,7 @@ START_TEST(a_drained_worker_is_shown_and_counted_once)
     command(COMMAND_DRAIN, 1);
     command(COMMAND_DRAIN, 1);
     expect_wanted(1, 1);
-    scheduler_status_get(s, now_us, &st);
+    scheduler_status_get(t.core, t.now_us, &st);
     for (uint32_t i = 0; i < st.workers; i++)
         ck_assert(st.worker[i].draining == (st.worker[i].peer.index == 1));
     scheduler_status_fini(&st);
@@ -263,7 +169,7 @@ START_TEST(draining_nobody_is_noted)
     scheduler_status st;
     command(COMMAND_DRAIN, 7);
     expect_wanted(2, 1);
-    scheduler_status_get(s, now_us, &st);
+    scheduler_status_get(t.core, t.now_us, &st);
     ck_assert_str_eq(st.event[st.events_n - 1].why, "there is no such worker");
     scheduler_status_fini(&st);
 }

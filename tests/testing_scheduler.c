@@ -1,0 +1,162 @@
+#include "testing_scheduler.h"
+
+#include "common/proto_alloc.h"
+#include "proto/weft.pb-c.h"
+#include "sim/sim_model.h"
+
+#include <check.h>
+#include <string.h>
+
+static void step(testing_scheduler *t, core_event *e)
+{
+    uint64_t persisted = 0;
+    core_actions_reset(&t->out);
+    e->now_us = t->now_us;
+    scheduler_step(t->core, e, &t->out);
+    for (size_t i = 0; i < t->out.n; i++) {
+        const core_action *a = &t->out.items[i];
+        if (a->type == CORE_PERSIST) persisted = a->persist.token;
+        if (a->type != CORE_EXIT) continue;
+        t->exit_code = a->exit.code;
+        memcpy(t->exit_why, a->exit.why, sizeof t->exit_why);
+    }
+    if (!persisted) return;
+    core_event result = {.type = CORE_RESULT};
+    result.result.token = persisted;
+    step(t, &result);
+}
+
+static void deliver(testing_scheduler *t, wire_header *h, blob *body)
+{
+    core_event e = {.type = CORE_MESSAGE};
+    h->body_bytes = blob_size(body);
+    e.message.route = 1;
+    e.message.header = h;
+    e.message.body = body;
+    step(t, &e);
+    blob_unref(body);
+}
+
+static wire_header from(testing_scheduler *t, wire_role role, uint32_t index, wire_op op)
+{
+    wire_header h = wire_request(op);
+    h.role = (uint8_t)role;
+    h.index = index;
+    h.incarnation = role * 100 + index + 1;
+    h.tag = ++t->tags;
+    h.term = 1;
+    h.generation = 1;
+    return h;
+}
+
+void testing_scheduler_start(testing_scheduler *t, uint64_t stall_timeout_us)
+{
+    scheduler_config c = {.incarnation = 1,
+                          .job = "j",
+                          .servers = 1,
+                          .samplers = 1,
+                          .workers = 2,
+                          .virtual_shards = 8,
+                          .numerics = "right",
+                          .stall_timeout_us = stall_timeout_us};
+    core_event e = {.type = CORE_START};
+    *t = (testing_scheduler){.now_us = 1000000, .exit_code = -1};
+    core_actions_init(&t->out);
+    ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH, NULL, &t->core), ERR_OK);
+    step(t, &e);
+}
+
+void testing_scheduler_fini(testing_scheduler *t)
+{
+    scheduler_free(t->core);
+    core_actions_fini(&t->out);
+}
+
+void testing_scheduler_hello(testing_scheduler *t, wire_role role, uint32_t index)
+{
+    Weft__Hello x = WEFT__HELLO__INIT;
+    Weft__ServerState state = WEFT__SERVER_STATE__INIT;
+    char numerics[] = "right";
+    x.version = 1;
+    x.plan_hash = SIM_PLAN_HASH;
+    x.numerics = numerics;
+    if (role == WIRE_SERVER) x.server = &state;
+    wire_header h = from(t, role, index, WIRE_HELLO);
+    deliver(t, &h, proto_pack(&x.base));
+}
+
+void testing_scheduler_command(testing_scheduler *t, scheduler_command command, uint32_t n)
+{
+    core_event e = {.type = CORE_RESULT};
+    e.result.token = scheduler_command_token(command, n);
+    step(t, &e);
+}
+
+void testing_scheduler_timer(testing_scheduler *t, uint64_t after_us)
+{
+    core_event e = {.type = CORE_TIMER};
+    t->now_us += after_us;
+    step(t, &e);
+}
+
+void testing_scheduler_staged(testing_scheduler *t)
+{
+    for (size_t i = 0; i < t->out.n; i++) {
+        const core_action *a = &t->out.items[i];
+        if (a->type != CORE_SEND || a->send.header.op != WIRE_STAGE) continue;
+        wire_header h = wire_answer(&a->send.header, WIRE_OK);
+        h.role = WIRE_SERVER;
+        h.incarnation = WIRE_SERVER * 100 + 1;
+        deliver(t, &h, NULL);
+        return;
+    }
+    ck_abort_msg("no STAGE was ordered");
+}
+
+static int granted(const testing_scheduler *t, bool *leave)
+{
+    for (size_t i = 0; i < t->out.n; i++) {
+        const core_action *a = &t->out.items[i];
+        if (a->type != CORE_SEND || a->send.header.op != WIRE_WORK) continue;
+        Weft__Grants *g =
+            weft__grants__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
+        int n = (int)g->n_grant;
+        if (leave) *leave = g->leave;
+        weft__grants__free_unpacked(g, NULL);
+        return n;
+    }
+    return -1;
+}
+
+int testing_scheduler_work(testing_scheduler *t, uint32_t worker, testing_work w, bool *leave)
+{
+    Weft__Work x = WEFT__WORK__INIT;
+    Weft__Lease held = WEFT__LEASE__INIT, *list[1] = {&held};
+    x.version = 1;
+    x.sequence = w.sequence;
+    x.wanted = w.leaving ? 0 : 2;
+    x.leaving = w.leaving;
+    held.stage = w.held.stage;
+    held.epoch = w.held.epoch;
+    held.step = w.held.step;
+    held.slot = w.held.slot;
+    held.generation = 1;
+    held.state = w.state;
+    x.held = list;
+    x.n_held = w.held.stage ? 1 : 0;
+    wire_header h = from(t, WIRE_WORKER, worker, WIRE_WORK);
+    h.budget_ms = w.leaving ? 0 : 1000;
+    deliver(t, &h, proto_pack(&x.base));
+    return granted(t, leave);
+}
+
+void testing_scheduler_done(testing_scheduler *t, uint32_t worker, slot_name name)
+{
+    Weft__Done x = WEFT__DONE__INIT;
+    x.version = 1;
+    x.examples = 4;
+    x.loss = 8;
+    wire_header h = from(t, WIRE_WORKER, worker, WIRE_DONE);
+    wire_set_slot(&h, name);
+    deliver(t, &h, proto_pack(&x.base));
+}
