@@ -28,6 +28,8 @@ struct MHD_Daemon {
 
 struct MHD_Connection {
     const char *authorization;
+    size_t bytes; /* of the body so far */
+    bool has_nul;
     unsigned status, answers;
 };
 
@@ -151,6 +153,8 @@ static void deliver(const struct MHD_Daemon *d, struct MHD_Connection *c, const 
         if (!n) continue;
         char *copy = xmalloc(n); /* of its exact size */
         memcpy(copy, p, n);
+        c->bytes += n;
+        c->has_nul |= memchr(p, 0, n) != NULL;
         more = d->handler(d->user, c, path, method, "HTTP/1.1", copy, &n, &state);
         ASSERT(n == 0);
         free(copy);
@@ -169,8 +173,11 @@ static void check(const struct MHD_Connection *c, const char *method, const char
     bool good = c->authorization && strcmp(c->authorization, "Bearer secret") == 0;
     bool is_open = strcmp(path, "/healthz") == 0;
     if (strcmp(method, "POST") == 0) {
-        ASSERT(c->status == (good ? MHD_HTTP_ACCEPTED : MHD_HTTP_UNAUTHORIZED));
-        ASSERT(posts == good);
+        unsigned want = !good                 ? MHD_HTTP_UNAUTHORIZED
+                        : c->bytes > BODY_MAX ? MHD_HTTP_CONTENT_TOO_LARGE
+                        : c->has_nul          ? MHD_HTTP_BAD_REQUEST
+                                              : MHD_HTTP_ACCEPTED;
+        ASSERT(c->status == want && posts == (want == MHD_HTTP_ACCEPTED));
     } else if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) {
         ASSERT(!posts && (good || loopback || is_open || c->status != MHD_HTTP_OK));
         ASSERT((c->status == MHD_HTTP_OK) <= (path[0] == '/'));
