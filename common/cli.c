@@ -20,20 +20,29 @@ enum {
     OPTION_VERSION
 };
 
-static const struct argp_option options[] = {
-    {"config", 'c', "FILE", 0, "Configuration", 0},
-    {"set", OPTION_SET, "KEY=VALUE", 0, "One key of the configuration, value in YAML; repeatable",
-     0},
-    {"workers", OPTION_WORKERS, "N", 0, "Short for --set cluster.workers=N", 0},
-    {"samplers", OPTION_SAMPLERS, "N", 0, "Short for --set cluster.samplers=N", 0},
-    {"servers", OPTION_SERVERS, "N", 0, "Short for --set cluster.servers=N", 0},
-    {"data", OPTION_DATA, "DIR", 0,
-     "Folder of items, interactions and perhaps users: .tsv or .csv, or these .gz", 0},
-    {"out", OPTION_OUT, "DIR", 0, "Folder of the result", 0},
-    {"json", OPTION_JSON, NULL, 0, "Print JSON instead of tables", 0},
-    {"version", OPTION_VERSION, NULL, 0, "Print the version", -1},
-    {0},
-};
+/* clang-format off */
+#define CONFIG                                                                                     \
+    {"config", 'c', "FILE", 0, "Configuration", 0},                                                \
+    {"set", OPTION_SET, "KEY=VALUE", 0, "One key of the configuration, value in YAML; repeatable", 0}
+#define COUNTS                                                                                     \
+    {"workers", OPTION_WORKERS, "N", 0, "Short for --set cluster.workers=N", 0},                   \
+    {"samplers", OPTION_SAMPLERS, "N", 0, "Short for --set cluster.samplers=N", 0},                \
+    {"servers", OPTION_SERVERS, "N", 0, "Short for --set cluster.servers=N", 0}
+#define DATA                                                                                       \
+    {"data", OPTION_DATA, "DIR", 0,                                                                \
+     "Folder of items, interactions and perhaps users: .tsv or .csv, or these .gz", 0}
+#define OUT  {"out", OPTION_OUT, "DIR", 0, "Folder of the result", 0}
+#define JSON {"json", OPTION_JSON, NULL, 0, "Print JSON instead of tables", 0}
+#define LAST {"version", OPTION_VERSION, NULL, 0, "Print the version", -1}, {0}
+/* clang-format on */
+
+static const struct argp_option options_all[] = {CONFIG, COUNTS, DATA, OUT, JSON, LAST};
+static const struct argp_option options_data[] = {CONFIG, COUNTS, DATA, JSON, LAST};
+static const struct argp_option options_process[] = {CONFIG, COUNTS, LAST};
+static const struct argp_option options_scale[] = {CONFIG, COUNTS, JSON, LAST};
+static const struct argp_option options_job[] = {CONFIG, JSON, LAST};
+static const struct argp_option options_out[] = {OUT, JSON, LAST};
+static const struct argp_option options_json[] = {JSON, LAST};
 
 static void add_set(cli_options *o, char *owned)
 {
@@ -59,7 +68,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-const struct argp cli_argp = {.options = options, .parser = parse_option};
+const struct argp cli_argp_all = {.options = options_all, .parser = parse_option};
+const struct argp cli_argp_data = {.options = options_data, .parser = parse_option};
+const struct argp cli_argp_process = {.options = options_process, .parser = parse_option};
+const struct argp cli_argp_scale = {.options = options_scale, .parser = parse_option};
+const struct argp cli_argp_job = {.options = options_job, .parser = parse_option};
+const struct argp cli_argp_out = {.options = options_out, .parser = parse_option};
+const struct argp cli_argp_json = {.options = options_json, .parser = parse_option};
 
 void cli_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
@@ -77,9 +92,10 @@ static error_t parse_nothing(int key, char *arg, struct argp_state *state)
     return ARGP_ERR_UNKNOWN; /* arguments too: argp says "Too many arguments" */
 }
 
-void cli_parse_simple(const char *doc, int argc, char **argv, cli_options *o)
+void cli_parse_simple(const char *doc, const struct argp *common, int argc, char **argv,
+                      cli_options *o)
 {
-    const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{common, 0, NULL, 0}, {0}};
     const struct argp argp = {.parser = parse_nothing, .doc = doc, .children = children};
     cli_parse(&argp, argc, argv, o);
 }

@@ -1,11 +1,11 @@
-/* cli.h - the options that every command has, as one argp child parser.
+/* cli.h - the options that commands share, as argp child parsers.
  *
  *     -c, --config FILE   --set KEY=VALUE (repeatable)   --json   --data DIR   --out DIR
  *     --workers N  --samplers N  --servers N (short for --set cluster....)   --help  --version
  *
- * A command adds `{&cli_argp, 0, "Common options:", 0}` to its own argp's children, gives its
- * cli_options through state->child_inputs[0] on ARGP_KEY_INIT, and parses with cli_parse.  A
- * command without options of its own parses with cli_parse_simple. */
+ * A command adds the parser of those that it takes, `{&cli_argp_..., 0, "Common options:", 0}`, to
+ * its own argp's children, gives its cli_options through state->child_inputs[0] on ARGP_KEY_INIT,
+ * and parses with cli_parse.  A command without options of its own parses with cli_parse_simple. */
 #pragma once
 
 #include "common/config.h"
@@ -24,11 +24,19 @@ typedef struct cli_options {
     size_t sets_n, sets_cap;
 } cli_options;
 
-extern const struct argp cli_argp; /* input: cli_options * */
+/* Input of all: cli_options *. */
+extern const struct argp cli_argp_all;
+extern const struct argp cli_argp_data;    /* all but --out */
+extern const struct argp cli_argp_process; /* -c, --set, --workers, ... */
+extern const struct argp cli_argp_scale;   /* -c, --set, --workers, ..., --json */
+extern const struct argp cli_argp_job;     /* -c, --set, --json */
+extern const struct argp cli_argp_out;     /* --out, --json */
+extern const struct argp cli_argp_json;    /* --json */
 
 /* Parses argv.  A usage error prints it and exits with code 2; --help and --version exit with 0. */
 void cli_parse(const struct argp *argp, int argc, char **argv, void *input);
-void cli_parse_simple(const char *doc, int argc, char **argv, cli_options *options);
+void cli_parse_simple(const char *doc, const struct argp *common, int argc, char **argv,
+                      cli_options *options);
 void cli_options_fini(cli_options *options);
 
 /* Loads the configuration the options describe.  ERR_INVALID (printed): no -c, an error in the file

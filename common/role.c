@@ -158,7 +158,7 @@ static const struct argp_option option_list[] = {
     {"scheduler", 's', "ADDRESS", 0, "Where the scheduler is (workers need no -c)", 0},
     {"keys", 'k', "DIR", 0, "Folder of the keys (security.keys) where there is no -c", 0},
     {0}};
-static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+static const struct argp_child children[] = {{&cli_argp_process, 0, "Common options:", 0}, {0}};
 static const struct argp role_argp = {
     option_list, parse_option, NULL, "Runs one process of a weft cluster.", children, NULL, NULL};
 

@@ -319,7 +319,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 int command_checkpoint(int argc, char **argv)
 {
-    const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+    const struct argp_child children[] = {{&cli_argp_job, 0, "Common options:", 0}, {0}};
     const struct argp argp = {.options = options,
                               .parser = parse_option,
                               .args_doc = "list | verify [NAME] | pin NAME | now",

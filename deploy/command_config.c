@@ -54,7 +54,7 @@ static err_code print_config(const cli_options *cli)
 
 int command_config(int argc, char **argv)
 {
-    const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+    const struct argp_child children[] = {{&cli_argp_data, 0, "Common options:", 0}, {0}};
     const struct argp argp = {.options = options,
                               .parser = parse_option,
                               .doc = "Checks a configuration and prints what is in force, or the "

@@ -181,7 +181,7 @@ static void print_made(const request *r)
 
 int command_keygen(int argc, char **argv)
 {
-    const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+    const struct argp_child children[] = {{&cli_argp_out, 0, "Common options:", 0}, {0}};
     const struct argp argp = {.options = options,
                               .parser = parse_option,
                               .doc = "Makes the keys of a cluster in a new folder --out DIR, for "

@@ -58,7 +58,7 @@ static err_code scale(endpoint_options *o)
 
 int command_scale(int argc, char **argv)
 {
-    endpoint_options o = {0};
+    endpoint_options o = {.counts = true};
     endpoint_options_parse("Changes the number of workers (--workers N) or parameter servers "
                            "(--servers N) that a running `weft train` has on its machine.",
                            argc, argv, &o);

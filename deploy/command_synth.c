@@ -102,7 +102,7 @@ static void print_table(const request *r, const synth_counts *n)
 
 int command_synth(int argc, char **argv)
 {
-    const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+    const struct argp_child children[] = {{&cli_argp_out, 0, "Common options:", 0}, {0}};
     const struct argp argp = {.options = options,
                               .parser = parse_option,
                               .doc = "Writes items.tsv, users.tsv and interactions.tsv of a "

@@ -35,7 +35,7 @@ static const struct argp_option option_list[] = {
     {"in-process", 'i', 0, 0, "Everything in this process, without sockets", 0},
     {"fresh", 'f', 0, 0, "Start anew whatever an earlier run left (prepared data is kept)", 0},
     {0}};
-static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+static const struct argp_child children[] = {{&cli_argp_all, 0, "Common options:", 0}, {0}};
 static const struct argp train_argp = {
     option_list, parse_option,
     NULL,        "Prepares, trains, evaluates and exports, with all processes on this machine.",

@@ -38,7 +38,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 void endpoint_options_parse(const char *doc, int argc, char **argv, endpoint_options *o)
 {
-    const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+    const struct argp *common = o->counts ? &cli_argp_scale : &cli_argp_job;
+    const struct argp_child children[] = {{common, 0, "Common options:", 0}, {0}};
     const struct argp argp = {.options = options,
                               .parser = parse_option,
                               .args_doc = o->takes,

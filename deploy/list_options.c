@@ -43,7 +43,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+static const struct argp_child children[] = {{&cli_argp_json, 0, "Common options:", 0}, {0}};
 
 const struct argp list_options_argp = {
     .options = options, .parser = parse_option, .children = children};

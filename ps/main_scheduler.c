@@ -33,7 +33,7 @@ static const struct argp_option option_list[] = {
     {"driver", 'd', 0, 0, "Wait for weft train to prepare, evaluate and end the job", 0},
     {"fresh", 'f', 0, 0, "Forget the state of an earlier run", 0},
     {0}};
-static const struct argp_child children[] = {{&cli_argp, 0, "Common options:", 0}, {0}};
+static const struct argp_child children[] = {{&cli_argp_process, 0, "Common options:", 0}, {0}};
 static const struct argp scheduler_argp = {
     option_list, parse_option, NULL, "Runs the scheduler of a weft job.", children, NULL, NULL};
 
