@@ -46,23 +46,50 @@ struct cluster_processes {
 
 /* ---- Starting ---- */
 
-/* The scheduler of a later life begins with the number of workers that is wanted now. */
+/* Words that a scheduler of a later life gets besides: it begins with the number of workers that is
+ * wanted now, and where the one before was watched, so that an open page goes on. */
+typedef struct later_life {
+    char workers[16], bind[96];
+    const char *word[5]; /* NULL-terminated */
+} later_life;
+
+static void add_later_life(const cluster_processes *p, later_life *l)
+{
+    size_t n = 0;
+    if (p->watch.wants && p->watch.workers) {
+        snprintf(l->workers, sizeof l->workers, "%" PRIu32, p->watch.workers);
+        l->word[n++] = "--workers";
+        l->word[n++] = l->workers;
+    }
+    if (p->watch.place) {
+        snprintf(l->bind, sizeof l->bind, "http.bind=%s", p->watch.place);
+        l->word[n++] = "--set";
+        l->word[n++] = l->bind;
+    }
+    l->word[n] = NULL;
+}
+
+static err_code start_scheduler(cluster_processes *p, const char *name, const char *flag)
+{
+    later_life l = {0};
+    job_watch_forget(&p->watch);
+    add_later_life(p, &l);
+    const char *first[] = {"-c", p->config_file, "--driver", flag, NULL};
+    const char *again[] = {"-c",      p->config_file, "--driver", l.word[0],
+                           l.word[1], l.word[2],      l.word[3],  NULL};
+    return supervisor_start(p->children, name, "weft-scheduler", p->up ? again : first);
+}
+
 static err_code start_process(cluster_processes *p, process_slot *x, const char *flag)
 {
-    char name[PROCESS_NAME_MAX], number[16], workers[16], program[32];
+    char name[PROCESS_NAME_MAX], number[16], program[32];
     process_name(x, name);
-    snprintf(number, sizeof number, "%" PRIu32, x->index);
-    snprintf(program, sizeof program, "weft-%s", wire_role_name(x->role));
-    snprintf(workers, sizeof workers, "%" PRIu32, p->watch.workers);
-    const char *indexed[] = {"-c", p->config_file, "--index", number, NULL};
-    const char *first[] = {"-c", p->config_file, "--driver", flag, NULL};
-    const char *again[] = {"-c", p->config_file, "--driver", "--workers", workers, NULL};
-    const char *const *argv = x->role != WIRE_SCHEDULER               ? indexed
-                              : p->watch.asked_us && p->watch.workers ? again
-                                                                      : first;
-    if (x->role == WIRE_SCHEDULER) job_watch_forget(&p->watch);
     x->state = PROCESS_RUNNING;
     x->started_us = clock_now_us();
+    if (x->role == WIRE_SCHEDULER) return start_scheduler(p, name, flag);
+    snprintf(number, sizeof number, "%" PRIu32, x->index);
+    snprintf(program, sizeof program, "weft-%s", wire_role_name(x->role));
+    const char *argv[] = {"-c", p->config_file, "--index", number, NULL};
     return supervisor_start(p->children, name, program, argv);
 }
 

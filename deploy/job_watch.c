@@ -26,14 +26,19 @@ static void drop(char **text)
 void job_watch_fini(job_watch *w)
 {
     drop(&w->url);
+    drop(&w->place);
     drop(&w->text);
 }
 
 void job_watch_forget(job_watch *w)
 {
+    static const char scheme[] = "http://";
     char *path = files_join(w->run_dir, "url");
     unlink(path);
     free(path);
+    drop(&w->place);
+    if (w->url && strncmp(w->url, scheme, strlen(scheme)) == 0)
+        w->place = xstrdup(w->url + strlen(scheme));
     drop(&w->url);
     drop(&w->text);
 }

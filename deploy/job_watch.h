@@ -1,8 +1,9 @@
 /* job_watch.h - what the status of the running job says, for the driver that looks after its
  * processes.
  *
- * The address is in run_dir/url, another one after each start of the scheduler.  The status is
- * fetched now and then and kept; while the scheduler is away there is none.  Threads: one owner. */
+ * The address is in run_dir/url, perhaps another one after each start of the scheduler.  The status
+ * is fetched now and then and kept; while the scheduler is away there is none.  Threads: one owner.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +15,7 @@ typedef struct job_watch {
     const char *run_dir;    /* borrowed, as the next */
     const char *token_file; /* "": none is needed */
     char *url;              /* NULL: not known (yet) */
+    char *place;            /* "127.0.0.1:1234", of the one before; NULL: it had none */
     char *text;             /* the newest status, JSON; NULL: no answer */
     uint64_t tried_us;      /* the last time it was asked for */
     uint64_t asked_us;      /* when the newest status was asked for; 0: never */

@@ -89,6 +89,15 @@ static void print_waiting(const json_t *s, FILE *out)
             status_view_duration(status_view_number(w, "since_s", 0), text));
 }
 
+/* How many processes the job is to have, which is not how many there are now. */
+static void print_wanted(const json_t *s, FILE *out)
+{
+    const json_t *w = json_object_get(s, "wanted");
+    if (!json_is_object(w)) return;
+    fprintf(out, "wanted   workers %.0f, servers %.0f\n", status_view_number(w, "workers", 0),
+            status_view_number(w, "servers", 0));
+}
+
 static void print_shares(const json_t *s, FILE *out)
 {
     const char *key;
@@ -206,6 +215,7 @@ void status_view_print(const json_t *status, FILE *out)
     print_training(status, out);
     print_results(status, out);
     print_waiting(status, out);
+    print_wanted(status, out);
     print_shares(status, out);
     print_peers(json_object_get(status, "workers"), worker_columns, out);
     print_peers(json_object_get(status, "servers"), server_columns, out);

@@ -115,8 +115,13 @@ START_TEST(a_killed_scheduler_changes_nothing)
 {
     pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY LONG);
     testing_run_wait_step("two", "hgnn", 5);
+    char *before = testing_get_text("two/run/url", NULL);
     send_to("two", "weft-scheduler", 0, SIGKILL);
     testing_run_wait_step("two", "two_tower", 3);
+    char *after = testing_get_text("two/run/url", NULL);
+    ck_assert_str_eq(before, after); /* An open page goes on. */
+    free(before);
+    free(after);
     send_to("two", "weft-scheduler", 0, SIGKILL);
     ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
     testing_run_same("one/out", "two/out");
