@@ -2,6 +2,7 @@
 
 #include "common/bytes.h"
 #include "common/clock.h"
+#include "common/keyed_sort.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/table_codec.h"
@@ -162,17 +163,6 @@ static err_code pull(cluster_tables *t, uint32_t server, uint32_t stage, uint32_
     return ERR_CORRUPT;
 }
 
-typedef struct keyed {
-    uint64_t key;
-    size_t row;
-} keyed;
-
-static int compare_keyed(const void *a, const void *b)
-{
-    uint64_t x = ((const keyed *)a)->key, y = ((const keyed *)b)->key;
-    return x < y ? -1 : x > y;
-}
-
 /* The rows of `server` among k [n], sorted by key. */
 static err_code server_rows(cluster_tables *t, uint32_t server, uint32_t stage, uint32_t table,
                             uint32_t dim, const keyed *k, size_t n, float *out)
@@ -183,7 +173,7 @@ static err_code server_rows(cluster_tables *t, uint32_t server, uint32_t stage, 
     for (size_t i = 0; i < n; i++) {
         if (table_server_of(&t->map, k[i].key) != server) continue;
         bytes_put_u64(&w, k[i].key);
-        row[m++] = k[i].row;
+        row[m++] = k[i].at;
     }
     blob *keys = bytes_take_blob(&w), *reply = NULL;
     err_code rc = ERR_OK;
@@ -214,7 +204,7 @@ err_code cluster_tables_rows(cluster_tables *t, uint32_t stage, uint32_t table, 
     if (!k) return ERR_NO_MEMORY;
     err_code rc = ERR_OK;
     for (size_t i = 0; i < n; i++) k[i] = (keyed){keys[i], i};
-    qsort(k, n, sizeof *k, compare_keyed);
+    keyed_sort(k, n);
     for (size_t first = 0; first < n && rc == ERR_OK; first += ROWS_PER_CALL) {
         size_t m = n - first < ROWS_PER_CALL ? n - first : ROWS_PER_CALL;
         do {
