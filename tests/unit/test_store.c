@@ -291,6 +291,7 @@ int main(void)
 {
     Suite *suite = suite_create("store");
     TCase *t = tcase_create("store");
+    tcase_set_timeout(t, 100);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_thousand_flipped_bits_are_found_on_open);
     tcase_add_test(t, a_shorter_file_is_found_whatever_is_verified);
