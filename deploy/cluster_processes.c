@@ -231,9 +231,28 @@ static err_code scheduler_ended(const cluster_processes *p, const child_exit *e)
     return ERR_CLOSED;
 }
 
+/* A server that is there for a map to come, before the scheduler knows of it (or not any more: it
+ * may have been started again since): the job does not need it. */
+static bool is_early(const cluster_processes *p, const process_slot *x)
+{
+    return x->role == WIRE_SERVER && p->watch.servers_now && x->index >= p->watch.servers_now;
+}
+
+static void wait_for_map(process_slot *x, const child_exit *e)
+{
+    if (!restart_policy_next(&x->policy, x->started_us, x->ended_us, &x->due_us))
+        x->due_us = x->ended_us + RESTART_DELAY_MAX_MS * UINT64_C(1000);
+    x->state = PROCESS_WAITING;
+    log_warn("not_in_the_map", "name=%s signal=%d code=%d", e->name, e->signal, e->code);
+}
+
 /* What an ended child means: it will be started again, or the job ends with the code returned. */
 static err_code child_ended(cluster_processes *p, process_slot *x, const child_exit *e)
 {
+    if (is_early(p, x)) {
+        wait_for_map(x, e);
+        return ERR_OK;
+    }
     if (e->code == 2) {
         say_lost(p, e, "it was refused");
         return ERR_INVALID;
