@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zmq.h>
 
-enum { HWM_MESSAGES = 4096, LINGER_MS = 500, COPY_BELOW_BYTES = 4096 };
+enum { HWM_MESSAGES = 1024, LINGER_MS = 500, COPY_BELOW_BYTES = 4096 };
 
 static void set_option(void *socket, int option, int value)
 {
@@ -49,15 +49,25 @@ void zmq_frames_no_linger(void *socket)
 #define TAKE_OVER(body) ((void)0)
 #endif
 
+/* A body that libzmq holds, and on whose account. */
+typedef struct lent_body {
+    blob *body;
+    peer_bytes *account; /* NULL: nobody's */
+} lent_body;
+
 static void drop_reference(void *data, void *hint)
 {
     (void)data;
     TAKE_OVER(hint);
-    blob_unref(hint);
+    lent_body *l = hint;
+    if (l->account) peer_bytes_release(l->account, blob_size(l->body));
+    peer_bytes_unref(l->account);
+    blob_unref(l->body);
+    free(l);
 }
 
 /* A message of the body's bytes; large ones keep a reference instead of a copy. */
-static void body_message(zmq_msg_t *m, blob *body)
+static void body_message(zmq_msg_t *m, blob *body, peer_bytes *account)
 {
     size_t bytes = blob_size(body);
     if (bytes < COPY_BELOW_BYTES) {
@@ -66,13 +76,21 @@ static void body_message(zmq_msg_t *m, blob *body)
         if (bytes) memcpy(zmq_msg_data(m), blob_data(body), bytes);
         return;
     }
-    HAND_OVER(body);
-    int rc = zmq_msg_init_data(m, (void *)(uintptr_t)blob_data(body), bytes, drop_reference,
-                               blob_ref(body));
+    lent_body *l = xmalloc(sizeof *l);
+    *l = (lent_body){blob_ref(body), peer_bytes_ref(account)};
+    if (account) peer_bytes_add(account, bytes);
+    HAND_OVER(l);
+    int rc = zmq_msg_init_data(m, (void *)(uintptr_t)blob_data(body), bytes, drop_reference, l);
     ASSERT(rc == 0);
 }
 
 bool zmq_frames_send(void *socket, uint64_t route, const wire_header *h, blob *body)
+{
+    return zmq_frames_answer(socket, route, h, body, NULL);
+}
+
+bool zmq_frames_answer(void *socket, uint64_t route, const wire_header *h, blob *body,
+                       peer_bytes *account)
 {
     if (route) {
         uint8_t id[5];
@@ -84,7 +102,7 @@ bool zmq_frames_send(void *socket, uint64_t route, const wire_header *h, blob *b
     wire_encode(h, frame);
     if (zmq_send(socket, frame, sizeof frame, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return false;
     zmq_msg_t m;
-    body_message(&m, body);
+    body_message(&m, body, account);
     if (zmq_msg_send(&m, socket, ZMQ_DONTWAIT) >= 0) return true;
     zmq_msg_close(&m);
     return false;
@@ -166,6 +184,7 @@ int zmq_frames_receive(void *socket, bool is_router, zmq_frames *out)
         if (n >= wanted) zmq_msg_close(m);
     }
     int result = n == 0 ? ZMQ_FRAMES_NONE : ZMQ_FRAMES_MALFORMED;
+    out->frames = (uint32_t)n;
     out->excess = n > wanted;
     if (is_router && n > 0) {
         out->route = route_of(&frame[0]);

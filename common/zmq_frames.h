@@ -7,6 +7,7 @@
 #include "common/blob.h"
 #include "common/key_table.h"
 #include "common/wire.h"
+#include "common/zmq_peers.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,9 @@ void zmq_frames_no_linger(void *socket);
 /* Sends now.  route: the way back that a ROUTER gave with a request; 0 on a DEALER.  False: cannot
  * now, or the peer is gone; nothing was sent. */
 bool zmq_frames_send(void *socket, uint64_t route, const wire_header *h, blob *body);
+/* The same; a large body counts in `account` until libzmq has done with it. */
+bool zmq_frames_answer(void *socket, uint64_t route, const wire_header *h, blob *body,
+                       peer_bytes *account);
 
 typedef struct zmq_frames {
     uint64_t route; /* ROUTER: never 0 */
@@ -25,8 +29,9 @@ typedef struct zmq_frames {
     blob *body;   /* owned; NULL: empty */
     bool foreign; /* another protocol version: only op, tag and flags of the header mean anything */
     bool excess;  /* malformed: more frames than a message has */
-    int fd;       /* of its connection; -1: not known */
-    uint64_t bytes; /* of all its frames; malformed ones, too */
+    uint32_t frames; /* that came */
+    int fd;          /* of its connection; -1: not known */
+    uint64_t bytes;  /* of all its frames; malformed ones, too */
     /* At a ROUTER: where it came from ("": not known), and the CURVE key that zap.h let in ("":
      * none). */
     char peer[64], key[KEY_TEXT_BYTES + 1];

@@ -43,7 +43,8 @@ struct zmq_shell {
     keyring *keys; /* NULL: none */
     refusals *refusals;
     zmq_guard *guard;
-    char *path; /* of an ipc:// socket; NULL: none */
+    zmq_peers *peers; /* who comes to the router */
+    char *path;       /* of an ipc:// socket; NULL: none */
     ino_t inode;
     dealer *dealers;
     size_t dealers_n, dealers_cap;
@@ -111,6 +112,7 @@ err_code zmq_shell_open(const char *endpoint, keyring *keys, zmq_shell **out, ch
     s->signals = s->wake = -1;
     s->keys = keys;
     s->refusals = refusals_new();
+    s->peers = zmq_peers_new();
     pthread_mutex_init(&s->lock, NULL);
     if (open_signals(&s->signals) != ERR_OK) goto fail;
     s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -146,6 +148,7 @@ void zmq_shell_close(zmq_shell *s)
     if (s->wake >= 0) close(s->wake);
     pthread_mutex_destroy(&s->lock);
     refusals_free(s->refusals);
+    zmq_peers_free(s->peers);
     free(s->path);
     free(s->dealers);
     free(s->items);
@@ -237,18 +240,43 @@ static void retry_dealers(zmq_shell *s, uint64_t now_us)
     }
 }
 
+/* Closes the connection of a peer that did too much wrong. */
+static void cut_peer(zmq_shell *s, const zmq_peer *p, const char *why)
+{
+    refusals_add(s->refusals, REFUSED_PEER, "%s: %s: its connection is closed", p->from, why);
+    zmq_peer_cut(p);
+}
+
+static void note_bad(zmq_shell *s, zmq_peer *p)
+{
+    if (zmq_peer_bad(p, clock_now_us())) cut_peer(s, p, "too many refused messages");
+}
+
+/* An answer at the router.  One that a peer does not come to read is not sent: it asks again. */
+static bool send_answer(zmq_shell *s, uint64_t route, const wire_header *h, blob *body)
+{
+    if (!s->router) return false;
+    zmq_peer *p = zmq_peers_get(s->peers, route, clock_now_us());
+    if (!zmq_peers_may_queue(s->peers, p, blob_size(body))) {
+        refusals_add(s->refusals, REFUSED_QUEUE, "%s: it does not read its answers", p->from);
+        return false;
+    }
+    bool sent = zmq_frames_answer(s->router, route, h, body, p->queued);
+    if (h->status == WIRE_REFUSED) note_bad(s, p);
+    return sent;
+}
+
 static void send_action(zmq_shell *s, const core_host *host, const core_action *a)
 {
     wire_header h = a->send.header;
     h.role = (uint8_t)host->self.role;
     h.index = host->self.index;
     h.incarnation = host->self.incarnation;
-    void *socket = s->router;
-    if (!a->send.route) {
-        dealer *d = find_dealer(s, a->send.to);
-        socket = d ? d->socket : NULL;
-    }
-    if (!socket || !zmq_frames_send(socket, a->send.route, &h, a->send.body)) {
+    dealer *d = a->send.route ? NULL : find_dealer(s, a->send.to);
+    void *socket = d ? d->socket : NULL;
+    bool sent = a->send.route ? send_answer(s, a->send.route, &h, a->send.body)
+                              : socket && zmq_frames_send(socket, 0, &h, a->send.body);
+    if (!sent) {
         log_debug("send_dropped", "op=%s to=%s-%" PRIu32, wire_op_name(h.op),
                   wire_role_name(a->send.to.role), a->send.to.index);
     }
@@ -370,6 +398,7 @@ static bool admit(zmq_shell *s, const core_host *host, const zmq_frames *r, uint
     if (wire_is_answer(h)) {
         refusals_add(s->refusals, REFUSED_MALFORMED, "%s-%" PRIu32 " at %s: an answer to nothing",
                      wire_role_name(h->role), h->index, r->peer);
+        note_bad(s, zmq_peers_get(s->peers, r->route, clock_now_us()));
         return false;
     }
     if (!admit_key(s, host, r, key_role)) return false;
@@ -394,6 +423,26 @@ static bool is_expected(zmq_shell *s, size_t of, const zmq_frames *r)
     return false;
 }
 
+/* Whose message it is; NULL: to be thrown away. */
+static zmq_peer *take_peer(zmq_shell *s, const zmq_frames *r, bool malformed)
+{
+    uint64_t now = clock_now_us();
+    if (s->guard) zmq_guard_read(s->guard, r->fd, r->bytes, r->frames);
+    zmq_peer *p = zmq_peers_get(s->peers, r->route, now);
+    p->fd = r->fd;
+    memcpy(p->from, r->peer, sizeof p->from);
+    if (zmq_peer_is_muted(p, now)) return NULL;
+    if (!malformed) return p;
+    refusals_add(s->refusals, REFUSED_MALFORMED, "%s: not two good frames", r->peer);
+    if (r->excess) {
+        zmq_peer_mute(p, now);
+        cut_peer(s, p, "a message of more than two frames");
+    } else {
+        note_bad(s, p);
+    }
+    return NULL;
+}
+
 /* One message; false: there is none. */
 static bool step_message(zmq_shell *s, const core_host *host, size_t of, core_actions *actions)
 {
@@ -402,11 +451,10 @@ static bool step_message(zmq_shell *s, const core_host *host, size_t of, core_ac
     core_event e = {.type = CORE_MESSAGE};
     int got = zmq_frames_receive(is_router ? s->router : s->dealers[of].socket, is_router, &r);
     if (got == ZMQ_FRAMES_NONE) return false;
-    if (got == ZMQ_FRAMES_MALFORMED) {
-        refusals_add(s->refusals, REFUSED_MALFORMED, "%s: not two good frames", r.peer);
-        return true;
-    }
-    if (r.foreign) {
+    bool malformed = got == ZMQ_FRAMES_MALFORMED;
+    if (is_router ? !take_peer(s, &r, malformed) : malformed) {
+        if (!is_router) refusals_add(s->refusals, REFUSED_MALFORMED, "not two good frames");
+    } else if (r.foreign) {
         refuse_foreign(s, host, &r);
     } else if (is_router ? admit(s, host, &r, &e.message.key_role) : is_expected(s, of, &r)) {
         e.now_us = clock_now_us();
@@ -539,6 +587,11 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
 refusals *zmq_shell_refusals(const zmq_shell *s)
 {
     return s->refusals;
+}
+
+void zmq_shell_limit_unread(zmq_shell *s, uint64_t bytes)
+{
+    if (s->guard) zmq_guard_limit(s->guard, bytes);
 }
 
 void *zmq_shell_context(const zmq_shell *s)

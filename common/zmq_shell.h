@@ -4,7 +4,9 @@
  * Messages are two frames (wire.h); anything else, and a header that does not decode, is dropped,
  * counted and logged with the peer's address.  With keys tcp is CURVE, and a sender is what its key
  * says (keys.h); its header must say the same, and op_rules.h allow what it asks for: otherwise it
- * is refused before the core sees it.  Answers are taken from those we called only.  Bodies are
+ * is refused before the core sees it.  Answers are taken from those we called only.  A connection
+ * with too many refused messages is cut (zmq_peers.h), and so is one that sends without end
+ * (zmq_guard.h).  Bodies are
  * sent and received without copies where they are large and aligned.  Nothing waits on the network:
  * what cannot be sent now is dropped, and the core sends it again.  Threads: the one that opened
  * it, except zmq_shell_post. */
@@ -36,6 +38,9 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why);
 
 /* What was refused so far; borrowed until zmq_shell_close. */
 refusals *zmq_shell_refusals(const zmq_shell *s);
+
+/* The most bytes of a connection that wait to be read (zmq_guard.h). */
+void zmq_shell_limit_unread(zmq_shell *s, uint64_t bytes);
 
 /* The context of its sockets, for a zmq_client beside it: a process has one. */
 void *zmq_shell_context(const zmq_shell *s);
