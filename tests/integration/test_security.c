@@ -1,8 +1,10 @@
 /* Proves: a whole training over tcp with keys gives the same bytes as without; who has no good keys
- * does not take part, and says why; who has a worker's key and is hostile changes nothing. */
+ * does not take part, and says why; who has a worker's key and is hostile changes nothing;
+ * and nothing that passes can be read. */
 #include "testing_attack.h"
 #include "testing_echo.h"
 #include "testing_files.h"
+#include "testing_network.h"
 #include "testing_run.h"
 
 #include "common/clock.h"
@@ -128,6 +130,37 @@ START_TEST(who_has_no_good_keys_does_not_take_part)
 }
 END_TEST
 
+/* ---- The wire ---- */
+
+/* Of headers, of the configuration, of the store's facts, of control messages. */
+static const char *const telling[] = {"WEFT\x01", "two_tower", "work_dir", "openblas", NULL};
+
+static uint64_t capture_run(const char *name, const char *keys, uint64_t *bytes)
+{
+    uint64_t packets, lost;
+    unsigned http = free_port();
+    testing_capture *c = testing_network_capture(telling, (uint16_t)http);
+    testing_run_must(name,
+                     "train -c job.yaml --set work_dir=%s --workers 2 --set http.bind=127.0.0.1:%u "
+                     "--set cluster.scheduler=tcp://127.0.0.1:%u --set security.keys=%s",
+                     name, http, port, keys);
+    uint64_t seen = testing_network_end(c, &packets, bytes, &lost);
+    ck_assert_uint_eq(lost, 0);
+    ck_assert_uint_gt(packets, 1000);
+    return seen;
+}
+
+START_TEST(nothing_on_the_wire_can_be_read)
+{
+    uint64_t plain, secret;
+    if (!testing_network_enter()) return;
+    ck_assert_uint_gt(capture_run("plain", "", &plain), 1000); /* It would be seen. */
+    ck_assert_uint_eq(capture_run("secret", "keys", &secret), 0);
+    ck_assert_uint_gt(secret, plain / 2);
+    testing_run_same("plain/out", "secret/out");
+}
+END_TEST
+
 /* ---- Hostile workers ---- */
 
 #define LONG                                                                                       \
@@ -230,6 +263,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, testing_leave_folder);
     tcase_add_test(c, training_over_tcp_with_keys_gives_the_same_bytes);
     tcase_add_test(c, who_has_no_good_keys_does_not_take_part);
+    tcase_add_test(c, nothing_on_the_wire_can_be_read);
     tcase_add_test(c, hostile_workers_change_nothing);
     tcase_add_test(c, a_key_that_others_can_read_stops_the_job_before_it_begins);
     suite_add_tcase(s, c);

@@ -2,15 +2,13 @@
  * clear answer, and a non-loopback address without a token is refused. */
 #include "common/http_server.h"
 
+#include "testing_network.h"
+
 #include <arpa/inet.h>
 #include <check.h>
-#include <net/if.h>
-#include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -134,18 +132,6 @@ START_TEST(a_post_that_is_too_long_is_refused_whole)
 }
 END_TEST
 
-/* A network of our own, so that an address that is not loopback can be bound.  False: not allowed.
- */
-static bool enter_network(void)
-{
-    struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return false;
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    bool up = ioctl(fd, SIOCSIFFLAGS, &r) == 0;
-    close(fd);
-    return up;
-}
-
 START_TEST(elsewhere_everything_but_health_needs_the_token)
 {
     static const char right[] = "Authorization: Bearer secret-of-this-job\r\n";
@@ -155,10 +141,7 @@ START_TEST(elsewhere_everything_but_health_needs_the_token)
     http_server *s = NULL;
     http_options o = {
         .bind = "0.0.0.0:0", .token = "secret-of-this-job", .on_post = posted, .user = last};
-    if (!enter_network()) {
-        fprintf(stderr, "SKIPPED: no network namespace can be made here\n");
-        return;
-    }
+    if (!testing_network_enter()) return;
     ck_assert_int_eq(http_start(&o, &s, url), ERR_OK);
     http_publish(s, "/", "text/plain", "page\n");
     http_publish(s, "/api/v1/status", "text/plain", "page\n");
