@@ -4,8 +4,12 @@
  *
  * The event name comes first; values that may hold spaces are written with %s inside quotes by the
  * caller ("path=\"%s\"").  Per-row work is counted, not logged.
+ * A peer must not fill a disk: of one event at one level LOG_LINES_MAX lines are written within
+ * LOG_WINDOW_S seconds, errors excepted; the next line after that says how many were left out.
  * Threads: any. */
 #pragma once
+
+enum { LOG_LINES_MAX = 200, LOG_WINDOW_S = 10 };
 
 typedef enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR } log_level;
 

@@ -51,6 +51,7 @@ static uint64_t body_max(const wire_header *h)
     case WIRE_COMMIT:
     case WIRE_STOP: return WIRE_CONTROL_MAX;
     case WIRE_CONFIG: return answer ? WIRE_REQUEST_MAX : WIRE_CONTROL_MAX;
+    case WIRE_BUILD: return answer ? WIRE_BODY_MAX : WIRE_CONTROL_MAX; /* kept while it is built */
     case WIRE_PUSH:
     case WIRE_PUT:
     case WIRE_VOID: return answer ? WIRE_CONTROL_MAX : WIRE_BODY_MAX;

@@ -6,6 +6,7 @@
 #include "common/microbatch.h"
 #include "common/panic.h"
 #include "common/rng.h"
+#include "common/wire.h"
 #include "sampler/chunk_graph.h"
 #include "sampler/chunk_tower.h"
 #include "sampler/draw.h"
@@ -23,6 +24,7 @@ struct build_env {
     hop_relations into;
     history_rule rule;
     uint64_t **positives; /* [partitions] running sums over the partition's users; NULL: not here */
+    size_t answer_max;    /* bytes of a reply */
 };
 
 /* A training pair by node numbers. */
@@ -83,6 +85,7 @@ err_code build_env_new(const config *c, const manifest *m, const plan *p, const 
     e->m = m;
     e->p = p;
     e->s = s;
+    e->answer_max = WIRE_BODY_MAX;
     hop_relations_init(&e->into, m);
     history_rule_init(&e->rule, c, m);
     e->positives = xcalloc(m->partitions, sizeof *e->positives);
@@ -96,6 +99,11 @@ err_code build_env_new(const config *c, const manifest *m, const plan *p, const 
     }
     *out = e;
     return ERR_OK;
+}
+
+void build_env_limit(build_env *e, size_t bytes)
+{
+    e->answer_max = bytes;
 }
 
 void build_env_free(build_env *e)
@@ -250,7 +258,8 @@ static err_code answer_local(build *b)
     for (uint32_t p = 0; p < e->m->partitions; p++) {
         if (!b->hop.request[p] || !store_has(e->s, p)) continue;
         blob *reply = NULL;
-        err_code rc = hop_answer(e->c, e->m, &e->into, e->s, b->name, b->hop.request[p], &reply);
+        err_code rc = hop_answer(e->c, e->m, &e->into, e->s, b->name, b->hop.request[p],
+                                 e->answer_max, &reply);
         if (rc == ERR_OK) rc = hop_take(&b->hop, p, reply, e->m, &e->into);
         blob_unref(reply);
         if (rc != ERR_OK) return rc;
@@ -614,7 +623,7 @@ err_code build_leaf_reply(build *b, uint32_t part, blob *body)
 
 err_code leaf_answer(const build_env *e, slot_name name, const blob *body, blob **out)
 {
-    return hop_answer(e->c, e->m, &e->into, e->s, name, body, out);
+    return hop_answer(e->c, e->m, &e->into, e->s, name, body, e->answer_max, out);
 }
 
 /* Columns of the reply in one block. */
@@ -670,6 +679,8 @@ static err_code answer_features(const build_env *e, const feature_row_request *r
 {
     if (!store_has(e->s, r->partition)) return ERR_MISMATCH;
     feature_columns k = {0};
+    size_t row = 16 + 4 * (size_t)e->m->item_attributes + 2 * (size_t)e->m->text_dim, bytes;
+    if (!size_mul(row, r->nodes, &bytes) || bytes > e->answer_max) return ERR_LIMIT;
     err_code rc = columns_new(&k, e->m, r->nodes) ? ERR_OK : ERR_NO_MEMORY;
     if (rc == ERR_OK && !columns_fill(&k, e, r)) rc = ERR_CORRUPT;
     if (rc == ERR_OK) {

@@ -36,6 +36,8 @@ typedef struct build_env build_env;
 MUST_USE err_code build_env_new(const config *c, const manifest *m, const plan *p, const store *s,
                                 build_env **out);
 void build_env_free(build_env *e); /* accepts NULL */
+/* Another limit than WIRE_BODY_MAX on what leaves and features are answered with. */
+void build_env_limit(build_env *e, size_t bytes);
 
 typedef struct build build;
 
@@ -68,7 +70,8 @@ MUST_USE err_code build_step(build *b, build_result *out);
 MUST_USE err_code build_leaf_reply(build *b, uint32_t part, blob *body);
 
 /* Answers another sampler's leaf request for slot `name`.  *out owned.  ERR_INVALID: malformed, or
- * of another slot, logged; ERR_MISMATCH: a partition that is not here; ERR_CORRUPT; ERR_NO_MEMORY.
+ * of another slot, logged; ERR_MISMATCH: a partition that is not here; ERR_LIMIT: more than a body
+ * may have; ERR_CORRUPT; ERR_NO_MEMORY.
  */
 MUST_USE err_code leaf_answer(const build_env *e, slot_name name, const blob *body, blob **out);
 /* Answers FEATURES (common/feature_row.h): same errors. */

@@ -338,6 +338,12 @@ static blob *encode_reply(const answer *a)
     return bytes_take_blob(&w);
 }
 
+/* The bytes of the reply so far, without its head. */
+static size_t reply_bytes(const answer *a)
+{
+    return a->counts * sizeof *a->count + a->edges * (sizeof *a->source + sizeof *a->weight);
+}
+
 static void set_keys(answer *a)
 {
     slot_name name = a->v->name;
@@ -351,7 +357,8 @@ static void set_keys(answer *a)
 }
 
 static err_code answer_request(const config *c, const manifest *m, const hop_relations *into,
-                               const store *s, slot_name name, const blob *request, blob **out)
+                               const store *s, slot_name name, const blob *request, size_t max,
+                               blob **out)
 {
     request_view v;
     const char *wrong = get_request(c, m, request, &v);
@@ -363,16 +370,18 @@ static err_code answer_request(const config *c, const manifest *m, const hop_rel
     if (!store_has(s, v.partition)) return ERR_MISMATCH;
     answer a = {.c = c, .m = m, .into = into, .s = s, .v = &v};
     set_keys(&a);
-    for (uint32_t i = 0, cursor = 0; i < v.nodes; i++) {
+    bool fits = true;
+    for (uint32_t i = 0, cursor = 0; i < v.nodes && fits; i++) {
         answer_node(&a, v.node[i], range_of(m, &cursor, v.node[i]) / m->partitions);
+        fits = reply_bytes(&a) <= max;
     }
-    *out = encode_reply(&a);
+    *out = fits ? encode_reply(&a) : NULL;
     draw_scratch_fini(&a.scratch);
     free(a.ranks);
     free(a.count);
     free(a.source);
     free(a.weight);
-    if (!*out) return ERR_NO_MEMORY;
+    if (!*out) return fits ? ERR_NO_MEMORY : ERR_LIMIT;
     if (!store_failed(s)) return ERR_OK;
     blob_unref(*out);
     *out = NULL;
@@ -380,14 +389,14 @@ static err_code answer_request(const config *c, const manifest *m, const hop_rel
 }
 
 err_code hop_answer(const config *c, const manifest *m, const hop_relations *into, const store *s,
-                    slot_name name, const blob *request, blob **out)
+                    slot_name name, const blob *request, size_t max, blob **out)
 {
     blob *copy = NULL;
     if ((uintptr_t)blob_data(request) % 8) {
         copy = blob_copy(blob_data(request), blob_size(request));
         if (!copy) return ERR_NO_MEMORY;
     }
-    err_code rc = answer_request(c, m, into, s, name, copy ? copy : request, out);
+    err_code rc = answer_request(c, m, into, s, name, copy ? copy : request, max, out);
     blob_unref(copy);
     return rc;
 }

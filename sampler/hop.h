@@ -71,6 +71,8 @@ MUST_USE err_code hop_take(hop *h, uint32_t partition, blob *reply, const manife
 const hop_list *hop_find(const hop *h, uint32_t node);
 
 /* Answers a request of slot `name` from partitions of `s`.  *out owned.  ERR_INVALID: malformed or
- * of another slot, logged; ERR_MISMATCH: the partition is not here; ERR_CORRUPT; ERR_NO_MEMORY. */
+ * of another slot, logged; ERR_MISMATCH: the partition is not here; ERR_LIMIT: the reply would have
+ * more than `max` bytes; ERR_CORRUPT; ERR_NO_MEMORY. */
 MUST_USE err_code hop_answer(const config *c, const manifest *m, const hop_relations *into,
-                             const store *s, slot_name name, const blob *request, blob **out);
+                             const store *s, slot_name name, const blob *request, size_t max,
+                             blob **out);

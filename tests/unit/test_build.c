@@ -8,6 +8,8 @@
 #include "common/plan.h"
 #include "common/rng.h"
 #include "sampler/build.h"
+
+#include "common/wire.h"
 #include "sampler/draw.h"
 #include "sampler/history.h"
 #include "sampler/store.h"
@@ -912,7 +914,7 @@ START_TEST(hostile_leaf_messages_are_refused)
     ck_assert_int_eq(build_step(b, &r), ERR_OK);
     ck_assert(r.state == BUILD_WAIT && r.leaves > 0);
     build_leaf leaf = r.leaf[0];
-    const build_env *owner = w.part_env[leaf.partition % SAMPLERS];
+    build_env *owner = w.part_env[leaf.partition % SAMPLERS];
     blob *reply, *other;
     slot_name wrong = name;
     wrong.slot++;
@@ -921,6 +923,9 @@ START_TEST(hostile_leaf_messages_are_refused)
     ck_assert_int_eq(
         leaf_answer(w.part_env[(leaf.partition + 1) % SAMPLERS], name, leaf.body, &other),
         ERR_MISMATCH);
+    build_env_limit(owner, 8);
+    ck_assert_int_eq(leaf_answer(owner, name, leaf.body, &other), ERR_LIMIT);
+    build_env_limit(owner, WIRE_BODY_MAX);
     ck_assert_int_eq(leaf_answer(owner, name, leaf.body, &reply), ERR_OK);
     for (size_t cut = 0; cut < blob_size(leaf.body); cut += 3) {
         blob *part = blob_copy(blob_data(leaf.body), cut);
@@ -979,7 +984,7 @@ START_TEST(a_reply_with_impossible_neighbours_is_refused)
     ck_assert_int_eq(build_step(b, &r), ERR_OK);
     build_leaf leaf = r.leaf[0];
     blob *reply;
-    const build_env *owner = w.part_env[leaf.partition % SAMPLERS];
+    build_env *owner = w.part_env[leaf.partition % SAMPLERS];
     ck_assert_int_eq(leaf_answer(owner, name, leaf.body, &reply), ERR_OK);
     /* u32 magic, lists; u64 edges; then counts, sources, weights. */
     uint32_t lists;
@@ -1025,6 +1030,9 @@ START_TEST(features_are_the_stores_rows)
     }
     blob *elsewhere = NULL;
     ck_assert_int_eq(features_answer(w.part_env[1], body, &elsewhere), ERR_MISMATCH);
+    build_env_limit(w.env, 8);
+    ck_assert_int_eq(features_answer(w.env, body, &elsewhere), ERR_LIMIT);
+    build_env_limit(w.env, WIRE_BODY_MAX);
     testing_capture_start();
     for (size_t cut = 0; cut < blob_size(body); cut++) {
         blob *part = blob_copy(blob_data(body), cut);

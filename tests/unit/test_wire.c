@@ -96,6 +96,11 @@ static void long_hello(wire_header *h)
     h->op = WIRE_HELLO;
     h->body_bytes = WIRE_CONTROL_MAX + 1;
 }
+static void long_build(wire_header *h)
+{
+    h->op = WIRE_BUILD;
+    h->body_bytes = WIRE_CONTROL_MAX + 1;
+}
 static void long_push(wire_header *h)
 {
     h->body_bytes = (uint64_t)WIRE_BODY_MAX + 1;
@@ -124,6 +129,7 @@ END_TEST
 START_TEST(a_body_over_its_ops_limit_is_refused)
 {
     ck_assert_int_eq(check_with(long_hello, WIRE_CONTROL_MAX + 1), ERR_LIMIT);
+    ck_assert_int_eq(check_with(long_build, WIRE_CONTROL_MAX + 1), ERR_LIMIT);
     ck_assert_int_eq(check_with(long_push, (size_t)WIRE_BODY_MAX + 1), ERR_LIMIT);
 }
 END_TEST
