@@ -117,8 +117,8 @@ static void note_best(progress_view *v, const json_t *s)
     line l = {.n = 0};
     add_best(&l, json_object_get(s, "validation"));
     memcpy(v->best, l.text, l.n + 1);
-    v->step = (uint32_t)status_view_number(s, "step", 0);
-    v->steps = (uint32_t)status_view_number(s, "steps", 0);
+    v->step = status_view_count(s, "step");
+    v->steps = status_view_count(s, "steps");
 }
 
 static void put_line(progress_view *v, const char *stage, const char *text, bool live)

@@ -18,6 +18,12 @@ double status_view_number(const json_t *o, const char *key, double absent)
     return json_is_number(v) ? json_number_value(v) : absent;
 }
 
+uint32_t status_view_count(const json_t *o, const char *key)
+{
+    double v = status_view_number(o, key, 0);
+    return v >= 0 && v <= (double)UINT32_MAX ? (uint32_t)v : 0;
+}
+
 const char *status_view_duration(double seconds, char *text)
 {
     const size_t n = STATUS_VIEW_DURATION_MAX;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* Members that are absent are left out. */
@@ -14,3 +15,5 @@ const char *status_view_duration(double seconds, char *text);
 /* Members by name, with a value for those that are absent, null or of another type. */
 const char *status_view_text(const json_t *o, const char *key, const char *absent);
 double status_view_number(const json_t *o, const char *key, double absent);
+/* A count; 0 for what is absent or none. */
+uint32_t status_view_count(const json_t *o, const char *key);

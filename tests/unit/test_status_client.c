@@ -280,6 +280,20 @@ START_TEST(weft_stop_without_a_token_is_refused)
 }
 END_TEST
 
+START_TEST(a_count_that_cannot_be_is_none)
+{
+    json_t *o =
+        json_loads("{\"a\": 7, \"b\": 1e40, \"c\": -3, \"d\": \"9\", \"e\": 4294967295}", 0, NULL);
+    ck_assert_uint_eq(status_view_count(o, "a"), 7);
+    ck_assert_uint_eq(status_view_count(o, "b"), 0);
+    ck_assert_uint_eq(status_view_count(o, "c"), 0);
+    ck_assert_uint_eq(status_view_count(o, "d"), 0);
+    ck_assert_uint_eq(status_view_count(o, "e"), UINT32_MAX);
+    ck_assert_uint_eq(status_view_count(o, "f"), 0);
+    json_decref(o);
+}
+END_TEST
+
 START_TEST(durations_are_short)
 {
     char text[STATUS_VIEW_DURATION_MAX];
@@ -309,6 +323,7 @@ int main(void)
     tcase_add_test(t, what_is_no_status_is_refused);
     tcase_add_test(t, weft_stop_posts_with_the_token);
     tcase_add_test(t, weft_stop_without_a_token_is_refused);
+    tcase_add_test(t, a_count_that_cannot_be_is_none);
     tcase_add_test(t, durations_are_short);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
