@@ -18,9 +18,16 @@
 #include <unistd.h>
 
 /* Long enough to do all of it meanwhile, and the same for the undisturbed run. */
+#if defined(__SANITIZE_THREAD__)
+#define STEPS "400"
+#elif defined(__SANITIZE_ADDRESS__)
+#define STEPS "1500"
+#else
+#define STEPS "4000"
+#endif
 #define LONG                                                                                       \
-    "--set hgnn.max_steps=4000 --set hgnn.epochs=5000 --set hgnn.patience=0 "                      \
-    "--set two_tower.max_steps=60 --set two_tower.epochs=500 --set validate.every=400 "            \
+    "--set hgnn.max_steps=" STEPS " --set hgnn.epochs=5000 --set hgnn.patience=0 "                 \
+    "--set two_tower.max_steps=60 --set two_tower.epochs=500 --set validate.every=200 "            \
     "--set evaluate.baselines=[popularity] "
 #define ENDLESS LONG "--set hgnn.max_steps=100000 --set hgnn.epochs=1000000 "
 
