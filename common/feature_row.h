@@ -31,6 +31,13 @@ typedef struct feature_row_reply {
     const float *scale;        /* [nodes]; NULL unless STORAGE_INT8 */
 } feature_row_reply;
 
+/* An item that nobody has in train has no id to learn and is nobody's negative, in either model: it
+ * was never a positive, so that all it could learn is that what nobody has is bad. */
+static inline bool feature_is_trained(uint32_t positives)
+{
+    return positives > 0;
+}
+
 /* Bytes that one node takes in a reply. */
 uint64_t feature_row_bytes(const manifest *m);
 

@@ -152,6 +152,20 @@ static void start_bias(builder *b, const config *c, const char *prefix)
     free(name);
 }
 
+/* At the start a logit has log1p(positives) in it. */
+static void add_popularity(builder *b, const config *c, const model_facts *f, const char *prefix)
+{
+    add(b, xprintf("%s.popularity.w", prefix), 1, f->types, 2);
+    if (c->two_tower.item_drop > 0) {
+        model_tensor *unknown = add(b, xprintf("%s.popularity.unknown", prefix), f->types, 1, 2);
+        unknown->init = MODEL_INIT_VALUE;
+        unknown->bound = MODEL_COUNT_SCALE;
+    }
+    model_tensor *t = add(b, xprintf("%s.popularity.b", prefix), 1, 1, 1);
+    t->init = MODEL_INIT_VALUE;
+    t->bound = c->two_tower.temperature / MODEL_COUNT_SCALE;
+}
+
 static void build_two_tower(builder *b, const config *c, const model_facts *f)
 {
     model_spec *s = b->spec;
@@ -160,11 +174,11 @@ static void build_two_tower(builder *b, const config *c, const model_facts *f)
     add_tower(b, c, prefix, "item", s->item_dim);
     start_bias(b, c, prefix);
     if (c->two_tower.skip_shared) {
-        model_tensor *t =
-            add(b, xprintf("%s.skip.w", prefix), s->output_dim, s->v_dim + c->two_tower.item_id, 2);
+        model_tensor *t = add(b, xprintf("%s.skip.w", prefix), s->tower_dim, s->skip_dim, 2);
         t->init = MODEL_INIT_SKIP;
         t->identity = s->v_dim;
     }
+    if (c->two_tower.popularity) add_popularity(b, c, f, prefix);
     if (c->two_tower.type_embedding) {
         add_embedding(b, xprintf("%s.type", prefix), f->types, c->two_tower.type_embedding);
     }
@@ -188,7 +202,10 @@ static void set_widths(model_spec *s, const config *c, const model_facts *f)
                   f->user_dense_dim;
     s->item_dim = s->v_dim + (s->item_text ? f->text_dim : 0) + c->two_tower.type_embedding +
                   f->item_attributes * width + c->two_tower.item_id;
-    s->output_dim = c->two_tower.dims[c->two_tower.layers - 1];
+    s->skip_text = s->use_z && c->two_tower.skip_shared && c->two_tower.skip_text;
+    s->skip_dim = s->v_dim + (s->skip_text ? f->text_dim : 0) + c->two_tower.item_id;
+    s->tower_dim = c->two_tower.dims[c->two_tower.layers - 1];
+    s->output_dim = s->tower_dim + c->two_tower.popularity;
 }
 
 static int by_name(const void *a, const void *b)
@@ -278,6 +295,7 @@ void model_spec_init(const model_tensor *t, uint64_t seed, size_t first, size_t 
         switch (t->init) {
         case MODEL_INIT_ZERO: out[i] = 0.0f; break;
         case MODEL_INIT_UNIFORM: out[i] = uniform(key, first + i, 0, t->bound); break;
+        case MODEL_INIT_VALUE: out[i] = t->bound; break;
         case MODEL_INIT_SKIP: out[i] = skip_value(t, key, first + i); break;
         }
     }

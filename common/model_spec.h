@@ -28,9 +28,13 @@ typedef struct model_facts {
     uint32_t user_dense_dim;                                /* 0: users have no dense vector */
 } model_facts;
 
+/* What log1p of a count is multiplied with where it is an input. */
+#define MODEL_COUNT_SCALE 0.3f
+
 typedef enum model_init {
     MODEL_INIT_ZERO,
     MODEL_INIT_UNIFORM, /* (-bound, bound) */
+    MODEL_INIT_VALUE,   /* bound */
     MODEL_INIT_SKIP     /* see model_spec_init */
 } model_init;
 
@@ -63,7 +67,9 @@ typedef struct model_spec {
     /* two-tower: widths.  v is what stands for z: z, or text with use_z: false and without z. */
     bool use_z;     /* v is z */
     bool item_text; /* the item input has a text part of its own */
-    uint32_t v_dim, user_dim, item_dim, output_dim;
+    bool skip_text; /* the skip's input has a text part of its own */
+    uint32_t v_dim, user_dim, item_dim, skip_dim;
+    uint32_t tower_dim, output_dim; /* of a tower; of a vector, which may end with popularity */
 } model_spec;
 
 /* owned: model_spec_free.  `stage` is a training stage or its validation. */
@@ -81,8 +87,9 @@ const model_tensor *model_spec_find(const model_spec *s, const char *name);
  *   - last layers: Xavier, bound sqrt(6 / (in + out)), in the HGNN with the same division; in
  *     towers with a skip a tenth of it.
  *   - skip: the z part is the identity where the output is at least as wide as z, else N(0, 1 /
- *     out), which keeps dot products in expectation; the id part is N(0, 1 / out).  Scores start
- *     as z-kNN.
+ *     out), which keeps dot products in expectation; text and id parts are N(0, 1 / out).  Scores
+ *     start as kNN in z and text.
+ *   - popularity: a logit has log1p(positives) in it, whoever the user is; an unknown item's is 1.
  *   - biases: 0; the user tower's last: uniform, of length about 0.1 (all that users without any
  *     input have).
  *   - embedding tables: uniform with standard deviation 0.1; ids 0.02. */

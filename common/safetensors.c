@@ -45,17 +45,30 @@ void safetensors_writer_free(safetensors_writer *w)
     free(w);
 }
 
-void safetensors_add(safetensors_writer *w, const char *name, const uint64_t *shape, size_t dims,
-                     const float *data)
+static void add_tensor(safetensors_writer *w, const char *name, const uint64_t *shape, size_t dims,
+                       safetensors_type type, const void *data)
 {
     ASSERT(dims <= SAFETENSORS_DIMS_MAX && strcmp(name, "__metadata__") != 0);
-    safetensors_tensor t = {.name = xstrdup(name), .dims = dims, .values = 1, .data = data};
+    safetensors_tensor t = {
+        .name = xstrdup(name), .type = type, .dims = dims, .values = 1, .data = data};
     for (size_t i = 0; i < dims; i++) {
         t.shape[i] = shape[i];
         ASSERT(!__builtin_mul_overflow(t.values, shape[i], &t.values));
     }
     grow(&w->tensors, &w->tensors_cap, w->tensors_n + 1, sizeof t);
     w->tensors[w->tensors_n++] = t;
+}
+
+void safetensors_add(safetensors_writer *w, const char *name, const uint64_t *shape, size_t dims,
+                     const float *data)
+{
+    add_tensor(w, name, shape, dims, SAFETENSORS_F32, data);
+}
+
+void safetensors_add_f16(safetensors_writer *w, const char *name, const uint64_t *shape,
+                         size_t dims, const uint16_t *data)
+{
+    add_tensor(w, name, shape, dims, SAFETENSORS_F16, data);
 }
 
 void safetensors_add_metadata(safetensors_writer *w, const char *key, const char *value)
@@ -67,6 +80,13 @@ void safetensors_add_metadata(safetensors_writer *w, const char *key, const char
 static int compare_tensors(const void *a, const void *b)
 {
     return strcmp(((const safetensors_tensor *)a)->name, ((const safetensors_tensor *)b)->name);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const safetensors_tensor *x = a, *y = b;
+    if (x->type != y->type) return x->type == SAFETENSORS_F32 ? -1 : 1;
+    return compare_tensors(a, b);
 }
 
 static int compare_pairs(const void *a, const void *b)
@@ -85,11 +105,16 @@ static void put_metadata(json_writer *j, const text_pair *pairs, size_t n)
     json_object_end(j);
 }
 
+static size_t value_bytes(const safetensors_tensor *t)
+{
+    return t->type == SAFETENSORS_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 static void put_tensor(json_writer *j, const safetensors_tensor *t, uint64_t *offset)
 {
     json_key(j, t->name);
     json_object_begin(j);
-    json_field_string(j, "dtype", "F32");
+    json_field_string(j, "dtype", t->type == SAFETENSORS_F32 ? "F32" : "F16");
     json_key(j, "shape");
     json_array_begin(j);
     for (size_t i = 0; i < t->dims; i++) json_u64(j, t->shape[i]);
@@ -97,7 +122,7 @@ static void put_tensor(json_writer *j, const safetensors_tensor *t, uint64_t *of
     json_key(j, "data_offsets");
     json_array_begin(j);
     json_u64(j, *offset);
-    *offset += t->values * sizeof(float);
+    *offset += t->values * value_bytes(t);
     json_u64(j, *offset);
     json_array_end(j);
     json_object_end(j);
@@ -139,7 +164,8 @@ static err_code write_file(const char *path, const bytes_writer *header,
     bool ok = fwrite(header->data, 1, header->len, file) == header->len;
     for (size_t i = 0; ok && i < n; i++) {
         size_t values = (size_t)tensors[i].values;
-        ok = values == 0 || fwrite(tensors[i].data, sizeof(float), values, file) == values;
+        size_t size = value_bytes(&tensors[i]);
+        ok = values == 0 || fwrite(tensors[i].data, size, values, file) == values;
     }
     err_code rc = ok ? ERR_OK : fail_io(path, "cannot write");
     if (fclose(file) != 0 && rc == ERR_OK) rc = fail_io(path, "cannot write");
@@ -159,7 +185,7 @@ static void *sorted_copy(const void *items, size_t n, size_t size,
 err_code safetensors_write(const safetensors_writer *w, const char *path)
 {
     safetensors_tensor *tensors =
-        sorted_copy(w->tensors, w->tensors_n, sizeof *tensors, compare_tensors);
+        sorted_copy(w->tensors, w->tensors_n, sizeof *tensors, compare_places);
     text_pair *pairs = sorted_copy(w->metadata, w->metadata_n, sizeof *pairs, compare_pairs);
     bytes_writer header;
     bytes_writer_init(&header);

@@ -19,10 +19,12 @@ void safetensors_writer_free(safetensors_writer *w);
 /* A tensor of this shape.  `data` is borrowed until safetensors_write.  Names must differ. */
 void safetensors_add(safetensors_writer *w, const char *name, const uint64_t *shape, size_t dims,
                      const float *data);
+void safetensors_add_f16(safetensors_writer *w, const char *name, const uint64_t *shape,
+                         size_t dims, const uint16_t *data);
 /* One string of __metadata__ (copied).  Keys must differ. */
 void safetensors_add_metadata(safetensors_writer *w, const char *key, const char *value);
-/* Writes the file: names and keys sorted, header padded with spaces to 8 bytes.  The bytes depend
- * on the content alone.  ERR_IO. */
+/* Writes the file: F32 before F16, so that all are aligned, names and keys sorted, header padded
+ * with spaces to 8 bytes.  The bytes depend on the content alone.  ERR_IO. */
 MUST_USE err_code safetensors_write(const safetensors_writer *w, const char *path);
 
 typedef enum safetensors_type { SAFETENSORS_F32, SAFETENSORS_F16 } safetensors_type;

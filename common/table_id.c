@@ -34,15 +34,19 @@ uint32_t table_sparse(const config *c, uint32_t stage)
     }
 }
 
+static uint32_t vector_dim(const config *c)
+{
+    return last_dim(c->two_tower.dims, c->two_tower.layers) + c->two_tower.popularity;
+}
+
 uint32_t table_dim(const config *c, uint32_t table)
 {
     uint32_t layers = (uint32_t)c->hgnn.layers;
     if (table == TABLE_HGNN_ID) return c->hgnn.id_embedding;
     if (table == TABLE_ITEM_ID || table == TABLE_NO_Z_ITEM_ID) return c->two_tower.item_id;
     if (table == TABLE_Z) return last_dim(c->hgnn.dims, c->hgnn.layers);
-    if (table >= TABLE_ITEM_VECTORS && table <= TABLE_NO_Z_USER_VECTORS)
-        return last_dim(c->two_tower.dims, c->two_tower.layers);
-    if (table == TABLE_VALID_ITEMS) return last_dim(c->two_tower.dims, c->two_tower.layers);
+    if (table >= TABLE_ITEM_VECTORS && table <= TABLE_NO_Z_USER_VECTORS) return vector_dim(c);
+    if (table == TABLE_VALID_ITEMS) return vector_dim(c);
     if (table > TABLE_LAYER && table < TABLE_LAYER + layers)
         return c->hgnn.dims[table - TABLE_LAYER - 1];
     if (table > TABLE_VALID_LAYER && table <= TABLE_VALID_LAYER + layers)

@@ -52,6 +52,7 @@ static const char *choose_space(const request *q, const result_folder *r, top_it
     }
     query->vectors = z ? r->z.data : r->item_vector.data;
     query->dim = z ? r->z_dim : r->dim;
+    query->ignored = !z && r->config->two_tower.popularity; /* its coordinate is no likeness */
     return z ? "z" : "tower";
 }
 

@@ -127,6 +127,10 @@ err_code export_model_write(const export_input *in, const char *path)
     add_spec(w, in->job->two_tower, in->two_tower);
     add_matrix(w, "two_tower.item_id", d->items, in->job->config->two_tower.item_id, in->item_id);
     if (d->text_dim) safetensors_add(w, "text.mean", mean, 1, d->text_mean);
+    if (d->text_dim && in->job->two_tower->skip_text) {
+        const uint64_t shape[2] = {d->items, d->text_dim};
+        safetensors_add_f16(w, "text.vectors", shape, 2, d->text);
+    }
     err_code rc = safetensors_write(w, path);
     safetensors_writer_free(w);
     return rc;

@@ -36,8 +36,9 @@ uint32_t top_items_find(const top_items_query *q, top_items_entry *out)
     ASSERT(q->k >= 1 && q->k <= TOP_ITEMS_MAX);
     for (uint32_t row = 0; row < q->folder->items; row++) {
         if (!is_candidate(q, row)) continue;
-        top_items_entry e = {.row = row,
-                             .score = dot(q->vectors + (size_t)row * q->dim, q->query, q->dim)};
+        top_items_entry e = {
+            .row = row,
+            .score = dot(q->vectors + (size_t)row * q->dim, q->query, q->dim - q->ignored)};
         if (n == q->k && e.score < out[n - 1].score) continue;
         e.tie = tie_of(q->folder, row);
         if (n == q->k && !is_better(&e, &out[n - 1])) continue;

@@ -18,6 +18,7 @@ typedef struct top_items_query {
     const float *vectors; /* [items, dim] */
     const float *query;   /* [dim] */
     uint32_t dim;
+    uint32_t ignored;    /* last columns that do not count */
     const char *type;    /* NULL: all */
     const uint8_t *skip; /* [items] nonzero: left out; NULL: none */
     uint32_t k;          /* 1..TOP_ITEMS_MAX */

@@ -1,5 +1,6 @@
 #include "deploy/trained.h"
 
+#include "common/feature_row.h"
 #include "common/mem.h"
 #include "common/table_id.h"
 #include "deploy/cluster_tables.h"
@@ -34,14 +35,13 @@ static err_code dense(cluster_tables *c, const model_spec *s, float **out)
     return *out ? cluster_tables_dense(c, s->stage, *out, s->values) : ERR_NO_MEMORY;
 }
 
-/* Items that nobody has in train have no id (worker/tower_work.c). */
 static err_code read_ids(cluster_tables *c, const job *j, const dataset *d, trained *t)
 {
     if (!t->id_dim) return ERR_OK;
     err_code rc = rows(c, j, STAGE_TWO_TOWER, TABLE_ITEM_ID, d->item_key, d->items, &t->item_id);
     for (uint32_t i = 0; rc == ERR_OK && i < d->items; i++) {
         float *row = t->item_id + (size_t)i * t->id_dim;
-        if (!d->train_positives[i]) memset(row, 0, t->id_dim * sizeof *row);
+        if (!feature_is_trained(d->train_positives[i])) memset(row, 0, t->id_dim * sizeof *row);
     }
     return rc;
 }

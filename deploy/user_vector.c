@@ -144,6 +144,7 @@ typedef struct one_user {
     uint32_t n;
     uint32_t *row, *type, *index;
     float *z, *id, *dense;
+    uint16_t *text; /* NULL: not used */
     uint32_t *attribute;
     uint64_t indptr[2];
 } one_user;
@@ -156,6 +157,7 @@ static void one_user_fini(one_user *u)
     free(u->z);
     free(u->id);
     free(u->dense);
+    free(u->text);
     free(u->attribute);
 }
 
@@ -208,6 +210,22 @@ static err_code gather(const exported_model *m, one_user *u)
     return ERR_OK;
 }
 
+static err_code gather_text(const exported_model *m, one_user *u)
+{
+    const size_t d = m->facts.text_dim;
+    if (!m->spec->skip_text || !d) return ERR_OK;
+    const safetensors_tensor *t = safetensors_find(m->folder->model, "text.vectors");
+    if (!t || t->type != SAFETENSORS_F16 || t->dims != 2 || t->shape[0] != m->folder->items ||
+        t->shape[1] != d) {
+        return unfit(m, "text.vectors");
+    }
+    u->text = xcalloc(u->n * d + 1, sizeof *u->text);
+    for (uint32_t i = 0; i < u->n; i++) {
+        memcpy(u->text + i * d, (const uint16_t *)t->data + u->row[i] * d, d * sizeof *u->text);
+    }
+    return ERR_OK;
+}
+
 static err_code one_user_init(const exported_model *m, const uint32_t *history, size_t n,
                               one_user *u)
 {
@@ -218,6 +236,7 @@ static err_code one_user_init(const exported_model *m, const uint32_t *history, 
                     .attribute = xcalloc((size_t)m->facts.user_attributes + 1, sizeof(uint32_t))};
     err_code rc = choose_rows(m, history, n, u);
     if (rc == ERR_OK) rc = gather(m, u);
+    if (rc == ERR_OK) rc = gather_text(m, u);
     u->indptr[1] = u->n;
     return rc;
 }
@@ -229,6 +248,7 @@ static err_code run_tower(const exported_model *m, const one_user *u, float *out
                          .node = u->row,
                          .type = u->type,
                          .z = u->z,
+                         .text = u->text,
                          .id = u->id,
                          .users = 1,
                          .history_indptr = u->indptr,

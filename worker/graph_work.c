@@ -1,3 +1,4 @@
+#include "common/feature_row.h"
 #include "common/mem.h"
 #include "common/table_id.h"
 #include "worker/slot_work.h"
@@ -110,8 +111,8 @@ static err_code backward(slot_models *m, const task *t, const float *params, con
     return rc;
 }
 
-/* The chunk's mask with one more rule: an item that nobody has in train is nobody's negative.  It can
- * never be a positive, so that it would only teach that what has no neighbours is near nothing.
+/* The chunk's mask with one more rule: an item that nobody has in train is nobody's negative.  It
+ * can never be a positive, so that it would only teach that what has no neighbours is near nothing.
  * NULL: no memory. */
 static uint64_t *mask_untrained(const task *t, const subgraph *s, uint32_t *words)
 {
@@ -125,7 +126,7 @@ static uint64_t *mask_untrained(const task *t, const subgraph *s, uint32_t *word
     for (uint32_t type = 0; type < s->types; type++) {
         for (uint32_t n = 0; n < s->negatives[type]; n++) {
             uint32_t node = s->node[type][s->negative[type][n]];
-            if (task_positives(t, task_index(t, node))) continue;
+            if (feature_is_trained(task_positives(t, task_index(t, node)))) continue;
             for (uint32_t i = 0; i < s->pairs; i++) {
                 if (s->pair[i].positive_type == type)
                     mask[(size_t)i * *words + n / 64] |= UINT64_C(1) << (n % 64);

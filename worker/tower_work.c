@@ -1,3 +1,4 @@
+#include "common/feature_row.h"
 #include "common/mem.h"
 #include "common/panic.h"
 #include "common/rng.h"
@@ -16,7 +17,7 @@ typedef struct assembled {
     uint32_t *index;               /* [unique] task index */
     float *z, *id, *log_q;
     uint16_t *text;
-    uint32_t *attribute, *history, *item;
+    uint32_t *positives, *attribute, *history, *item;
     uint64_t *history_indptr;
 } assembled;
 
@@ -30,6 +31,7 @@ static void assembled_fini(assembled *a)
     free(a->id);
     free(a->log_q);
     free(a->text);
+    free(a->positives);
     free(a->attribute);
     free(a->history);
     free(a->history_indptr);
@@ -77,8 +79,8 @@ static err_code order_nodes(assembled *a, const task *t, const uint32_t *node, u
 static err_code gather_text(assembled *a, const task *t, const model_spec *s)
 {
     uint32_t d = t->layout->text_dim;
-    bool used = !s->use_z || s->item_text;
-    uint32_t rows = s->use_z ? a->batch.targets : a->batch.unique;
+    bool used = !s->use_z || s->item_text || s->skip_text;
+    uint32_t rows = s->use_z && !s->skip_text ? a->batch.targets : a->batch.unique;
     if (!used || !d) return ERR_OK;
     a->text = try_aligned((size_t)rows * d, sizeof *a->text);
     if (!a->text) return ERR_NO_MEMORY;
@@ -100,11 +102,9 @@ static err_code gather_z(assembled *a, const task *t, const model_spec *s)
     return ERR_OK;
 }
 
-/* An item that nobody has in train has no id to learn: it stands on text and z alone, as an item
- * whose id is dropped in training, and is nobody's negative. */
 static bool is_trained(const task *t, uint32_t index)
 {
-    return task_positives(t, index) > 0;
+    return feature_is_trained(task_positives(t, index));
 }
 
 static err_code gather_ids(assembled *a, const task *t, const worker_task *w)
@@ -133,6 +133,16 @@ static err_code gather_ids(assembled *a, const task *t, const worker_task *w)
     return ERR_OK;
 }
 
+static err_code gather_positives(assembled *a, const task *t)
+{
+    a->positives = try_malloc((size_t)a->batch.targets + 1, sizeof *a->positives);
+    if (!a->positives) return ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < a->batch.targets; i++)
+        a->positives[i] = task_positives(t, a->index[i]);
+    a->batch.positives = a->positives;
+    return ERR_OK;
+}
+
 static err_code gather_attributes(assembled *a, const task *t)
 {
     uint32_t n = t->layout->attributes;
@@ -153,6 +163,7 @@ static err_code assemble_items(assembled *a, const task *t, const worker_task *w
     if (rc == ERR_OK) rc = gather_text(a, t, s);
     if (rc == ERR_OK) rc = gather_z(a, t, s);
     if (rc == ERR_OK) rc = gather_ids(a, t, w);
+    if (rc == ERR_OK) rc = gather_positives(a, t);
     if (rc == ERR_OK) rc = gather_attributes(a, t);
     return rc;
 }

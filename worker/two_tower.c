@@ -2,6 +2,7 @@
 
 #include "common/arena.h"
 #include "common/f16.h"
+#include "common/feature_row.h"
 #include "common/mem.h"
 #include "common/panic.h"
 #include "common/rng.h"
@@ -12,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT_SCALE 0.3f
+/* Frequent items have to say what unknown ones are like, too. */
+#define UNKNOWN_CHANCE_MIN 0.05f
 
 /* Embedding tables of one side's attributes: [n] offsets. */
 typedef struct attribute_tables {
@@ -21,18 +23,21 @@ typedef struct attribute_tables {
 } attribute_tables;
 
 struct two_tower {
-    uint32_t types, v_dim, text_dim, id_dim, attribute_dim, type_dim, dense_dim, output_dim;
-    uint32_t user_dim, item_dim;
-    bool use_z, item_text, pool_all, pool_types, same_type, skip;
-    float temperature, logq, id_drop;
-    size_t type_table;
+    uint32_t types, v_dim, text_dim, id_dim, attribute_dim, type_dim, dense_dim, tower_dim,
+        output_dim;
+    uint32_t user_dim, item_dim, skip_dim;
+    bool use_z, item_text, skip_text, popularity, pool_all, pool_types, same_type, skip;
+    float temperature, logq, id_drop, item_drop;
+    size_t type_table, popularity_w, popularity_b, popularity_unknown;
     attribute_tables user_attributes, item_attributes;
     tower *user, *item;
     arena *memory;
     /* Of the current chunk, in memory. */
     uint8_t *kept;          /* [unique] the id is not dropped */
-    float *user_x, *user_s; /* [users, user_dim], [users, v_dim + id_dim] */
-    float *item_x, *item_s; /* [targets, item_dim], [targets, v_dim + id_dim] */
+    uint8_t *unknown;       /* [targets] the item is one of which only the text is known */
+    float *user_x, *user_s; /* [users, user_dim], [users, skip_dim] */
+    float *item_x, *item_s; /* [targets, item_dim], [targets, skip_dim] */
+    const float *user_out, *item_out; /* [users | targets, output_dim] */
 };
 
 /* --- making one --------------------------------------------------------------------------------
@@ -61,7 +66,7 @@ static tower *make_tower(const config *c, const model_spec *s, const char *side,
         shape.b[k] = offset_of(s, xprintf("%s.%s.%u.b", prefix_of(s), side, k));
     }
     if (c->two_tower.skip_shared) {
-        shape.skip_dim = s->v_dim + c->two_tower.item_id;
+        shape.skip_dim = s->skip_dim;
         shape.skip_w = offset_of(s, xprintf("%s.skip.w", prefix_of(s)));
     }
     return tower_new(&shape);
@@ -89,11 +94,15 @@ two_tower *two_tower_new(const config *c, const model_facts *f, const model_spec
         .attribute_dim = c->two_tower.attribute_embedding,
         .type_dim = c->two_tower.type_embedding,
         .dense_dim = f->user_dense_dim,
+        .tower_dim = s->tower_dim,
         .output_dim = s->output_dim,
         .user_dim = s->user_dim,
         .item_dim = s->item_dim,
+        .skip_dim = s->skip_dim,
         .use_z = s->use_z,
         .item_text = s->item_text,
+        .skip_text = s->skip_text,
+        .popularity = c->two_tower.popularity,
         .pool_all = c->history.pool != POOL_PER_TYPE,
         .pool_types = c->history.pool != POOL_ALL,
         .same_type = !c->two_tower.negatives_all,
@@ -101,8 +110,15 @@ two_tower *two_tower_new(const config *c, const model_facts *f, const model_spec
         .temperature = c->two_tower.temperature,
         .logq = c->two_tower.logq,
         .id_drop = (float)c->two_tower.id_drop,
+        .item_drop = (float)c->two_tower.item_drop,
     };
     if (m->type_dim) m->type_table = offset_of(s, xprintf("%s.type", prefix_of(s)));
+    if (m->popularity) {
+        m->popularity_w = offset_of(s, xprintf("%s.popularity.w", prefix_of(s)));
+        m->popularity_b = offset_of(s, xprintf("%s.popularity.b", prefix_of(s)));
+        if (m->item_drop > 0)
+            m->popularity_unknown = offset_of(s, xprintf("%s.popularity.unknown", prefix_of(s)));
+    }
     m->user_attributes = make_tables(c, s, "user", f->user_attribute, f->user_attributes);
     m->item_attributes = make_tables(c, s, "item", f->item_attribute, f->item_attributes);
     m->user = make_tower(c, s, "user", m->user_dim);
@@ -131,9 +147,10 @@ static size_t pool_width(const two_tower *m)
     return (size_t)m->v_dim * ((m->pool_all ? 1 : 0) + (m->pool_types ? m->types : 0));
 }
 
-static size_t skip_width(const two_tower *m)
+/* Where the id part of the skip input begins. */
+static size_t skip_id(const two_tower *m)
 {
-    return (size_t)m->v_dim + m->id_dim;
+    return m->skip_dim - m->id_dim;
 }
 
 /* v of a unique row: where it lies, or decoded into row [v_dim]. */
@@ -165,8 +182,8 @@ static float *put_attributes(const two_tower *m, const attribute_tables *t, cons
     return x;
 }
 
-/* Sums over the history into s [v | id] and, by type, into `types` [types, v_dim]; both are zero.
- * counts [types + 1]: per type, and the ids that are kept. */
+/* Sums over the history into s [v | text | id] and, by type, into `types` [types, v_dim]; both are
+ * zero. counts [types + 1]: per type, and the ids that are kept. */
 static void sum_history(const two_tower *m, const two_tower_batch *b, size_t user, float *s,
                         float *types, uint32_t *counts, float *row)
 {
@@ -176,9 +193,13 @@ static void sum_history(const two_tower *m, const two_tower_batch *b, size_t use
         const float *v = v_row(m, b, u, row);
         add_row(s, v, m->v_dim);
         if (types) add_row(types + (size_t)t * m->v_dim, v, m->v_dim);
+        if (m->skip_text) {
+            f16_decode(row, b->text + (size_t)u * m->text_dim, m->text_dim);
+            add_row(s + m->v_dim, row, m->text_dim);
+        }
         counts[t]++;
         if (m->id_dim && m->kept[u]) {
-            add_row(s + m->v_dim, b->id + (size_t)u * m->id_dim, m->id_dim);
+            add_row(s + skip_id(m), b->id + (size_t)u * m->id_dim, m->id_dim);
             counts[m->types]++;
         }
     }
@@ -190,19 +211,20 @@ static void user_row(const two_tower *m, const two_tower_batch *b, const float *
     const uint64_t n = b->history_indptr[user + 1] - b->history_indptr[user];
     uint32_t counts[CONFIG_TYPES_MAX + 1] = {0};
     memset(x, 0, m->user_dim * sizeof *x);
-    memset(s, 0, skip_width(m) * sizeof *s);
+    memset(s, 0, m->skip_dim * sizeof *s);
     float *types = m->pool_types ? x + (m->pool_all ? m->v_dim : 0) : NULL;
     sum_history(m, b, user, s, types, counts, row);
-    if (n) scale_row(s, 1.0f / (float)n, m->v_dim);
-    if (counts[m->types]) scale_row(s + m->v_dim, 1.0f / (float)counts[m->types], m->id_dim);
+    if (n) scale_row(s, 1.0f / (float)n, skip_id(m));
+    if (counts[m->types]) scale_row(s + skip_id(m), 1.0f / (float)counts[m->types], m->id_dim);
     for (uint32_t t = 0; types && t < m->types; t++) {
         if (counts[t]) scale_row(types + (size_t)t * m->v_dim, 1.0f / (float)counts[t], m->v_dim);
     }
     if (m->pool_all) memcpy(x, s, m->v_dim * sizeof *x);
     float *at = x + pool_width(m);
-    memcpy(at, s + m->v_dim, m->id_dim * sizeof *at);
+    memcpy(at, s + skip_id(m), m->id_dim * sizeof *at);
     at += m->id_dim;
-    for (uint32_t t = 0; t < m->types; t++) *at++ = COUNT_SCALE * vmath_log1pf((float)counts[t]);
+    for (uint32_t t = 0; t < m->types; t++)
+        *at++ = MODEL_COUNT_SCALE * vmath_log1pf((float)counts[t]);
     if (m->user_attributes.n) {
         at = put_attributes(m, &m->user_attributes, params,
                             b->user_attribute + user * m->user_attributes.n, at);
@@ -210,12 +232,21 @@ static void user_row(const two_tower *m, const two_tower_batch *b, const float *
     if (m->dense_dim) memcpy(at, b->user_dense + user * m->dense_dim, m->dense_dim * sizeof *at);
 }
 
+static bool item_has_id(const two_tower *m, size_t item)
+{
+    return m->id_dim && m->kept[item] && !m->unknown[item];
+}
+
 static void item_row(const two_tower *m, const two_tower_batch *b, const float *params, size_t item,
                      float *x, float *s)
 {
     const float *v = v_row(m, b, (uint32_t)item, x);
     if (v != x) memcpy(x, v, m->v_dim * sizeof *x);
+    if (m->use_z && m->unknown[item]) memset(x, 0, m->v_dim * sizeof *x);
     memcpy(s, x, m->v_dim * sizeof *s);
+    if (m->skip_text) {
+        f16_decode(s + m->v_dim, b->text + item * m->text_dim, m->text_dim);
+    }
     float *at = x + m->v_dim;
     if (m->item_text) {
         f16_decode(at, b->text + item * m->text_dim, m->text_dim);
@@ -230,12 +261,12 @@ static void item_row(const two_tower *m, const two_tower_batch *b, const float *
         at = put_attributes(m, &m->item_attributes, params,
                             b->item_attribute + item * m->item_attributes.n, at);
     }
-    if (m->id_dim && m->kept[item]) {
+    if (item_has_id(m, item)) {
         memcpy(at, b->id + item * m->id_dim, m->id_dim * sizeof *at);
     } else {
         memset(at, 0, m->id_dim * sizeof *at);
     }
-    memcpy(s + m->v_dim, at, m->id_dim * sizeof *s);
+    memcpy(s + skip_id(m), at, m->id_dim * sizeof *s);
 }
 
 static err_code choose_ids(two_tower *m, const two_tower_batch *b)
@@ -249,28 +280,123 @@ static err_code choose_ids(two_tower *m, const two_tower_batch *b)
     return ERR_OK;
 }
 
+static err_code choose_unknown(two_tower *m, const two_tower_batch *b)
+{
+    m->unknown = arena_take_zeroed(m->memory, b->targets, 1);
+    if (!m->unknown) return ERR_NO_MEMORY;
+    ASSERT(b->positives || !(m->item_drop > 0 || m->popularity));
+    for (size_t i = 0; i < b->targets && m->item_drop > 0; i++) {
+        float chance = m->item_drop / (m->item_drop + (float)b->positives[i]);
+        if (chance < UNKNOWN_CHANCE_MIN) chance = UNKNOWN_CHANCE_MIN;
+        bool drop = b->drop_ids && rng_unit(b->id_drop_key, b->node[i], 1) < chance;
+        m->unknown[i] = drop || !feature_is_trained(b->positives[i]);
+    }
+    return ERR_OK;
+}
+
+/* --- popularity: a last coordinate of both vectors -----------------------------------------------
+ */
+
+/* The counts of user row i in the user inputs: 0.3 log1p per type. */
+static const float *user_counts(const two_tower *m, size_t i)
+{
+    return m->user_x + i * m->user_dim + pool_width(m) + m->id_dim;
+}
+
+/* out [n, output_dim]: rows of a tower with room for one more column. */
+static float *widen(two_tower *m, const float *from, size_t n)
+{
+    float *out = arena_take(m->memory, n * m->output_dim, sizeof *out);
+    for (size_t i = 0; out && i < n; i++) {
+        memcpy(out + i * m->output_dim, from + i * m->tower_dim, m->tower_dim * sizeof *out);
+    }
+    return out;
+}
+
+static err_code finish_users(two_tower *m, const float *params, const two_tower_batch *b)
+{
+    m->user_out = tower_output(m->user);
+    if (!m->popularity) return ERR_OK;
+    float *out = widen(m, m->user_out, b->users);
+    if (!out) return ERR_NO_MEMORY;
+    for (size_t i = 0; i < b->users; i++) {
+        const float *w = params + m->popularity_w, *counts = user_counts(m, i);
+        float sum = params[m->popularity_b];
+        for (uint32_t t = 0; t < m->types; t++) sum += w[t] * counts[t];
+        out[i * m->output_dim + m->tower_dim] = sum;
+    }
+    m->user_out = out;
+    return ERR_OK;
+}
+
+static err_code finish_items(two_tower *m, const float *params, const two_tower_batch *b)
+{
+    m->item_out = tower_output(m->item);
+    if (!m->popularity) return ERR_OK;
+    float *out = widen(m, m->item_out, b->targets);
+    if (!out) return ERR_NO_MEMORY;
+    for (size_t i = 0; i < b->targets; i++) {
+        out[i * m->output_dim + m->tower_dim] =
+            m->unknown[i] ? params[m->popularity_unknown + b->type[i]]
+                          : MODEL_COUNT_SCALE * vmath_log1pf((float)b->positives[i]);
+    }
+    m->item_out = out;
+    return ERR_OK;
+}
+
+/* Of row i of d [n, output_dim]: takes the last column away, and returns it. */
+static float narrow(const two_tower *m, float *d, size_t i)
+{
+    const float last = d[i * m->output_dim + m->tower_dim];
+    memmove(d + i * m->tower_dim, d + i * m->output_dim, m->tower_dim * sizeof *d);
+    return last;
+}
+
+/* The gradients of the towers' own columns, in place: [n, output_dim] becomes [n, tower_dim]. */
+static void narrow_users(const two_tower *m, const two_tower_batch *b, float *du, float *grads)
+{
+    for (size_t i = 0; m->popularity && i < b->users; i++) {
+        const float last = narrow(m, du, i);
+        const float *counts = user_counts(m, i);
+        grads[m->popularity_b] += last;
+        for (uint32_t t = 0; t < m->types; t++) grads[m->popularity_w + t] += last * counts[t];
+    }
+}
+
+static void narrow_items(const two_tower *m, const two_tower_batch *b, float *dv, float *grads)
+{
+    for (size_t i = 0; m->popularity && i < b->targets; i++) {
+        const float last = narrow(m, dv, i);
+        if (m->unknown[i]) grads[m->popularity_unknown + b->type[i]] += last;
+    }
+}
+
 static err_code user_forward(two_tower *m, const float *params, const two_tower_batch *b)
 {
     m->user_x = arena_take(m->memory, (size_t)b->users * m->user_dim, sizeof(float));
-    m->user_s = arena_take(m->memory, (size_t)b->users * skip_width(m), sizeof(float));
-    float *row = arena_take(m->memory, m->v_dim, sizeof *row);
+    m->user_s = arena_take(m->memory, (size_t)b->users * m->skip_dim, sizeof(float));
+    float *row = arena_take(m->memory, m->text_dim + 1, sizeof *row);
     if (!m->user_x || !m->user_s || !row) return ERR_NO_MEMORY;
     for (size_t i = 0; i < b->users; i++) {
-        user_row(m, b, params, i, m->user_x + i * m->user_dim, m->user_s + i * skip_width(m), row);
+        user_row(m, b, params, i, m->user_x + i * m->user_dim, m->user_s + i * m->skip_dim, row);
     }
-    return tower_forward(m->user, params, m->user_x, m->skip ? m->user_s : NULL, b->users);
+    err_code rc = tower_forward(m->user, params, m->user_x, m->skip ? m->user_s : NULL, b->users);
+    return rc == ERR_OK ? finish_users(m, params, b) : rc;
 }
 
 static err_code item_forward(two_tower *m, const float *params, const two_tower_batch *b)
 {
     ASSERT(b->targets <= b->unique);
     m->item_x = arena_take(m->memory, (size_t)b->targets * m->item_dim, sizeof(float));
-    m->item_s = arena_take(m->memory, (size_t)b->targets * skip_width(m), sizeof(float));
+    m->item_s = arena_take(m->memory, (size_t)b->targets * m->skip_dim, sizeof(float));
     if (!m->item_x || !m->item_s) return ERR_NO_MEMORY;
+    err_code rc = choose_unknown(m, b);
+    if (rc != ERR_OK) return rc;
     for (size_t i = 0; i < b->targets; i++) {
-        item_row(m, b, params, i, m->item_x + i * m->item_dim, m->item_s + i * skip_width(m));
+        item_row(m, b, params, i, m->item_x + i * m->item_dim, m->item_s + i * m->skip_dim);
     }
-    return tower_forward(m->item, params, m->item_x, m->skip ? m->item_s : NULL, b->targets);
+    rc = tower_forward(m->item, params, m->item_x, m->skip ? m->item_s : NULL, b->targets);
+    return rc == ERR_OK ? finish_items(m, params, b) : rc;
 }
 
 err_code two_tower_users(two_tower *m, const float *params, const two_tower_batch *b,
@@ -279,7 +405,7 @@ err_code two_tower_users(two_tower *m, const float *params, const two_tower_batc
     arena_reset(m->memory);
     err_code rc = choose_ids(m, b);
     if (rc == ERR_OK) rc = user_forward(m, params, b);
-    *out = tower_output(m->user);
+    *out = m->user_out;
     return rc;
 }
 
@@ -289,7 +415,7 @@ err_code two_tower_items(two_tower *m, const float *params, const two_tower_batc
     arena_reset(m->memory);
     err_code rc = choose_ids(m, b);
     if (rc == ERR_OK) rc = item_forward(m, params, b);
-    *out = tower_output(m->item);
+    *out = m->item_out;
     return rc;
 }
 
@@ -343,7 +469,7 @@ static void scatter_items(const two_tower *m, const two_tower_batch *b, const fl
             dx = take_attributes(m, &m->item_attributes, grads,
                                  b->item_attribute + i * m->item_attributes.n, dx);
         }
-        if (d && m->kept[i]) {
+        if (item_has_id(m, i)) {
             add_row(did + i * d, dx, d);
             add_row(did + i * d, ds, d);
         }
@@ -358,8 +484,9 @@ static err_code user_backward(two_tower *m, const float *params, const two_tower
     float *dx = arena_take(m->memory, b->users * width, sizeof *dx);
     float *ds = arena_take_zeroed(m->memory, (size_t)b->users * m->id_dim, sizeof *ds);
     if (!dx || !ds) return ERR_NO_MEMORY;
+    narrow_users(m, b, du, grads);
     err_code rc =
-        tower_backward(m->user, params, grads, dx, first, m->skip ? ds : NULL, m->v_dim, du);
+        tower_backward(m->user, params, grads, dx, first, m->skip ? ds : NULL, skip_id(m), du);
     if (rc == ERR_OK) scatter_users(m, b, dx, ds, grads, did);
     return rc;
 }
@@ -371,8 +498,9 @@ static err_code item_backward(two_tower *m, const float *params, const two_tower
     float *dx = arena_take(m->memory, b->targets * (m->item_dim - first), sizeof *dx);
     float *ds = arena_take_zeroed(m->memory, (size_t)b->targets * m->id_dim, sizeof *ds);
     if (!dx || !ds) return ERR_NO_MEMORY;
+    narrow_items(m, b, dv, grads);
     err_code rc =
-        tower_backward(m->item, params, grads, dx, first, m->skip ? ds : NULL, m->v_dim, dv);
+        tower_backward(m->item, params, grads, dx, first, m->skip ? ds : NULL, skip_id(m), dv);
     if (rc == ERR_OK) scatter_items(m, b, dx, ds, grads, did);
     return rc;
 }
@@ -395,11 +523,11 @@ static err_code chunk_loss(two_tower *m, const two_tower_batch *b, float **du, f
         item[i] = b->node[b->item[i]];
         type[i] = b->type[b->item[i]];
     }
-    gather_rows(v, tower_output(m->item), b->item, n, d);
+    gather_rows(v, m->item_out, b->item, n, d);
     tower_loss l = {.rows = b->users,
                     .items = n,
                     .d = d,
-                    .u = tower_output(m->user),
+                    .u = m->user_out,
                     .v = v,
                     .item = item,
                     .item_type = m->same_type ? type : NULL,

@@ -5,11 +5,20 @@
  *
  *     user input = [pooled v | pooled item_id | 0.3 log1p(count) per type | attributes | dense]
  *     item input = [v | text (where v is z and use_text) | type | attributes | item_id]
- *     skip input = [mean v over the whole history | pooled item_id] and [v | item_id]
+ *     skip input = [mean v | mean text (where v is z and skip_text) | pooled item_id], means over
+ * the whole history, and [v | text | item_id]
  *
  * Pooled v: mean over the history (pool all), per type of the store in their order (per_type), or
  * both (all first).  Pooled item_id: mean over the history items whose id is not dropped.  An empty
  * mean is zeros.
+ *
+ * With popularity, vectors have one coordinate more than the towers give, after normalising: b + w
+ * . (0.3 log1p(count) per type) for users; for items 0.3 log1p(positives), for unknown ones a
+ * number of their type that is learned.
+ *
+ * Where item_drop is x > 0, an item that nobody has in train is unknown, and in training one that n
+ * have with chance x / (x + n), at least .05: zeros in place of z and item_id as an item, not in
+ * histories.
  *
  * Threads: a two_tower belongs to one thread. */
 #pragma once
@@ -23,8 +32,11 @@ typedef struct two_tower_batch {
     const uint32_t *node; /* [unique] node numbers: which items are the same, id drop */
     const uint32_t *type; /* [unique] */
     const float *z;       /* [unique, z_dim]; NULL unless v is z */
-    const uint16_t *text; /* f16 [v is z ? targets : unique, text_dim]; NULL where not used */
-    const float *id;      /* [unique, item_id]; NULL without ids */
+    /* f16 [targets, text_dim], [unique, text_dim] where v is text or the skip has text; NULL where
+     * not used */
+    const uint16_t *text;
+    const uint32_t *positives; /* [targets] how many have it in train; NULL: needed by nothing */
+    const float *id;           /* [unique, item_id]; NULL without ids */
     const uint32_t *item_attribute; /* [targets, attributes] value, 0 = unknown; NULL: none */
     uint32_t users;
     const uint64_t *history_indptr; /* [users + 1] */

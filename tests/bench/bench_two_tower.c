@@ -50,6 +50,7 @@ static two_tower_batch make_batch(uint32_t users, const model_spec *s)
     b.id = floats((size_t)b.unique * s->table[0].dim, 3);
     b.history_indptr = indptr;
     b.history = numbers((size_t)users * HISTORY, b.unique, 4);
+    b.positives = numbers(b.targets, 50, 9);
     b.item = numbers(b.items, b.targets, 6);
     b.log_q = floats(b.items, 7);
     return b;

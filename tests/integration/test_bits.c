@@ -52,7 +52,8 @@ static const char *const variants[] = {
     "--set two_tower.optimizer.sparse=lazy_adam --set hgnn.optimizer.clip=0.5",
     /* Without text, ids, uniform negatives and skip; the gradient rounded on the wire. */
     "--set two_tower.use_text=false --set two_tower.item_id=0 --set two_tower.uniform_negatives=0 "
-    "--set two_tower.skip=none --set hgnn.neighbour_drop=0 --set hgnn.random_features=0 "
+    "--set two_tower.popularity=false --set two_tower.item_drop=0 --set two_tower.skip=none "
+    "--set hgnn.neighbour_drop=0 --set hgnn.random_features=0 "
     "--set train.microbatches_per_step=1 --set split.method=random --set graph.partitioner=hash",
 };
 

@@ -178,7 +178,11 @@ START_TEST(the_model_file_has_tensors_and_metadata)
     ck_assert_uint_eq(t->shape[0], e.data->items);
     ck_assert_mem_eq(t->data, e.item_id, t->values * sizeof(float));
     ck_assert_uint_eq(safetensors_find(f, "text.mean")->shape[0], e.data->text_dim);
-    ck_assert_uint_eq(safetensors_count(f), e.job->hgnn->tensors + e.job->two_tower->tensors + 2);
+    t = safetensors_find(f, "text.vectors");
+    ck_assert_int_eq(t->type, SAFETENSORS_F16);
+    ck_assert_uint_eq(t->values, (uint64_t)e.data->items * e.data->text_dim);
+    ck_assert_mem_eq(t->data, e.data->text, t->values * sizeof(uint16_t));
+    ck_assert_uint_eq(safetensors_count(f), e.job->hgnn->tensors + e.job->two_tower->tensors + 3);
     ck_assert_str_eq(safetensors_metadata(f, "format"), "weft-model-1");
     ck_assert_str_eq(safetensors_metadata(f, "types"), "[\"rare\", \"movie\", \"book\"]");
     ck_assert_str_eq(safetensors_metadata(f, "numerics"), "numerics");

@@ -76,7 +76,10 @@ START_TEST(the_two_tower_widths_follow_the_configuration)
     model_spec *s = model_spec_new(c, &facts, STAGE_TWO_TOWER);
     check_shape(s, "two_tower.user.1.w", 512, 128 + 64 + 2 + 16 + 7);
     check_shape(s, "two_tower.item.1.w", 512, 128 + 40 + 16 + 2 * 16 + 64);
-    check_shape(s, "two_tower.skip.w", 128, 128 + 64);
+    check_shape(s, "two_tower.skip.w", 128, 128 + 40 + 64);
+    check_shape(s, "two_tower.popularity.w", 1, 2);
+    check_shape(s, "two_tower.popularity.unknown", 2, 1);
+    ck_assert_uint_eq(s->output_dim, 129);
     check_shape(s, "two_tower.type", 2, 16);
     check_shape(s, "two_tower.attribute.item.year", 10, 16);
     ck_assert_str_eq(s->table[0].name, "two_tower.item_id");
@@ -85,6 +88,14 @@ START_TEST(the_two_tower_widths_follow_the_configuration)
     s = model_spec_new(c, &facts, STAGE_TWO_TOWER_NO_Z);
     check_shape(s, "two_tower_no_z.user.1.w", 512, 40 + 64 + 2 + 16 + 7);
     check_shape(s, "two_tower_no_z.item.1.w", 512, 40 + 16 + 2 * 16 + 64);
+    check_shape(s, "two_tower_no_z.skip.w", 128, 40 + 64);
+    model_spec_free(s);
+    config_free(c);
+    c = load("two_tower.skip_text=false", "two_tower.popularity=false");
+    s = model_spec_new(c, &facts, STAGE_TWO_TOWER);
+    check_shape(s, "two_tower.skip.w", 128, 128 + 64);
+    ck_assert_ptr_null(model_spec_find(s, "two_tower.popularity.w"));
+    ck_assert_uint_eq(s->output_dim, 128);
     model_spec_free(s);
     config_free(c);
     c = load("history.pool=both", "two_tower.item_id=0");

@@ -56,6 +56,26 @@ START_TEST(the_bytes_are_the_formats)
 }
 END_TEST
 
+START_TEST(halves_lie_behind_all_floats)
+{
+    static const uint16_t halves[3] = {0x3c00, 0x4000, 0xc200};
+    safetensors_writer *w = safetensors_writer_new();
+    safetensors_add_f16(w, "a", (uint64_t[]){3, 1}, 2, halves);
+    safetensors_add(w, "b", (uint64_t[]){2}, 1, values);
+    ck_assert_int_eq(safetensors_write(w, path), ERR_OK);
+    safetensors_writer_free(w);
+    safetensors_file *f;
+    ck_assert_int_eq(safetensors_open(path, &f), ERR_OK);
+    const safetensors_tensor *a = safetensors_find(f, "a"), *b = safetensors_find(f, "b");
+    ck_assert_ptr_eq(safetensors_at(f, 0), a);
+    ck_assert(a->type == SAFETENSORS_F16 && a->dims == 2 && a->values == 3);
+    ck_assert_int_eq(memcmp(a->data, halves, sizeof halves), 0);
+    ck_assert_int_eq(memcmp(b->data, values, 8), 0);
+    ck_assert_ptr_eq((const float *)b->data + 2, a->data);
+    safetensors_close(f);
+}
+END_TEST
+
 START_TEST(tensors_and_metadata_come_back)
 {
     safetensors_writer *w = safetensors_writer_new();
@@ -215,6 +235,7 @@ int main(void)
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, the_bytes_are_the_formats);
+    tcase_add_test(c, halves_lie_behind_all_floats);
     tcase_add_test(c, tensors_and_metadata_come_back);
     tcase_add_test(c, a_file_without_tensors_is_fine);
     tcase_add_test(c, a_full_disk_is_io);

@@ -117,6 +117,7 @@ static const uint32_t type[UNIQUE] = {0, 1, 0, 0, 1, 0, 1, 1, 0};
 static const uint32_t genre[TARGETS] = {0, 1, 4, 2, 2, 3};
 static const uint64_t history_indptr[USERS + 1] = {0, 3, 3, 5, 9};
 static const uint32_t history[9] = {6, 0, 7, 8, 8, 1, 2, 6, 3};
+static const uint32_t positives[TARGETS] = {3, 1, 0, 7, 2, 20};
 static const uint32_t age_city[USERS * 2] = {0, 1, 3, 2, 1, 1, 0, 0};
 static const uint32_t items[ALL_ITEMS] = {0, 1, 2, 0, 3, 4, 5};
 static const float chunk_log_q[ALL_ITEMS] = {-1, -2, -1.5f, -1, -2, -3, -1};
@@ -156,6 +157,7 @@ static world *make_world(stage_id stage, const char *const *sets, size_t n)
                                  .z = w->z,
                                  .text = w->text,
                                  .id = w->id,
+                                 .positives = positives,
                                  .item_attribute = genre,
                                  .users = USERS,
                                  .history_indptr = history_indptr,
@@ -243,12 +245,25 @@ START_TEST(gradients_without_z_or_text_and_with_dropped_ids)
     world *w = make_world(STAGE_TWO_TOWER_NO_Z, NULL, 0);
     w->batch.z = NULL;
     check_gradients(w);
-    const char *no_text[] = {"two_tower.use_text=false", "two_tower.id_drop=0.5"};
-    w = make_world(STAGE_TWO_TOWER, no_text, 2);
+    const char *no_text[] = {"two_tower.use_text=false", "two_tower.id_drop=0.5",
+                             "two_tower.skip_text=false"};
+    w = make_world(STAGE_TWO_TOWER, no_text, 3);
     w->batch.text = NULL;
     w->batch.drop_ids = true;
     w->batch.id_drop_key = 3;
     check_gradients(w);
+}
+END_TEST
+
+START_TEST(gradients_with_unknown_items_and_without_popularity)
+{
+    const char *some[] = {"two_tower.item_drop=4", "two_tower.popularity=false"};
+    for (size_t n = 1; n <= 2; n++) {
+        world *w = make_world(STAGE_TWO_TOWER, some, n);
+        w->batch.drop_ids = true;
+        w->batch.id_drop_key = 3;
+        check_gradients(w);
+    }
 }
 END_TEST
 
@@ -277,15 +292,44 @@ static size_t expected_user(const world *w, size_t user, float *x)
 static size_t expected_item(const world *w, size_t item, float *x)
 {
     size_t at = 0;
-    for (size_t i = 0; i < Z; i++) x[at++] = w->z[item * Z + i];
+    const float known = positives[item] ? 1.0f : 0.0f;
+    for (size_t i = 0; i < Z; i++) x[at++] = known * w->z[item * Z + i];
     for (size_t i = 0; i < TEXT; i++) x[at++] = f16_to_f32(w->text[item * TEXT + i]);
     const float *types = w->params + model_spec_find(w->spec, "two_tower.type")->offset;
     for (size_t i = 0; i < 2; i++) x[at++] = types[type[item] * 2 + i];
     const float *genres =
         w->params + model_spec_find(w->spec, "two_tower.attribute.item.genre")->offset;
     for (size_t i = 0; i < 2; i++) x[at++] = genres[genre[item] * 2 + i];
-    for (size_t i = 0; i < ID; i++) x[at++] = w->id[item * ID + i];
+    for (size_t i = 0; i < ID; i++) x[at++] = known * w->id[item * ID + i];
     return at;
+}
+
+enum { SKIP = Z + TEXT + ID };
+
+/* [z | text | id] of an input x that begins with z. */
+static void expected_skip(const world *w, const float *x, const float *id, const uint32_t *item,
+                          size_t n, float *s)
+{
+    for (size_t i = 0; i < SKIP; i++) s[i] = 0;
+    memcpy(s, x, Z * sizeof *s);
+    memcpy(s + Z + TEXT, id, ID * sizeof *s);
+    for (size_t e = 0; e < n; e++) {
+        for (size_t i = 0; i < TEXT; i++) {
+            s[Z + i] += f16_to_f32(w->text[item[e] * TEXT + i]) / (float)n;
+        }
+    }
+}
+
+static float expected_weight(const world *w, size_t user)
+{
+    uint32_t n[TYPES] = {0};
+    const float *weights = w->params + model_spec_find(w->spec, "two_tower.popularity.w")->offset;
+    float sum = w->params[model_spec_find(w->spec, "two_tower.popularity.b")->offset];
+    for (uint64_t e = history_indptr[user]; e < history_indptr[user + 1]; e++) {
+        n[type[history[e]]]++;
+    }
+    for (size_t t = 0; t < TYPES; t++) sum += weights[t] * 0.3f * log1pf((float)n[t]);
+    return sum;
 }
 
 static void expected_vector(const world *w, const char *side, const float *x, size_t in,
@@ -314,7 +358,7 @@ static void expected_vector(const world *w, const char *side, const float *x, si
     }
     const float *skip = w->params + model_spec_find(w->spec, "two_tower.skip.w")->offset;
     for (size_t j = 0; j < 4; j++) {
-        for (size_t i = 0; i < Z + ID; i++) y[j] += (double)skip[j * (Z + ID) + i] * (double)s[i];
+        for (size_t i = 0; i < SKIP; i++) y[j] += (double)skip[j * SKIP + i] * (double)s[i];
         norm += y[j] * y[j];
     }
     for (size_t j = 0; j < 4; j++) out[j] = (float)(y[j] / sqrt(norm));
@@ -324,22 +368,31 @@ START_TEST(vectors_are_those_of_the_documented_inputs)
 {
     world *w = make_world(STAGE_TWO_TOWER, NULL, 0);
     const float *out;
-    float x[64], s[Z + ID], e[4];
+    float x[64], s[SKIP], e[4];
+    float *weights = w->params + model_spec_find(w->spec, "two_tower.popularity.w")->offset;
+    float *unknown = w->params + model_spec_find(w->spec, "two_tower.popularity.unknown")->offset;
+    gradient_fill(weights, TYPES, 5, 0.5f);
+    gradient_fill(unknown, TYPES, 6, 0.5f);
     ck_assert_int_eq(two_tower_users(w->model, w->params, &w->batch, &out), ERR_OK);
     for (size_t i = 0; i < USERS; i++) {
         size_t n = expected_user(w, i, x);
         ck_assert_uint_eq(n, w->spec->user_dim);
-        expected_vector(w, "user", x, n, x, e); /* the skip's input is its beginning */
-        for (size_t j = 0; j < 4; j++) ck_assert_float_eq_tol(out[i * 4 + j], e[j], 1e-5f);
+        expected_skip(w, x, x + Z, history + history_indptr[i],
+                      history_indptr[i + 1] - history_indptr[i], s);
+        expected_vector(w, "user", x, n, s, e);
+        for (size_t j = 0; j < 4; j++) ck_assert_float_eq_tol(out[i * 5 + j], e[j], 1e-5f);
+        ck_assert_float_eq_tol(out[i * 5 + 4], expected_weight(w, i), 1e-5f);
     }
     ck_assert_int_eq(two_tower_items(w->model, w->params, &w->batch, &out), ERR_OK);
     for (size_t i = 0; i < TARGETS; i++) {
         size_t n = expected_item(w, i, x);
         ck_assert_uint_eq(n, w->spec->item_dim);
-        memcpy(s, x, Z * sizeof *s);
-        memcpy(s + Z, w->id + i * ID, ID * sizeof *s);
+        const uint32_t own = (uint32_t)i;
+        expected_skip(w, x, x + n - ID, &own, 1, s);
         expected_vector(w, "item", x, n, s, e);
-        for (size_t j = 0; j < 4; j++) ck_assert_float_eq_tol(out[i * 4 + j], e[j], 1e-5f);
+        for (size_t j = 0; j < 4; j++) ck_assert_float_eq_tol(out[i * 5 + j], e[j], 1e-5f);
+        const float known = 0.3f * log1pf((float)positives[i]);
+        ck_assert_float_eq_tol(out[i * 5 + 4], positives[i] ? known : unknown[type[i]], 1e-5f);
     }
     free_world(w);
 }
@@ -356,6 +409,29 @@ START_TEST(a_dropped_id_has_no_effect_and_no_gradient)
     ck_assert_double_eq(train(w), before);
     w->batch.drop_ids = false; /* inference: nothing is dropped */
     ck_assert_double_ne(train(w), before);
+    free_world(w);
+}
+END_TEST
+
+START_TEST(an_item_dropped_in_training_looks_like_one_that_nobody_has)
+{
+    const char *all[] = {"two_tower.item_drop=1e6"};
+    world *w = make_world(STAGE_TWO_TOWER, all, 1);
+    const float *out;
+    float untrained[TARGETS * 5];
+    static const uint32_t nobody[TARGETS] = {0};
+    w->batch.positives = nobody;
+    ck_assert_int_eq(two_tower_items(w->model, w->params, &w->batch, &out), ERR_OK);
+    memcpy(untrained, out, sizeof untrained);
+    w->batch.positives = positives;
+    ck_assert_int_eq(two_tower_items(w->model, w->params, &w->batch, &out), ERR_OK);
+    ck_assert_mem_ne(untrained, out, sizeof untrained);
+    w->batch.drop_ids = true;
+    ck_assert_int_eq(two_tower_items(w->model, w->params, &w->batch, &out), ERR_OK);
+    ck_assert_mem_eq(untrained, out, sizeof untrained);
+    gradient_fill(w->z, UNIQUE * Z, 78, 5);
+    ck_assert_int_eq(two_tower_items(w->model, w->params, &w->batch, &out), ERR_OK);
+    ck_assert_mem_eq(untrained, out, sizeof untrained);
     free_world(w);
 }
 END_TEST
@@ -377,10 +453,10 @@ START_TEST(scores_start_as_z_knn)
     const model_tensor *skip = model_spec_find(w->spec, "two_tower.skip.w");
     model_tensor square = *skip;
     square.rows = Z, square.n = (size_t)Z * square.cols; /* as wide as z: the identity */
-    float x[Z * (Z + ID)];
+    float x[Z * SKIP];
     model_spec_init(&square, 1, 0, square.n, x);
     for (size_t i = 0; i < Z; i++) {
-        for (size_t j = 0; j < Z; j++) ck_assert(x[i * (Z + ID) + j] == (i == j ? 1.0f : 0.0f));
+        for (size_t j = 0; j < Z; j++) ck_assert(x[i * SKIP + j] == (i == j ? 1.0f : 0.0f));
     }
     free_world(w);
 }
@@ -397,6 +473,8 @@ int main(void)
     tcase_add_test(c, gradients_without_z_or_text_and_with_dropped_ids);
     tcase_add_test(c, vectors_are_those_of_the_documented_inputs);
     tcase_add_test(c, a_dropped_id_has_no_effect_and_no_gradient);
+    tcase_add_test(c, gradients_with_unknown_items_and_without_popularity);
+    tcase_add_test(c, an_item_dropped_in_training_looks_like_one_that_nobody_has);
     tcase_add_test(c, the_same_chunk_gives_the_same_bits);
     tcase_add_test(c, scores_start_as_z_knn);
     suite_add_tcase(s, c);
