@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -522,7 +523,8 @@ static void drain_wake(const zmq_shell *s)
     }
 }
 
-static volatile sig_atomic_t late_code;
+/* Read by the handler of SIGALRM: lock-free. */
+static _Atomic int late_code;
 
 /* Nobody waits for what still computes: the process ends as its core did. */
 static void end_now(int number)

@@ -4,6 +4,8 @@
 #include "common/keys.h"
 #include "common/table_codec.h"
 
+#include <stdbool.h>
+
 enum { TESTING_ATTACKS = 14 };
 
 typedef struct testing_attack {
@@ -15,5 +17,6 @@ typedef struct testing_attack {
 } testing_attack;
 
 const char *testing_attack_name(int kind);
-/* Runs script `kind`, with a context of its own, to its end; nothing it is answered matters. */
-void testing_attack_run(int kind, const testing_attack *a);
+/* Runs script `kind`, with a context of its own, to its end; nothing it is answered matters. False:
+ * nobody was there. */
+bool testing_attack_run(int kind, const testing_attack *a);

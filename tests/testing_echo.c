@@ -47,7 +47,6 @@ static uint64_t echo_step(void *core, const core_event *event, core_actions *out
     }
     e->messages++;
     e->key_role = event->message.key_role;
-    e->seen_op = h->op;
     return UINT64_MAX;
 }
 

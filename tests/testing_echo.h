@@ -10,10 +10,9 @@ typedef struct testing_echo {
     zmq_shell *shell;
     keyring *keys;
     char bound[CORE_TEXT_MAX], why[CORE_TEXT_MAX];
-    uint32_t messages;  /* that the core saw; STOP is not counted */
-    uint32_t key_role;  /* of the last one */
-    uint8_t seen_op;    /* of the last one */
-    wire_status status; /* it answers with this; WIRE_OK: and with the body it was sent */
+    _Atomic uint32_t messages; /* that the core saw; STOP is not counted */
+    _Atomic uint32_t key_role; /* of the last one */
+    wire_status status;        /* it answers with this; WIRE_OK: and with the body it was sent */
 } testing_echo;
 
 /* Runs `weft keygen --out FOLDER [--add ROLE --name NAME]`, in silence; its exit code. */

@@ -92,7 +92,7 @@ static void with_a_workers_key(const char *endpoint, int kind)
     testing_attack a = {
         .endpoint = endpoint, .at = WIRE_SERVER, .rounds = 400, .generation = 1, .stage = 2};
     a.keys = testing_echo_keys("keys", WIRE_WORKER);
-    testing_attack_run(kind, &a);
+    if (!testing_attack_run(kind, &a)) _exit(4);
     keyring_close(a.keys);
 }
 
@@ -144,7 +144,11 @@ static void stream_without_end(const char *endpoint, int kind)
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     ck_assert_int_eq(send(fd, greeting, sizeof greeting, 0), (int)sizeof greeting);
     ck_assert_int_eq(send(fd, ready, sizeof ready - 1, 0), (int)sizeof ready - 1);
-    ck_assert_int_gt(recv(fd, answer, sizeof answer, 0), 0);
+    /* Its greeting and all of its READY: what comes earlier than that is no message yet. */
+    for (ssize_t all = 0, n; all < 64 + 2 + 41; all += n) {
+        n = recv(fd, answer, sizeof answer, 0);
+        ck_assert_int_gt(n, 0);
+    }
     bytes[0] = 3; /* long, more */
     for (int i = 0; i < 8; i++) bytes[1 + i] = (uint8_t)((uint64_t)FRAME >> (56 - 8 * i));
     uint64_t sent = 0, end = clock_now_us() + 30000000;
