@@ -74,7 +74,8 @@ typedef enum metric_kind {
     METRIC_STEP = 1,
     METRIC_VALID,
     METRIC_STAGE,
-    METRIC_PUT /* a PUT round's rows: stored, but no line of metrics.jsonl */
+    METRIC_PUT, /* a PUT round's rows: stored, but no line of metrics.jsonl */
+    METRIC_CUT  /* forget all from this index on: a rollback */
 } metric_kind;
 enum { METRIC_SUMS_MAX = 256 };
 typedef struct core_metric {
@@ -164,6 +165,7 @@ enum {
     CORE_RULE_ALL_ACKS = 1 << 12,      /* DONE only when all servers have acknowledged */
     CORE_RULE_ALL_SLOTS = 1 << 13,     /* COMMIT only when all slots are DONE */
     CORE_RULE_ALL_SERVERS = 1 << 14,   /* the next step only when all servers have committed */
+    CORE_RULE_ALL_PARTS = 1 << 15,     /* a checkpoint counts when every server has its parts */
     CORE_RULE_SECOND_HOLDER = 1 << 16, /* the oldest open slot goes to a second worker */
     CORE_RULE_VALID_BARRIER =
         1 << 17,                     /* no slot of t+1 before the decision of the validation at t */
@@ -171,9 +173,14 @@ enum {
     CORE_RULE_RESEND = 1 << 19,      /* requests are sent again */
     CORE_RULE_DURABLE = 1 << 20,     /* a generation is durable before it is announced */
     CORE_RULE_EXAMPLES = 1 << 21,    /* the sum is divided by the step's examples */
-    CORE_RULE_READ_ONLY_PULL = 1 << 22, /* a pull creates no row */
-    CORE_RULE_GONE = 1 << 24,           /* a server past the version answers GONE */
-    CORE_RULE_BEST = 1 << 25,           /* the best version is kept and adopted at the end */
+    CORE_RULE_READ_ONLY_PULL = 1 << 22,  /* a pull creates no row */
+    CORE_RULE_ALL_READY = 1 << 23,       /* a rollback waits until every server has gone back */
+    CORE_RULE_GONE = 1 << 24,            /* a server past the version answers GONE */
+    CORE_RULE_BEST = 1 << 25,            /* the best version is kept and adopted at the end */
+    CORE_RULE_PART_GENERATION = 1 << 26, /* parts of an earlier generation do not count */
+    CORE_RULE_TAKEN = 1 << 27,           /* no COMMIT before every server has taken the snapshot */
+    CORE_RULE_ROLLBACK = 1 << 28,        /* every server goes back, not only the one that died */
+    CORE_RULE_KEEP = 1 << 29,            /* files that a checkpoint needs are not removed */
 };
 
 static inline bool core_rule(const core_mutations *m, uint32_t rule)

@@ -42,6 +42,8 @@ typedef enum wire_op {
     WIRE_STAGE,
     WIRE_COMMIT,
     WIRE_STOP,
+    WIRE_SNAPSHOT,
+    WIRE_ROLLBACK,
     WIRE_OPS
 } wire_op;
 
@@ -90,7 +92,11 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *   COMMIT    scheduler -> server  generation, slot name of the round, version = rounds committed before
  *                                  it, part = slots, table = round_kind, flags KEEP | FINISH, target
  *                                  answer OK: version = rounds committed now
- *   STOP      scheduler -> any     target                        answer OK */
+ *   STOP      scheduler -> any     target                        answer OK
+ *   SNAPSHOT  scheduler -> server  generation, stage, version, target, flags FINISH (of the finished
+ *                                  stage), body Snapshot         answer OK: taken, being written | BEHIND
+ *   ROLLBACK  scheduler -> server  generation (the new one), stage (0: all are finished), version, map,
+ *                                  target, body Rollback         answer OK: heard; HELLO says when ready */
 /* clang-format on */
 enum { WIRE_FINAL = 0xffffffff }; /* PULL.version: the frozen tables of a finished stage */
 /* Index of a worker that was not told one: it takes what CONFIG suggests. */

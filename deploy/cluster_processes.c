@@ -23,7 +23,7 @@ enum { START_TIMEOUT_MS = 20000, POLL_MS = 20 };
 /* One try of a call; the scheduler is asked again, and so said to be waited for. */
 enum { CALL_TIMEOUT_MS = 15000, TRY_TIMEOUT_MS = 200 };
 /* Ending: the scheduler tells everybody, then SIGTERM, then SIGKILL. */
-enum { FINISH_TIMEOUT_MS = 15000, GOODBYE_TIMEOUT_MS = 5000, TERM_TIMEOUT_MS = 10000 };
+enum { FINISH_TIMEOUT_MS = 15000, GOODBYE_TIMEOUT_MS = 25000, TERM_TIMEOUT_MS = 10000 };
 enum { SETTLED_US = 4 * SHELL_IDLE_MS * 1000 }; /* after this long a status has what was before */
 enum { LOG_BYTES_MAX = 64 << 20, WHY_BYTES_MAX = 300 };
 
@@ -487,8 +487,8 @@ err_code cluster_processes_finish(cluster_processes *p)
     return wait_for_end(p, FINISH_TIMEOUT_MS); /* cluster_processes_close ends the rest. */
 }
 
-/* The scheduler gets the signal first: it tells the others, and nobody waits for one who has left.
- */
+/* The scheduler gets the signal first: it makes a checkpoint and tells the others, and nobody waits
+ * for one who has left. */
 static void end_children(cluster_processes *p)
 {
     p->finishing = true;

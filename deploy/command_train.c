@@ -33,7 +33,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option option_list[] = {
     {"in-process", 'i', 0, 0, "Everything in this process, without sockets", 0},
-    {"fresh", 'f', 0, 0, "Start anew whatever an earlier run left (prepared data is kept)", 0},
+    {"fresh", 'f', 0, 0,
+     "Start anew instead of going on with what an earlier run left (prepared data is kept)", 0},
     {0}};
 static const struct argp_child children[] = {{&cli_argp_all, 0, "Common options:", 0}, {0}};
 static const struct argp train_argp = {
@@ -94,6 +95,7 @@ int command_train(int argc, char **argv)
         train_options t = {.config = c,
                            .out_dir = out,
                            .command = words,
+                           .fresh = o.fresh,
                            .in_process = o.in_process,
                            .json = o.common.json,
                            .stop = &stop_signal};

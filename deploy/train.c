@@ -233,7 +233,7 @@ err_code train_run(const train_options *o)
 {
     train t = {.options = o};
     cluster_options c = {
-        .config = o->config, .in_process = o->in_process, .fresh = true, .stop = o->stop};
+        .config = o->config, .in_process = o->in_process, .fresh = o->fresh, .stop = o->stop};
     t.out = o->out_dir ? xstrdup(o->out_dir) : files_join(o->config->work_dir, "out");
     progress_printer_init(&t.printer, "prepare ", is_silent(o));
     t.view = progress_view_new(stderr, is_silent(o));

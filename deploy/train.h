@@ -14,6 +14,7 @@ typedef struct train_options {
     const config *config;
     const char *out_dir;    /* NULL: work_dir/out */
     const char *command;    /* the command line, for run.json */
+    bool fresh;             /* forget what an earlier run left; else it is gone on with */
     bool in_process, json;  /* json: report.json's content is the only stdout, and
                              * progress is shown on a terminal only */
     const atomic_int *stop; /* the number of a signal that asked to stop, or 0 */

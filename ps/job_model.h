@@ -1,5 +1,5 @@
-/* job_model.h - the shard's arithmetic and the scheduler's plan for a real job: adapters from job.h to
- * shard_model and scheduler_plan.  Immutable: any thread. */
+/* job_model.h - the shard's arithmetic and the scheduler's plan for a real job: adapters from job.h
+ * to shard_model and scheduler_plan.  Immutable: any thread. */
 #pragma once
 
 #include "common/job.h"
@@ -9,4 +9,3 @@
 /* Both borrow `j`. */
 shard_model job_shard_model(const job *j);
 scheduler_plan job_scheduler_plan(const job *j);
-

@@ -204,6 +204,56 @@ static void write_earlier(metrics_log *m, const job *j)
     for (size_t i = 0; i < m->earlier_n; i++) free(write_line(m, j, &m->earlier[i]));
 }
 
+/* ---- Going back ---- */
+
+static err_code delete_from(metrics_log *m, uint64_t index)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor = NULL;
+    uint8_t bytes[9];
+    MDB_val key = metric_key(bytes, index), value;
+    int rc = mdb_txn_begin(m->env, NULL, 0, &txn);
+    if (rc) return failed("begin", rc);
+    rc = mdb_cursor_open(txn, m->dbi, &cursor);
+    if (!rc) rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (!rc && key.mv_size == 9 && *(const char *)key.mv_data == 'm') {
+        rc = mdb_cursor_del(cursor, 0);
+        if (!rc) rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    if (cursor) mdb_cursor_close(cursor);
+    if (rc && rc != MDB_NOTFOUND) {
+        mdb_txn_abort(txn);
+        return failed("delete", rc);
+    }
+    rc = mdb_txn_commit(txn);
+    return rc ? failed("commit", rc) : ERR_OK;
+}
+
+static err_code read_again(metrics_log *m)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor = NULL;
+    int rc = mdb_txn_begin(m->env, NULL, MDB_RDONLY, &txn);
+    if (rc) return failed("begin", rc);
+    free(m->state);
+    m->state = NULL;
+    m->earlier_n = 0;
+    err_code read = ERR_OK;
+    rc = mdb_cursor_open(txn, m->dbi, &cursor);
+    if (!rc) read = read_earlier(m, cursor);
+    if (cursor) mdb_cursor_close(cursor);
+    mdb_txn_abort(txn);
+    return rc ? failed("cursor", rc) : read;
+}
+
+err_code metrics_log_cut(metrics_log *m, uint64_t index)
+{
+    err_code rc = delete_from(m, index);
+    if (rc == ERR_OK) rc = read_again(m);
+    m->restarted = true; /* metrics.jsonl is written anew with the next metric */
+    return rc;
+}
+
 void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, double seconds)
 {
     uint8_t key[9];

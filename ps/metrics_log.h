@@ -18,6 +18,8 @@ void metrics_log_close(metrics_log *m); /* accepts NULL */
 /* What earlier lives made durable, borrowed until the next persist or close. */
 scheduler_durable metrics_log_durable(const metrics_log *m);
 MUST_USE err_code metrics_log_persist(metrics_log *m, const void *bytes, size_t size);
+/* Forgets every metric from `index` on, and their lines in metrics.jsonl: a rollback. */
+MUST_USE err_code metrics_log_cut(metrics_log *m, uint64_t index);
 /* Stores and writes one metric; its lines need the job (lr, type names).  The first after a restart
  * writes metrics.jsonl anew from what is stored. */
 void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, double seconds);

@@ -12,13 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DURABLE_MAGIC = 0x44534657, ORDER_RETRY_US = 1000000, PROTO_BYTES = 8 << 20 };
-
-/* What PERSIST writes. */
-typedef struct durable_state {
-    uint32_t magic, term, generation, stage_index;
-    uint64_t plan_hash;
-} durable_state;
+enum { PROTO_BYTES = 8 << 20 };
 
 /* ---- the plan, walked ---- */
 
@@ -76,6 +70,12 @@ static void round_open(scheduler *s, open_round *r, position p, uint32_t version
     r->slot = xcalloc(r->plan.slots, sizeof *r->slot);
 }
 
+void scheduler_close_rounds(scheduler *s)
+{
+    round_close(&s->cur);
+    round_close(&s->next);
+}
+
 /* True if patience ran out: the stage ends with this validation. */
 static bool out_of_patience(const scheduler *s)
 {
@@ -98,37 +98,21 @@ static void open_ahead(scheduler *s, uint64_t now_us)
 
 bool scheduler_leases_allowed(const scheduler *s)
 {
-    return s->phase == PHASE_RUNNING || s->phase == PHASE_COMMITTING;
+    return (s->phase == PHASE_RUNNING || s->phase == PHASE_COMMITTING) && !s->stop_wanted;
 }
 
 /* ---- durable state ---- */
 
-static void persist(scheduler *s, core_actions *out, uint64_t token, uint32_t generation,
-                    uint32_t stage_index)
+void scheduler_persist(scheduler *s, core_actions *out, uint64_t token, uint32_t generation,
+                       uint32_t stage_index)
 {
-    uint64_t plan_hash = s->plan ? s->plan_hash : s->durable_plan_hash;
-    durable_state d = {DURABLE_MAGIC, s->term, generation, stage_index, plan_hash};
-    core_persist(out, token, blob_copy(&d, sizeof d));
-}
-
-static err_code restore(scheduler *s, const scheduler_durable *d)
-{
-    durable_state x;
-    if (!d || !d->state) return ERR_OK;
-    if (d->state_bytes != sizeof x) return ERR_CORRUPT;
-    memcpy(&x, d->state, sizeof x);
-    if (x.magic != DURABLE_MAGIC) return ERR_CORRUPT;
-    s->durable_plan_hash = x.plan_hash;
-    s->term = x.term;
-    s->generation = x.generation;
-    s->stage_index = x.stage_index;
-    s->restored = s->generation > 0;
-    return ERR_OK;
+    core_persist(out, token, scheduler_durable_encode(s, generation, stage_index));
 }
 
 static err_code restore_metrics(scheduler *s, const scheduler_durable *d)
 {
     for (size_t i = 0; d && i < d->metrics; i++) {
+        if (s->rolling && i >= s->metrics_durable) break; /* of what is gone back behind */
         if (d->metric[i].index != i) return ERR_CORRUPT;
         s->metrics = i + 1;
         s->last_metric = d->metric[i];
@@ -160,15 +144,17 @@ err_code scheduler_new(const scheduler_config *c, const scheduler_plan *plan, ui
     requests_config r = {.self = self, .mutations = c->mutations};
     s->requests = requests_new(&r);
     shard_map_init(&s->map, 1, c->virtual_shards, c->servers);
-    s->server = xcalloc(c->servers, sizeof *s->server);
+    s->servers_configured = c->servers;
     s->sampler = xcalloc(c->samplers, sizeof *s->sampler);
     s->answer_config = c->config;
     s->stage.loss = NAN;
     s->view = 1;
     s->workers_wanted = c->workers;
-    s->servers_wanted = c->servers;
     s->curve_stride = s->valid_stride = 1;
-    err_code rc = restore(s, durable);
+    err_code rc = scheduler_durable_restore(s, durable);
+    if (!s->servers_wanted) s->servers_wanted = s->config.servers;
+    s->servers_durable = s->servers_wanted;
+    scheduler_servers_known(s, s->config.servers);
     if (rc == ERR_OK && plan) rc = scheduler_set_plan(s, plan, plan_hash, NULL);
     if (rc == ERR_OK) rc = restore_metrics(s, durable);
     if (rc == ERR_OK)
@@ -181,11 +167,11 @@ err_code scheduler_new(const scheduler_config *c, const scheduler_plan *plan, ui
 void scheduler_free(scheduler *s)
 {
     if (!s) return;
-    round_close(&s->cur);
-    round_close(&s->next);
+    scheduler_close_rounds(s);
+    scheduler_save_fini(s);
     requests_free(s->requests);
     proto_alloc_fini(&s->arena);
-    for (uint32_t i = 0; i < s->config.servers; i++) free(s->server[i].slots);
+    for (uint32_t i = 0; i < s->servers_known; i++) free(s->server[i].slots);
     free(s->server);
     free(s->sampler);
     free(s->worker);
@@ -208,13 +194,13 @@ void scheduler_answer(scheduler *s, core_actions *out, uint64_t route, const wir
     core_send(out, peer, route, &h, body);
 }
 
-static void order(scheduler *s, uint64_t now_us, core_actions *out, const member_state *to,
-                  wire_header h, uint64_t owner)
+void scheduler_order(scheduler *s, uint64_t now_us, core_actions *out, const member_state *to,
+                     wire_header h, blob *body, uint64_t owner)
 {
     h.target = to->id.incarnation;
     h.term = s->term;
     h.map = s->map.version;
-    requests_open(s->requests, now_us, out, to->id, h, NULL, owner, to->id.index);
+    requests_open(s->requests, now_us, out, to->id, h, body, owner, to->id.index);
 }
 
 static void send_stage(scheduler *s, uint64_t now_us, core_actions *out)
@@ -224,7 +210,8 @@ static void send_stage(scheduler *s, uint64_t now_us, core_actions *out)
     h.stage = (uint8_t)scheduler_stage(s);
     requests_cancel(s->requests, now_us, out, OWNER_STAGE);
     for (uint32_t i = 0; i < s->config.servers; i++) {
-        if (!s->server[i].staged) order(s, now_us, out, &s->server[i], h, OWNER_STAGE);
+        if (!s->server[i].staged)
+            scheduler_order(s, now_us, out, &s->server[i], h, NULL, OWNER_STAGE);
     }
     s->order_retry_us = now_us + ORDER_RETRY_US;
 }
@@ -241,7 +228,7 @@ static void send_commit(scheduler *s, uint64_t now_us, core_actions *out)
     requests_cancel(s->requests, now_us, out, OWNER_COMMIT);
     for (uint32_t i = 0; i < s->config.servers; i++) {
         if (s->server[i].version <= s->cur.version)
-            order(s, now_us, out, &s->server[i], h, OWNER_COMMIT);
+            scheduler_order(s, now_us, out, &s->server[i], h, NULL, OWNER_COMMIT);
     }
     s->order_retry_us = now_us + ORDER_RETRY_US;
 }
@@ -253,11 +240,14 @@ static void send_stop(scheduler *s, uint64_t now_us, core_actions *out)
     wire_header h = wire_request(WIRE_STOP);
     requests_cancel(s->requests, now_us, out, OWNER_STAGE);
     requests_cancel(s->requests, now_us, out, OWNER_COMMIT);
-    for (uint32_t i = 0; i < s->config.servers; i++) {
-        if (s->server[i].heard) order(s, now_us, out, &s->server[i], h, OWNER_STOP);
+    requests_cancel(s->requests, now_us, out, OWNER_SNAPSHOT);
+    requests_cancel(s->requests, now_us, out, OWNER_ROLLBACK);
+    for (uint32_t i = 0; i < s->servers_known; i++) {
+        if (s->server[i].heard) scheduler_order(s, now_us, out, &s->server[i], h, NULL, OWNER_STOP);
     }
     for (uint32_t i = 0; i < s->config.samplers; i++) {
-        if (s->sampler[i].heard) order(s, now_us, out, &s->sampler[i], h, OWNER_STOP);
+        if (s->sampler[i].heard)
+            scheduler_order(s, now_us, out, &s->sampler[i], h, NULL, OWNER_STOP);
     }
 }
 
@@ -267,8 +257,7 @@ void scheduler_end(scheduler *s, uint64_t now_us, core_actions *out, job_state h
     s->end = how;
     s->exit_code = code;
     s->phase = PHASE_OVER;
-    round_close(&s->cur);
-    round_close(&s->next);
+    scheduler_close_rounds(s);
     core_peer self = {WIRE_SCHEDULER, 0, s->config.incarnation};
     scheduler_note(s, now_us, out,
                    how == JOB_DONE     ? "done"
@@ -423,7 +412,7 @@ static void round_done(scheduler *s, uint64_t now_us, core_actions *out)
     if (s->cur.plan.kind == ROUND_SCORE) {
         write_valid(s, now_us, out);
         s->phase = PHASE_DECIDING;
-        persist(s, out, TOKEN_DECISION, s->generation, s->stage_index);
+        scheduler_persist(s, out, TOKEN_DECISION, s->generation, s->stage_index);
         return;
     }
     if (!s->cur.at.in_valid) {
@@ -458,10 +447,10 @@ static void start_rounds(scheduler *s, uint64_t now_us)
 /* The generation that was made durable begins. */
 static void enter_generation(scheduler *s, uint64_t now_us, core_actions *out)
 {
-    round_close(&s->cur);
-    round_close(&s->next);
+    scheduler_close_rounds(s);
     s->stage_index = s->generation ? s->stage_index + 1 : 0;
     s->generation++;
+    s->rollbacks_in_row = 0;
     for (uint32_t i = 0; i < s->config.servers; i++) {
         s->server[i].staged = s->server[i].finished = false;
         s->server[i].version = 0;
@@ -473,7 +462,8 @@ static void start_generation(scheduler *s, uint64_t now_us, core_actions *out)
 {
     uint32_t index = s->generation ? s->stage_index + 1 : 0;
     s->phase = PHASE_ENDING;
-    persist(s, out, TOKEN_GENERATION, s->generation + 1, index);
+    s->stage_start = true;
+    scheduler_persist(s, out, TOKEN_GENERATION, s->generation + 1, index);
     if (!core_rule(s->config.mutations, CORE_RULE_DURABLE)) enter_generation(s, now_us, out);
 }
 
@@ -497,22 +487,28 @@ static void write_stage(scheduler *s, uint64_t now_us, core_actions *out)
     write_metric(s, now_us, out, &m);
 }
 
-/* The last round is committed everywhere. */
+/* The last round is committed everywhere: the stage ends when its checkpoint is recorded. */
 static void end_stage(scheduler *s, uint64_t now_us, core_actions *out)
 {
     write_stage(s, now_us, out);
+    s->phase = PHASE_SAVING;
+    s->save.retry_us = 0;
+    scheduler_moved(s, now_us);
+}
+
+void scheduler_stage_saved(scheduler *s, uint64_t now_us, core_actions *out)
+{
     if (s->stage_index + 1 < s->plan->stages) {
         start_generation(s, now_us, out);
         return;
     }
     s->phase = PHASE_ENDING;
-    persist(s, out, TOKEN_TRAINED, s->generation, s->plan->stages);
+    scheduler_persist(s, out, TOKEN_TRAINED, s->generation, s->plan->stages);
 }
 
-static void trained(scheduler *s, uint64_t now_us, core_actions *out)
+void scheduler_trained(scheduler *s, uint64_t now_us, core_actions *out)
 {
-    round_close(&s->cur);
-    round_close(&s->next);
+    scheduler_close_rounds(s);
     s->stage_index = s->plan->stages;
     s->phase = PHASE_TRAINED;
     scheduler_moved(s, now_us);
@@ -530,6 +526,8 @@ static void round_committed(scheduler *s, uint64_t now_us, core_actions *out)
 {
     requests_cancel(s->requests, now_us, out, OWNER_COMMIT);
     scheduler_moved(s, now_us);
+    s->rollbacks_in_row = 0;
+    if (s->commit_flags & WIRE_KEEP) scheduler_save_want(s, SAVE_BEST);
     if (s->commit_flags & WIRE_FINISH) {
         end_stage(s, now_us, out);
         return;
@@ -626,7 +624,7 @@ static void learn_slot(scheduler *s, uint32_t j)
 }
 
 /* All servers are in our generation; the rounds go on from where they are. */
-static void resume_rounds(scheduler *s, uint64_t now_us, core_actions *out)
+void scheduler_resume(scheduler *s, uint64_t now_us, core_actions *out)
 {
     uint32_t version = reached_version(s, core_rule(s->config.mutations, CORE_RULE_HIGHEST));
     if (!core_rule(s->config.mutations, CORE_RULE_LEARN)) version = 0;
@@ -643,22 +641,27 @@ static void resume_rounds(scheduler *s, uint64_t now_us, core_actions *out)
     for (uint32_t j = 0; j < s->cur.plan.slots; j++) learn_slot(s, j);
 }
 
-/* What is wrong with server i, if it cannot have been in this job all the time; false: nothing. */
-static bool is_foreign(scheduler *s, uint32_t i, uint64_t now_us, core_actions *out)
+/* False if server i has tables of a job that this scheduler does not know: the job has failed. */
+static bool is_ours(scheduler *s, uint32_t i, uint64_t now_us, core_actions *out)
 {
     uint32_t has = s->server[i].generation;
-    if (has > s->generation) {
-        scheduler_fail(s, now_us, out,
-                       "ps-%u is at generation %u, the scheduler's durable state at %u: they are "
-                       "not of the same job",
-                       i, has, s->generation);
-        return true;
-    }
-    bool rounds = reached_version(s, true) > 0; /* committed in this generation by somebody */
-    if (has == s->generation || (has + 1 == s->generation && !rounds)) return false;
-    scheduler_fail(s, now_us, out, "ps-%u was lost: it is at generation %u of %u", i, has,
-                   s->generation);
-    return true;
+    if (has <= s->generation) return true;
+    scheduler_fail(
+        s, now_us, out,
+        "ps-%u is at generation %u, the scheduler's durable state at %u: they are not of "
+        "the same job",
+        i, has, s->generation);
+    return false;
+}
+
+/* True if server i has the tables of the generation, or those of the one before, with which STAGE
+ * begins it.  One that has none may be the heir of a life whose acknowledgements still count. */
+static bool is_whole(const scheduler *s, uint32_t i)
+{
+    uint32_t has = s->server[i].generation;
+    if (has == s->generation) return true;
+    bool rounds = s->stage.steps || reached_version(s, true) > 0; /* maybe committed by somebody */
+    return s->stage_start && has && has + 1 == s->generation && !rounds;
 }
 
 static void learn_generations(scheduler *s, uint64_t now_us, core_actions *out)
@@ -666,19 +669,36 @@ static void learn_generations(scheduler *s, uint64_t now_us, core_actions *out)
     bool all = true;
     for (uint32_t i = 0; i < s->config.servers; i++) {
         member_state *p = &s->server[i];
+        if (!is_ours(s, i, now_us, out)) return;
         p->staged = p->generation == s->generation;
         if (!p->staged) p->version = 0; /* of an earlier generation */
         all = all && p->staged;
     }
     for (uint32_t i = 0; i < s->config.servers; i++) {
-        if (is_foreign(s, i, now_us, out)) return;
+        if (is_whole(s, i) && !s->must_roll) continue;
+        scheduler_rollback(s, now_us, out, "ps-%u is at generation %u of %u", i,
+                           s->server[i].generation, s->generation);
+        return;
     }
     if (all) {
-        resume_rounds(s, now_us, out);
+        scheduler_resume(s, now_us, out);
     } else {
         s->phase = PHASE_STAGING;
         send_stage(s, now_us, out);
     }
+}
+
+/* After the last stage: the servers need its tables for whoever evaluates. */
+static void learn_trained(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (!is_ours(s, i, now_us, out)) return;
+        if (s->server[i].generation == s->generation && !s->must_roll) continue;
+        scheduler_rollback(s, now_us, out, "ps-%u is at generation %u of %u", i,
+                           s->server[i].generation, s->generation);
+        return;
+    }
+    scheduler_trained(s, now_us, out);
 }
 
 static void gathered(scheduler *s, uint64_t now_us, core_actions *out)
@@ -687,8 +707,12 @@ static void gathered(scheduler *s, uint64_t now_us, core_actions *out)
     s->stage_from_us = now_us;
     if (s->stage.stage != scheduler_stage(s)) /* what was restored is of the stage before */
         s->stage = (stage_state){.stage = scheduler_stage(s), .loss = NAN};
-    if (s->stage_index >= s->plan->stages) {
-        trained(s, now_us, out);
+    if (s->rolling && s->must_roll) {
+        scheduler_rollback(s, now_us, out, "another number of servers: %u", s->config.servers);
+    } else if (s->rolling) {
+        scheduler_rollback_resume(s, now_us, out);
+    } else if (s->stage_index >= s->plan->stages) {
+        learn_trained(s, now_us, out);
     } else if (!s->generation) {
         for (uint32_t i = 0; i < s->config.servers; i++) {
             if (!s->server[i].generation) continue;
@@ -726,8 +750,52 @@ static bool all_committed(const scheduler *s)
 
 static bool all_done(const scheduler *s)
 {
+    if (!scheduler_save_allows_commit(s)) return false;
     if (!core_rule(s->config.mutations, CORE_RULE_ALL_SLOTS)) return s->cur.done > 0;
     return s->cur.done == s->cur.plan.slots;
+}
+
+/* The servers for another map are all there: it comes into force through a checkpoint. */
+static void advance_scale(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    if (s->phase != PHASE_RUNNING) return;
+    if (s->servers_durable != s->servers_wanted) {
+        s->servers_durable = s->servers_wanted;
+        scheduler_persist(s, out, TOKEN_WANTED, s->generation, s->stage_index);
+    }
+    if (s->servers_wanted == s->config.servers || !scheduler_servers_are_here(s)) return;
+    if (scheduler_save_is_current(s)) {
+        scheduler_rollback(s, now_us, out, "from %u to %u servers", s->config.servers,
+                           s->servers_wanted);
+    } else if (now_us >= s->save.retry_us) {
+        scheduler_save_want(s, SAVE_SCALE);
+    }
+}
+
+/* A server that is gone takes no part in a checkpoint any more. */
+static bool lacks_server(const scheduler *s)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (s->server[i].lost) return true;
+    }
+    return false;
+}
+
+/* Stops as soon as the checkpoint is there, or cannot be had. */
+static void advance_stop(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    if (!s->stop_wanted) return;
+    core_peer self = {WIRE_SCHEDULER, 0, s->config.incarnation};
+    bool between = s->phase == PHASE_RUNNING;
+    bool saved = between && scheduler_save_is_current(s);
+    bool tried = between && s->save.phase == SAVE_NONE && s->save.retry_us > now_us;
+    bool nothing = s->phase < PHASE_RUNNING || s->phase >= PHASE_GOING_BACK || lacks_server(s);
+    if (between && !saved && !tried) scheduler_save_want(s, SAVE_STOP);
+    if (!saved && !tried && !nothing && now_us < s->stop_by_us) return;
+    if (s->save.phase == SAVE_RECORDING || s->save.phase == SAVE_MANIFEST) return; /* at once */
+    if (between && !saved)
+        scheduler_note(s, now_us, out, "unsaved", self, "stopped without a checkpoint");
+    scheduler_end(s, now_us, out, JOB_STOPPING, 0);
 }
 
 void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out)
@@ -735,13 +803,16 @@ void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out)
     phase before;
     do {
         before = s->phase;
+        advance_scale(s, now_us, out);
+        scheduler_save_advance(s, now_us, out);
+        advance_stop(s, now_us, out);
         switch (s->phase) {
         case PHASE_PREPARING:
             if (s->plan) s->phase = PHASE_GATHER;
             break;
         case PHASE_GATHER:
             if (nothing_left(s))
-                trained(s, now_us, out);
+                scheduler_trained(s, now_us, out);
             else if (servers_heard(s))
                 gathered(s, now_us, out);
             break;
@@ -754,6 +825,7 @@ void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out)
         case PHASE_COMMITTING:
             if (all_committed(s)) round_committed(s, now_us, out);
             break;
+        case PHASE_ROLLING: scheduler_rollback_advance(s, now_us, out); break;
         default: break;
         }
     } while (s->phase != before);
@@ -775,6 +847,7 @@ static void on_order_answer(scheduler *s, const core_event *e, core_actions *out
         p->generation = s->generation;
         scheduler_moved(s, e->now_us);
     }
+    if (m.owner == OWNER_SNAPSHOT) scheduler_save_taken(s, p);
     if (m.owner == OWNER_COMMIT && h->version > p->version) {
         p->version = h->version;
         scheduler_moved(s, e->now_us);
@@ -822,6 +895,15 @@ static void on_request(scheduler *s, const core_event *e, core_actions *out)
 static void on_result(scheduler *s, const core_event *e, core_actions *out)
 {
     if (s->phase == PHASE_OVER || scheduler_commands_take(s, e, out)) return;
+    if (e->result.token == TOKEN_MANIFEST) {
+        scheduler_save_result(s, e, out);
+        return;
+    }
+    if (e->result.status == ERR_MISMATCH) { /* a usage error: everybody is told */
+        snprintf(s->failure, sizeof s->failure, "the state of an earlier job is of another plan");
+        scheduler_end(s, e->now_us, out, JOB_FAILED, 2);
+        return;
+    }
     if (e->result.status != ERR_OK) {
         scheduler_fail(s, e->now_us, out, "%s: %s",
                        e->result.token == TOKEN_PLAN ? "the plan" : "the scheduler's state",
@@ -837,8 +919,11 @@ static void on_result(scheduler *s, const core_event *e, core_actions *out)
         if (s->phase == PHASE_ENDING) enter_generation(s, e->now_us, out);
         return;
     case TOKEN_TRAINED:
-        if (s->phase == PHASE_ENDING) trained(s, e->now_us, out);
+        if (s->phase == PHASE_ENDING) scheduler_trained(s, e->now_us, out);
         return;
+    case TOKEN_RECORD: scheduler_save_result(s, e, out); return;
+    case TOKEN_ROLLING:
+    case TOKEN_RUNNING: scheduler_rollback_result(s, e, out); return;
     default: return;
     }
 }
@@ -847,7 +932,7 @@ static void on_start(scheduler *s, const core_event *e, core_actions *out)
 {
     s->started_us = s->moved_us = e->now_us;
     s->term++;
-    persist(s, out, TOKEN_BOOT, s->generation, s->stage_index);
+    scheduler_persist(s, out, TOKEN_BOOT, s->generation, s->stage_index);
 }
 
 static void on_stop(scheduler *s, const core_event *e, core_actions *out)
@@ -855,6 +940,11 @@ static void on_stop(scheduler *s, const core_event *e, core_actions *out)
     if (s->phase == PHASE_OVER && s->end != JOB_DONE) return;
     snprintf(s->failure, sizeof s->failure, "signal %d", e->signal);
     bool done = s->phase == PHASE_OVER;
+    if (!done && !s->stop_wanted) {
+        s->stop_wanted = true;
+        s->stop_by_us = e->now_us + STOP_US;
+        return;
+    }
     scheduler_end(s, e->now_us, out, done ? JOB_DONE : JOB_STOPPING, 0);
     s->over_until_us = e->now_us + GOODBYE_US;
     if (done) send_stop(s, e->now_us, out);
@@ -913,8 +1003,8 @@ uint64_t scheduler_step(scheduler *s, const core_event *e, core_actions *out)
 
 uint64_t scheduler_digest(const scheduler *s)
 {
-    uint64_t x[8] = {s->term,        s->generation, s->stage_index, s->phase,
-                     s->cur.version, s->cur.done,   s->metrics,     s->view};
+    uint64_t x[10] = {s->term,     s->generation, s->stage_index, s->phase,   s->cur.version,
+                      s->cur.done, s->metrics,    s->view,        s->records, s->save.phase};
     uint64_t h = hash64(x, sizeof x, requests_digest(s->requests));
     for (uint32_t j = 0; s->cur.open && j < s->cur.plan.slots; j++) {
         uint64_t y[2] = {s->cur.slot[j].done, s->cur.slot[j].leases};
@@ -931,6 +1021,9 @@ void scheduler_view_get(const scheduler *s, scheduler_view *out)
                             .version = s->cur.version,
                             .round = s->cur.plan,
                             .running = scheduler_leases_allowed(s),
+                            .rolling = s->rolling,
+                            .records = s->records,
+                            .rollbacks = s->rollbacks,
                             .finished = s->plan && s->stage_index >= s->plan->stages,
                             .done = s->cur.done,
                             .leases = scheduler_leases_live(s)};

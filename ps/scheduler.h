@@ -10,6 +10,8 @@
 #include "common/core.h"
 #include "common/peer_state.h"
 #include "common/table_codec.h"
+#include "ps/checkpoint_part.h"
+#include "ps/shard_disk.h"
 
 enum {
     SCHEDULER_STAGES_MAX = 16,
@@ -60,6 +62,8 @@ typedef struct scheduler_config {
     uint32_t servers, samplers; /* how many must be there */
     uint32_t workers;           /* how many `weft train` starts */
     uint32_t virtual_shards;
+    uint64_t checkpoint_every_us; /* 0: only at the best step, the end of a stage and a stop */
+    uint32_t rollbacks_max;       /* without a committed step between; 0: 3 */
     const char *numerics;
     bool numerics_strict;
     const blob *config;      /* the answer to CONFIG; NULL: none yet (set by scheduler_set_plan) */
@@ -83,9 +87,25 @@ typedef struct scheduler_durable {
 
 /* COMPUTE kinds. */
 enum {
+    SCHEDULER_WRITE_MANIFEST = 2, /* detail: scheduler_manifest; the parts are durable */
     SCHEDULER_LOAD_PLAN = 1 /* the driver has prepared: load the manifest, then scheduler_set_plan
                              * and RESULT; status != ERR_OK ends the job */
 };
+
+/* A checkpoint for the manifest beside its parts. */
+typedef struct scheduler_manifest {
+    uint32_t stage, stage_index, generation, version, epoch, step;
+    bool final;
+    const char *reason; /* "periodic", "best", "stage_end", "asked", "stop" */
+    uint32_t shards, servers;
+    uint64_t metrics;
+    const saved_part *part; /* [parts] ascending by shard */
+    size_t parts;
+    part_id previous[SCHEDULER_STAGES_MAX]; /* [previous_n] finals of the finished stages */
+    uint32_t previous_n;
+    const void *record; /* [record_bytes] the core's own */
+    size_t record_bytes;
+} scheduler_manifest;
 
 typedef struct scheduler scheduler;
 
@@ -98,6 +118,10 @@ void scheduler_free(scheduler *s);
 /* Once, when the plan is known; plan and config (may be NULL) are borrowed until scheduler_free. */
 MUST_USE err_code scheduler_set_plan(scheduler *s, const scheduler_plan *plan, uint64_t plan_hash,
                                      const blob *config);
+/* Another number of servers: comes into force through a checkpoint, when all of them are there. */
+void scheduler_want_servers(scheduler *s, uint32_t servers);
+/* A checkpoint as soon as there can be one. */
+void scheduler_want_checkpoint(scheduler *s);
 uint64_t scheduler_step(scheduler *s, const core_event *e, core_actions *out);
 uint64_t scheduler_digest(const scheduler *s);
 /* POST /api/v1/stop and SIGTERM: stops leasing, tells everybody, exits. */
@@ -118,6 +142,7 @@ typedef struct status_peer {
     double time_share[5];            /* sample, pull, compute, push, wait; sums to 1 or 0 */
     /* servers */
     uint32_t version;
+    uint32_t saved_step; /* of its last checkpoint; 0: none */
     uint64_t rows, bytes, pulls, pushes, repeats;
     double apply_ms_p50, apply_ms_p99;
     /* samplers */
@@ -189,7 +214,9 @@ void scheduler_status_fini(scheduler_status *st);
 typedef struct scheduler_view {
     uint32_t term, generation, stage_index, version;
     plan_round round;
-    bool running;    /* leases are given */
+    bool running; /* leases are given */
+    bool rolling; /* servers are going back */
+    uint32_t records, rollbacks;
     bool finished;   /* every stage is done */
     uint32_t done;   /* slots of the open round that are DONE */
     uint32_t leases; /* live leases, each (slot, holder) once */

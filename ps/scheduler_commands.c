@@ -34,7 +34,7 @@ bool scheduler_commands_take(scheduler *s, const core_event *e, core_actions *ou
     if (!(token & COMMAND_BIT)) return false;
     switch ((scheduler_command)((token & ~COMMAND_BIT) >> 32)) {
     case COMMAND_CHECKPOINT:
-        s->asked_checkpoint = true;
+        scheduler_want_checkpoint(s);
         scheduler_note(s, e->now_us, out, "checkpoint", self, "asked for");
         break;
     case COMMAND_SCALE_WORKERS:
@@ -42,7 +42,7 @@ bool scheduler_commands_take(scheduler *s, const core_event *e, core_actions *ou
         scheduler_note(s, e->now_us, out, "scale", self, "%u workers", n);
         break;
     case COMMAND_SCALE_SERVERS:
-        s->servers_wanted = n;
+        scheduler_want_servers(s, n);
         scheduler_note(s, e->now_us, out, "scale", self, "%u servers", n);
         break;
     case COMMAND_DRAIN: drain(s, n, e->now_us, out); break;

@@ -7,11 +7,14 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/numerics.h"
+#include "common/panic.h"
 #include "common/process.h"
 #include "common/store_path.h"
 #include "common/token_file.h"
+#include "ps/checkpoint_manifest.h"
 #include "ps/job_model.h"
 #include "ps/metrics_log.h"
+#include "ps/plan_text.h"
 #include "ps/scheduler_commands.h"
 #include "ps/status_json.h"
 #include "ps/status_page.h"
@@ -65,26 +68,85 @@ static err_code load_job(const config *c, job **out)
 /* Says why the state of an earlier life cannot be gone on with; returns rc. */
 static err_code explain(const scheduler_node *n, err_code rc)
 {
-    if (rc == ERR_MISMATCH)
-        log_user_error("%s/scheduler.mdb: the state of a job with another plan: --fresh forgets it",
+    if (rc == ERR_MISMATCH) {
+        log_user_error("%s/scheduler.mdb: the state of a job with another plan; --fresh forgets it",
                        n->run_dir);
+        plan_text_differences(n->run_dir, n->config);
+    }
     if (rc == ERR_CORRUPT)
         log_user_error("%s/scheduler.mdb: not the state of a job: --fresh forgets it", n->run_dir);
     return rc;
 }
 
+static err_code load_plan(scheduler_node *n)
+{
+    job *j = NULL;
+    err_code rc = n->job ? ERR_OK : load_job(n->config, &j);
+    if (!j) return rc;
+    adopt_job(n, j);
+    rc = explain(n, scheduler_set_plan(n->core, &n->plan, j->plan_hash, n->encoded));
+    return rc == ERR_OK ? plan_text_write(n->run_dir, n->config) : rc;
+}
+
+/* ---- Checkpoints ---- */
+
+static checkpoint_reason reason_of(const char *name)
+{
+    checkpoint_reason reason = CHECKPOINT_PERIODIC;
+    bool known = checkpoint_reason_parse(name, &reason);
+    ASSERT(known);
+    return reason;
+}
+
+/* Writes the manifest beside the parts; the checkpoint counts by the durable state in any case. */
+static err_code write_manifest(const scheduler_node *n, const scheduler_manifest *m)
+{
+    checkpoint_id previous[SCHEDULER_STAGES_MAX];
+    checkpoint_manifest_part *part = xcalloc(m->parts + 1, sizeof *part);
+    char why[CHECKPOINT_WHY_MAX], *dir = checkpoint_files_dir(n->config);
+    for (uint32_t i = 0; i < m->previous_n; i++) previous[i] = checkpoint_files_id(&m->previous[i]);
+    for (size_t i = 0; i < m->parts; i++)
+        part[i] = (checkpoint_manifest_part){m->part[i].shard, m->part[i].bytes, m->part[i].hash};
+    checkpoint_manifest x = {.job = n->config->job,
+                             .numerics = numerics_id(),
+                             .plan_hash = n->job->plan_hash,
+                             .id = {m->stage, m->generation, m->version, m->final},
+                             .stage_index = m->stage_index,
+                             .epoch = m->epoch,
+                             .step = m->step,
+                             .reason = reason_of(m->reason),
+                             .shards = m->shards,
+                             .servers = m->servers,
+                             .metrics = m->metrics,
+                             .previous = previous,
+                             .previous_n = m->previous_n,
+                             .part = part,
+                             .parts = (uint32_t)m->parts,
+                             .state = m->record,
+                             .state_bytes = m->record_bytes};
+    err_code rc = checkpoint_manifest_write(dir, &x, why);
+    if (rc != ERR_OK) log_error("manifest_failed", "reason=\"%s\"", why);
+    free(part);
+    free(dir);
+    return rc;
+}
+
+/* What an earlier job left there is not this job's. */
+static void forget_checkpoints(const config *c)
+{
+    char why[CHECKPOINT_WHY_MAX], *dir = checkpoint_files_dir(c);
+    checkpoint_id everything = {STAGE_COUNT, UINT32_MAX, UINT32_MAX, true};
+    err_code rc = checkpoint_files_prune(dir, &everything, NULL, 0, NULL, why);
+    if (rc != ERR_OK) log_warn("prune_failed", "reason=\"%s\"", why);
+    free(dir);
+}
+
 static void compute(void *user, uint64_t token, uint32_t kind, const void *detail, shell_post *post,
                     void *shell)
 {
-    (void)kind, (void)detail; /* SCHEDULER_LOAD_PLAN is the only kind. */
     scheduler_node *n = user;
-    job *j = NULL;
-    err_code rc = n->job ? ERR_OK : load_job(n->config, &j);
-    if (j) {
-        adopt_job(n, j);
-        rc = explain(n, scheduler_set_plan(n->core, &n->plan, j->plan_hash, n->encoded));
-    }
-    post(shell, token, rc, NULL);
+    post(shell, token, kind == SCHEDULER_LOAD_PLAN ? load_plan(n) : write_manifest(n, detail),
+         NULL);
 }
 
 /* ---- Status ---- */
@@ -185,6 +247,11 @@ static void on_metric(void *user, const core_metric *m)
 {
     scheduler_node *n = user;
     uint64_t now = clock_now_us();
+    if (m->kind == METRIC_CUT) {
+        err_code rc = metrics_log_cut(n->log, m->index);
+        (void)rc; /* logged; what stays is overwritten, index by index */
+        return;
+    }
     metrics_log_add(n->log, n->job, m, (double)(now - n->last_step_us) / 1e6);
     n->last_step_us = now;
 }
@@ -205,6 +272,7 @@ static scheduler_config core_config(const scheduler_node *n, const scheduler_nod
         .samplers = c->cluster.samplers,
         .workers = c->cluster.workers,
         .virtual_shards = c->cluster.virtual_shards,
+        .checkpoint_every_us = (uint64_t)c->checkpoint.every_ms * 1000u,
         .numerics = numerics_id(),
         .numerics_strict = c->train.numerics_strict,
         .config = n->encoded,
@@ -226,6 +294,7 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
     n->shell = o->shell;
     n->start_wall_s = clock_wall_s();
     n->start_us = n->last_step_us = clock_now_us();
+    if (o->fresh) forget_checkpoints(o->config);
     err_code rc = metrics_log_open(o->run_dir, o->fresh, &n->log);
     job *j = NULL;
     if (rc == ERR_OK && !o->driver) rc = load_job(o->config, &j);

@@ -12,11 +12,11 @@ typedef struct scheduler_node_options {
     const config *config; /* borrowed until free */
     const char *run_dir;  /* work_dir/run */
     uint64_t incarnation;
-    bool fresh;  /* forget what an earlier life made durable */
-    bool driver; /* `weft train` prepares, evaluates and says when it is done */
+    bool fresh;       /* forget what an earlier life made durable */
+    bool driver;      /* `weft train` prepares, evaluates and says when it is done */
     shell_post *post; /* how a command reaches the core; NULL with http false */
     void *shell;      /* given to post */
-    bool http;   /* start the status endpoint: writes run_dir/url and, on loopback, run_dir/token */
+    bool http; /* start the status endpoint: writes run_dir/url and, on loopback, run_dir/token */
 } scheduler_node_options;
 
 /* Without a driver the prepared store must be there.  ERR_MISMATCH, ERR_NOT_FOUND, ERR_INVALID,

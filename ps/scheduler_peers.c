@@ -12,9 +12,19 @@ static void refuse(scheduler *s, const core_event *e, core_actions *out, const c
     scheduler_answer(s, out, e->message.route, h, WIRE_REFUSED, blob_copy(why, strlen(why)));
 }
 
+/* Servers of the map in force, or of the one that is to come. */
+static uint32_t servers_expected(const scheduler *s)
+{
+    return s->servers_wanted > s->config.servers ? s->servers_wanted : s->config.servers;
+}
+
 static member_state *slot_of(scheduler *s, uint32_t role, uint32_t index)
 {
-    if (role == WIRE_SERVER) return index < s->config.servers ? &s->server[index] : NULL;
+    if (role == WIRE_SERVER) {
+        if (index >= servers_expected(s)) return NULL;
+        scheduler_servers_known(s, servers_expected(s));
+        return &s->server[index];
+    }
     if (role == WIRE_SAMPLER) return index < s->config.samplers ? &s->sampler[index] : NULL;
     if (role == WIRE_DRIVER) return &s->driver;
     if (role != WIRE_WORKER || index >= SCHEDULER_PEERS_MAX) return NULL;
@@ -101,11 +111,12 @@ static bool must_confirm(const scheduler *s, const member_state *p, const wire_h
     return alive && p->id.incarnation != h->incarnation && h->term != s->term;
 }
 
-/* A server that has been part of the job is gone: without checkpoints there is no way on. */
-static bool loses_server(scheduler *s, const member_state *p)
+/* A server has come back without its tables, and they are needed. */
+static bool loses_tables(const scheduler *s, uint32_t index, bool was_ready)
 {
-    if (!s->generation || p->id.role != WIRE_SERVER) return false;
-    return !(s->generation == 1 && s->phase == PHASE_STAGING) && s->phase != PHASE_GATHER;
+    if (!s->generation || index >= s->config.servers || s->phase <= PHASE_GATHER) return false;
+    if (s->phase == PHASE_ROLLING) return was_ready;
+    return !(s->generation == 1 && s->phase == PHASE_STAGING && !s->restored);
 }
 
 static void new_life(scheduler *s, member_state *p, const core_event *e, const Weft__Hello *hello,
@@ -115,10 +126,8 @@ static void new_life(scheduler *s, member_state *p, const core_event *e, const W
     core_peer id = {h->role, h->index, h->incarnation};
     if (p->id.incarnation) {
         if (p->id.role == WIRE_WORKER) scheduler_leases_free(s, p->id, !p->leaving, e->now_us, out);
-        if (loses_server(s, p))
-            scheduler_fail(s, e->now_us, out, "ps-%u was lost: it came back without its tables",
-                           h->index);
     }
+    bool replaces = p->id.incarnation != 0, was_ready = p->ready;
     uint64_t past[PAST_LIVES];
     uint32_t past_n = p->past_n;
     memcpy(past, p->past, sizeof past);
@@ -138,6 +147,11 @@ static void new_life(scheduler *s, member_state *p, const core_event *e, const W
     }
     if (strcmp(hello->numerics, s->config.numerics) != 0 && h->role != WIRE_DRIVER)
         s->foreign_numerics = true;
+    if (h->role != WIRE_SERVER) return;
+    s->order_retry_us = e->now_us; /* orders went to the life before */
+    requests_cancel(s->requests, e->now_us, out, OWNER_ROLLBACK);
+    if (replaces && loses_tables(s, h->index, was_ready))
+        scheduler_rollback(s, e->now_us, out, "ps-%u came back without its tables", h->index);
 }
 
 void scheduler_peers_seen(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)
@@ -146,6 +160,21 @@ void scheduler_peers_seen(scheduler *s, member_state *p, uint64_t now_us, core_a
     if (!p->lost) return;
     p->lost = false;
     scheduler_note(s, now_us, out, "back", p->id, "heard of again");
+}
+
+/* Whether it has gone back, or cannot. */
+static void take_rolling(scheduler *s, member_state *p, const Weft__ServerState *x, uint64_t now_us,
+                         core_actions *out)
+{
+    if (s->phase != PHASE_ROLLING || x->generation != s->generation || p->ready) return;
+    if (x->load_failed) {
+        scheduler_rollback_failed(s, p, x->load_why, now_us, out);
+    } else if (!x->loading) {
+        p->ready = true;
+        p->generation = x->generation;
+        p->version = x->version;
+        scheduler_moved(s, now_us);
+    }
 }
 
 static void take_server(scheduler *s, member_state *p, const Weft__ServerState *x, bool fresh)
@@ -163,7 +192,7 @@ static void take_server(scheduler *s, member_state *p, const Weft__ServerState *
         if (x->generation == s->generation && x->version > p->version) p->version = x->version;
         return;
     }
-    p->generation = x->generation;
+    p->generation = x->loading || x->load_failed ? 0 : x->generation;
     p->version = x->version;
     p->finished = x->finished;
     free(p->slots);
@@ -207,6 +236,13 @@ static size_t fill_peers(const scheduler *s, Weft__Peer *peer, Weft__Peer **list
     return n;
 }
 
+/* A server of an earlier, larger map: nobody needs it any more. */
+static bool is_surplus(const scheduler *s, const core_event *e)
+{
+    const wire_header *h = e->message.header;
+    return h->role == WIRE_SERVER && h->index >= servers_expected(s) && s->map.version > 1;
+}
+
 static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *hello,
                         core_actions *out)
 {
@@ -217,7 +253,7 @@ static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *he
               : s->phase <= PHASE_PREPARING ? JOB_PREPARING
                                             : JOB_RUNNING;
     v.stage = scheduler_stage(s);
-    v.stop = s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX;
+    v.stop = (s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX) || is_surplus(s, e);
     uint32_t all = s->config.servers + s->config.samplers;
     Weft__Peer *peer = xcalloc(all, sizeof *peer);
     Weft__Peer **list = xcalloc(all, sizeof(Weft__Peer *));
@@ -244,6 +280,10 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
         refuse(s, e, out, "a malformed HELLO");
         return;
     }
+    if (is_surplus(s, e)) {
+        answer_view(s, e, hello, out);
+        return;
+    }
     if (is_refused(s, e, hello, why)) {
         s->counters.refused_peers++;
         scheduler_note(s, e->now_us, out, "refused", (core_peer){h->role, h->index, h->incarnation},
@@ -263,7 +303,11 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
     p->rss_bytes = hello->rss_bytes;
     p->refusals = hello->refused;
     bool fresh = h->term == s->term && !p->heard;
-    if (hello->server && h->role == WIRE_SERVER) take_server(s, p, hello->server, fresh);
+    if (hello->server && h->role == WIRE_SERVER) {
+        take_server(s, p, hello->server, fresh);
+        take_rolling(s, p, hello->server, e->now_us, out);
+        if (hello->server->saved) scheduler_save_report(s, p, hello->server->saved, e->now_us, out);
+    }
     if (hello->sampler && h->role == WIRE_SAMPLER) take_sampler(p, hello->sampler, e->now_us);
     if (h->term == s->term) p->heard = true;
     if (h->role == WIRE_WORKER && s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX)
@@ -320,7 +364,7 @@ void scheduler_peers_forgive(scheduler *s, uint64_t pause_us)
 {
     for (size_t i = 0; i < s->workers; i++) forgive(&s->worker[i], pause_us);
     for (uint32_t i = 0; i < s->config.samplers; i++) forgive(&s->sampler[i], pause_us);
-    for (uint32_t i = 0; i < s->config.servers; i++) forgive(&s->server[i], pause_us);
+    for (uint32_t i = 0; i < s->servers_known; i++) forgive(&s->server[i], pause_us);
     forgive(&s->driver, pause_us);
 }
 
@@ -328,11 +372,5 @@ void scheduler_peers_timer(scheduler *s, uint64_t now_us, core_actions *out)
 {
     for (size_t i = 0; i < s->workers; i++) check(s, &s->worker[i], now_us, out);
     for (uint32_t i = 0; i < s->config.samplers; i++) check(s, &s->sampler[i], now_us, out);
-    for (uint32_t i = 0; i < s->config.servers; i++) {
-        member_state *p = &s->server[i];
-        check(s, p, now_us, out);
-        if (p->id.incarnation && s->generation && now_us - p->seen_us >= SERVER_LOST_US)
-            scheduler_fail(s, now_us, out, "ps-%u was lost: silent for %u s", i,
-                           (uint32_t)((now_us - p->seen_us) / 1000000));
-    }
+    for (uint32_t i = 0; i < s->servers_known; i++) check(s, &s->server[i], now_us, out);
 }

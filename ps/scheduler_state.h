@@ -1,6 +1,7 @@
 /* scheduler_state.h - the scheduler core's own state, shared by its files and nobody else.
  *
- * scheduler.c is the life of the job (stages, rounds, commits), scheduler_peers.c membership,
+ * scheduler.c is the life of the job (stages, rounds, commits), scheduler_checkpoint.c snapshots
+ * and their records, scheduler_rollback.c going back to one, scheduler_peers.c membership,
  * scheduler_leases.c WORK and DONE, scheduler_status.c what people see. */
 #pragma once
 
@@ -11,24 +12,37 @@
 #include "ps/scheduler.h"
 #include "ps/scheduler_commands.h"
 
-enum { HOLDERS_MAX = 4, PAST_LIVES = 4, HELD_MAX = 256 };
+enum { HOLDERS_MAX = 4, PAST_LIVES = 4, HELD_MAX = 256, RECORDS_MAX = SCHEDULER_STAGES_MAX + 8 };
 enum {
-    LEASE_US = 10000000,       /* a lease lives so long without being listed */
-    PEER_LOST_US = 5000000,    /* a worker or sampler that is silent so long is lost */
-    SERVER_LOST_US = 30000000, /* a server that is silent so long ends the job */
-    IDLE_BACKUP_US = 200000,   /* the youngest lease that an idle worker may double */
+    LEASE_US = 10000000,     /* a lease lives so long without being listed */
+    PEER_LOST_US = 5000000,  /* a worker or sampler that is silent so long is lost */
+    IDLE_BACKUP_US = 200000, /* the youngest lease that an idle worker may double */
     STALLED_US = 30000000,
     WAITING_US = 1000000,
     TICK_US = 250000,
     CONTEST_US = 3000000, /* a life that is silent so long gives way to an earlier one */
     GOODBYE_US = 3000000, /* how long the end waits for everybody to hear of it */
     PAUSE_US = 2000000,   /* we step every TICK_US: a longer gap is a pause of ours */
+    ORDER_RETRY_US = 1000000,
+    SAVE_RETRY_US = 5000000, /* after a checkpoint that could not be written */
+    STOP_US = 20000000,      /* how long a stop waits for its checkpoint */
 };
 
 /* Who opened a request of ours (requests.h). */
-enum { OWNER_STAGE = 1, OWNER_COMMIT, OWNER_STOP };
+enum { OWNER_STAGE = 1, OWNER_COMMIT, OWNER_STOP, OWNER_SNAPSHOT, OWNER_ROLLBACK };
 /* Tokens of PERSIST and COMPUTE. */
-enum { TOKEN_BOOT = 1, TOKEN_PLAN, TOKEN_DECISION, TOKEN_GENERATION, TOKEN_TRAINED };
+enum {
+    TOKEN_BOOT = 1,
+    TOKEN_PLAN,
+    TOKEN_DECISION,
+    TOKEN_GENERATION,
+    TOKEN_TRAINED,
+    TOKEN_RECORD,
+    TOKEN_MANIFEST,
+    TOKEN_ROLLING,
+    TOKEN_RUNNING,
+    TOKEN_WANTED
+};
 
 typedef enum phase {
     PHASE_BOOT,       /* the term is being made durable */
@@ -38,7 +52,11 @@ typedef enum phase {
     PHASE_RUNNING,    /* the open round's slots are leased */
     PHASE_DECIDING,   /* the decision of a validation is being made durable */
     PHASE_COMMITTING, /* until every server has committed the open round */
+    PHASE_SAVING,     /* the checkpoint of the finished stage is being written */
     PHASE_ENDING,     /* the next generation is being made durable */
+    PHASE_GOING_BACK, /* a rollback is being made durable */
+    PHASE_ROLLING,    /* until every server has gone back */
+    PHASE_ROLLED,     /* that is being made durable */
     PHASE_TRAINED,    /* every stage is done; the driver evaluates and exports */
     PHASE_OVER        /* done, failed or stopping: everybody is told */
 } phase;
@@ -69,7 +87,9 @@ typedef struct member_state {
     /* servers */
     uint32_t generation, version;
     bool finished, staged;
-    held_slot *slots; /* owned; as of the HELLO that made us `heard` */
+    bool ready, taken, saved; /* has gone back; has taken the snapshot; has written it */
+    uint32_t saved_step;      /* of its last checkpoint; 0: none */
+    held_slot *slots;         /* owned; as of the HELLO that made us `heard` */
     uint32_t slots_n;
     uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches;
     uint32_t apply_us_p50, apply_us_p99;
@@ -133,6 +153,49 @@ typedef struct stage_state {
     uint32_t valid_step, best_step, bad; /* bad: validations since the best */
 } stage_state;
 
+/* Why a checkpoint is made. */
+enum {
+    SAVE_PERIODIC = 1,
+    SAVE_BEST = 2,
+    SAVE_STAGE_END = 4,
+    SAVE_ASKED = 8,
+    SAVE_STOP = 16,
+    SAVE_SCALE = 32
+};
+
+/* A complete checkpoint: every server has written its parts of the stage, and those of the stages
+ * before are in the records of their ends.  Plain: it is written to disk as it is. */
+typedef struct checkpoint_record {
+    uint32_t generation, stage_index, version; /* of the parts */
+    uint32_t step;                             /* of the main stage */
+    uint32_t reasons, end;                     /* SAVE_*; end: the stage is finished */
+    uint64_t metrics;                          /* that came before it */
+    uint32_t last_kind, last_stage, last_step; /* the last of them: perhaps of the open round */
+    stage_state stage;
+} checkpoint_record;
+
+typedef enum save_phase {
+    SAVE_NONE,
+    SAVE_TAKING,    /* until every server has taken its copy: no COMMIT meanwhile */
+    SAVE_WRITING,   /* until every server has written its parts */
+    SAVE_RECORDING, /* the record is being made durable */
+    SAVE_MANIFEST   /* the manifest is being written beside the parts */
+} save_phase;
+
+/* The checkpoint under way. */
+typedef struct save_state {
+    save_phase phase;
+    checkpoint_record record;
+    uint32_t wanted;   /* SAVE_*: the next one */
+    uint64_t since_us; /* it started */
+    uint64_t next_us, retry_us;
+    saved_part *part; /* owned, [parts] of all servers */
+    size_t parts, parts_cap;
+    scheduler_manifest manifest; /* what the shell writes; points into this struct */
+    core_peer failed;            /* who could not write the last one; role 0: nobody */
+    char why[CORE_TEXT_MAX];
+} save_state;
+
 struct scheduler {
     scheduler_config config;
     const scheduler_plan *plan; /* NULL: not prepared */
@@ -144,6 +207,19 @@ struct scheduler {
     uint32_t term, generation, stage_index; /* stage_index == plan->stages: trained */
     bool restored;
     shard_map map;
+    uint32_t servers_configured;
+    uint32_t servers_wanted, servers_durable; /* by the configuration or a command; as persisted */
+    checkpoint_record record[RECORDS_MAX];    /* oldest first; a rollback goes to the last one */
+    uint32_t records;
+    save_state save;
+    bool rolling;             /* durable: a rollback has begun and is not over */
+    bool stage_start;         /* durable: the generation began with a stage, not with a rollback */
+    bool must_roll;           /* the servers' number is another one than in the life before */
+    uint64_t metrics_durable; /* of the life before, while it was rolling */
+    uint32_t rollbacks, rollbacks_in_row;
+    shard_map next_map; /* of the rollback that is being made durable */
+    bool stop_wanted;
+    uint64_t stop_by_us;
     uint32_t view;
     uint64_t metrics; /* written so far */
     core_metric last_metric;
@@ -152,8 +228,9 @@ struct scheduler {
     uint32_t results_n;
     open_round cur, next;
     uint32_t commit_flags;
-    uint64_t order_retry_us;        /* when a STAGE or COMMIT that was not obeyed goes out again */
-    member_state *server, *sampler; /* [config.servers], [config.samplers] */
+    uint64_t order_retry_us;        /* when an order that was not obeyed goes out again */
+    member_state *server, *sampler; /* [servers_known], [config.samplers] */
+    uint32_t servers_known;         /* config.servers, or more: those that a larger map waits for */
     member_state *worker;           /* by index, [workers] */
     size_t workers, workers_cap;
     member_state driver;
@@ -166,9 +243,8 @@ struct scheduler {
     uint64_t over_until_us;
     char failure[CORE_TEXT_MAX];
     /* what people see */
-    uint32_t workers_wanted, servers_wanted; /* by the configuration or a command */
-    bool asked_checkpoint;
-    uint64_t suggested; /* indexes given to workers that asked for one */
+    uint32_t workers_wanted; /* by the configuration or a command */
+    uint64_t suggested;      /* indexes given to workers that asked for one */
     uint64_t started_us, moved_us, stage_from_us, stepped_us;
     bool stalled;
     uint32_t driver_stage;
@@ -201,6 +277,54 @@ void scheduler_answer(scheduler *s, core_actions *out, uint64_t route, const wir
 uint32_t scheduler_stage(const scheduler *s);
 bool scheduler_leases_allowed(const scheduler *s);
 
+void scheduler_order(scheduler *s, uint64_t now_us, core_actions *out, const member_state *to,
+                     wire_header h, blob *body, uint64_t owner);
+void scheduler_persist(scheduler *s, core_actions *out, uint64_t token, uint32_t generation,
+                       uint32_t stage_index);
+/* The rounds go on from where the servers are. */
+void scheduler_resume(scheduler *s, uint64_t now_us, core_actions *out);
+void scheduler_trained(scheduler *s, uint64_t now_us, core_actions *out);
+/* The checkpoint of the finished stage is recorded: the next one begins. */
+void scheduler_stage_saved(scheduler *s, uint64_t now_us, core_actions *out);
+void scheduler_close_rounds(scheduler *s);
+
+/* scheduler_checkpoint.c */
+void scheduler_save_want(scheduler *s, uint32_t reason);
+/* Starts, resends and finishes what can be now. */
+void scheduler_save_advance(scheduler *s, uint64_t now_us, core_actions *out);
+/* False while a COMMIT would change what is to be saved. */
+bool scheduler_save_allows_commit(const scheduler *s);
+void scheduler_save_taken(scheduler *s, member_state *p);
+void scheduler_save_report(scheduler *s, member_state *p, const Weft__Saved *x, uint64_t now_us,
+                           core_actions *out);
+void scheduler_save_result(scheduler *s, const core_event *e, core_actions *out);
+void scheduler_save_abandon(scheduler *s);
+/* True if the last record is of where we are. */
+bool scheduler_save_is_current(const scheduler *s);
+void scheduler_save_fini(scheduler *s);
+/* Names of all snapshots that the records need, into name [RECORDS_MAX]; returns how many. */
+uint32_t scheduler_save_names(const scheduler *s, Weft__SnapshotName *name);
+Weft__SnapshotName scheduler_save_name(const scheduler *s, const checkpoint_record *r);
+
+/* scheduler_durable.c */
+blob *scheduler_durable_encode(const scheduler *s, uint32_t generation, uint32_t stage_index);
+MUST_USE err_code scheduler_durable_restore(scheduler *s, const scheduler_durable *d);
+
+/* scheduler_rollback.c */
+/* Every server goes back to the last record, under the next generation. */
+void scheduler_rollback(scheduler *s, uint64_t now_us, core_actions *out, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void scheduler_rollback_resume(scheduler *s, uint64_t now_us, core_actions *out);
+void scheduler_rollback_advance(scheduler *s, uint64_t now_us, core_actions *out);
+void scheduler_rollback_result(scheduler *s, const core_event *e, core_actions *out);
+/* The server's state says that it cannot read the checkpoint. */
+void scheduler_rollback_failed(scheduler *s, const member_state *p, const char *why,
+                               uint64_t now_us, core_actions *out);
+/* True if all servers of the wanted number have joined. */
+bool scheduler_servers_are_here(const scheduler *s);
+/* Room for members [n]. */
+void scheduler_servers_known(scheduler *s, uint32_t n);
+
 /* scheduler_peers.c */
 void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out);
 void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *out);
@@ -229,4 +353,6 @@ void scheduler_note(scheduler *s, uint64_t now_us, core_actions *out, const char
 void scheduler_moved(scheduler *s, uint64_t now_us);
 /* Takes a metric (new or restored) into the stage's state and the curves. */
 void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us);
+/* After a rollback: forgets the points behind the stage's state. */
+void scheduler_status_cut(scheduler *s);
 void scheduler_status_stall(scheduler *s, uint64_t now_us, core_actions *out);

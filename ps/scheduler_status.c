@@ -125,7 +125,18 @@ void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us
         take_rate(s, now_us);
         return;
     case METRIC_STAGE: take_result(s, m); return;
+    case METRIC_CUT: return;
     }
+}
+
+void scheduler_status_cut(scheduler *s)
+{
+    if (s->curve_stage != scheduler_stage(s)) {
+        curve_restart(s, scheduler_stage(s));
+        return;
+    }
+    while (s->curve_n && s->curve_step[s->curve_n - 1] > s->stage.steps) s->curve_n--;
+    while (s->valid_n && s->valid[s->valid_n - 1].step > s->stage.valid_step) s->valid_n--;
 }
 
 /* ---- what is waited for ---- */
@@ -226,12 +237,43 @@ static bool wait_servers(const scheduler *s, wait *w)
     return false;
 }
 
+static bool wait_rolling(const scheduler *s, wait *w)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        const member_state *p = &s->server[i];
+        if (p->ready) continue;
+        say(w, p->id.incarnation && !p->lost ? "checkpoint to be read" : "server to join", "ps", i);
+        return true;
+    }
+    return false;
+}
+
+static bool wait_saving(const scheduler *s, wait *w)
+{
+    if (s->save.phase == SAVE_NONE && s->save.failed.role) {
+        snprintf(w->what, sizeof w->what, "checkpoint: %.200s", s->save.why);
+        snprintf(w->whom, sizeof w->whom, "%s-%u", wire_role_name(s->save.failed.role),
+                 s->save.failed.index);
+        return true;
+    }
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        const member_state *p = &s->server[i];
+        if (s->save.phase == SAVE_TAKING ? p->taken : p->saved) continue;
+        say(w, "checkpoint", "ps", i);
+        return true;
+    }
+    return false;
+}
+
 /* What and whom we wait for; false: nothing in particular. */
 static bool waits_for(const scheduler *s, wait *w)
 {
     switch (s->phase) {
     case PHASE_GATHER: return wait_gather(s, w);
-    case PHASE_RUNNING: return wait_slot(s, w);
+    case PHASE_RUNNING:
+        return s->cur.done == s->cur.plan.slots ? wait_saving(s, w) : wait_slot(s, w);
+    case PHASE_SAVING: return wait_saving(s, w);
+    case PHASE_ROLLING: return wait_rolling(s, w);
     case PHASE_STAGING:
     case PHASE_COMMITTING: return wait_servers(s, w);
     case PHASE_TRAINED:
@@ -270,6 +312,9 @@ static job_state state_of(const scheduler *s)
     case PHASE_BOOT:
     case PHASE_GATHER: return JOB_STARTING;
     case PHASE_PREPARING: return JOB_PREPARING;
+    case PHASE_GOING_BACK:
+    case PHASE_ROLLING:
+    case PHASE_ROLLED: return JOB_ROLLING;
     default: return s->cur.open && s->cur.at.in_valid ? JOB_VALIDATING : JOB_RUNNING;
     }
 }
@@ -304,6 +349,7 @@ static void peer_worker(const member_state *p, status_peer *x)
 static void peer_server(const member_state *p, status_peer *x)
 {
     x->version = p->version;
+    x->saved_step = p->saved_step;
     x->rows = p->rows;
     x->bytes = p->bytes;
     x->pulls = p->pulls;

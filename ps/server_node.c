@@ -4,6 +4,8 @@
 #include "common/mem.h"
 #include "common/numerics.h"
 #include "common/process.h"
+#include "ps/checkpoint_files.h"
+#include "ps/server_disk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +15,11 @@ struct server_node {
     core_peer self;
     shard_model model;
     shard *shard;
+    server_disk *disk;
     char address[CORE_TEXT_MAX];
 };
 
-server_node *server_node_new(const job *j, core_peer self, const char *address)
+server_node *server_node_new(const job *j, const config *own, core_peer self, const char *address)
 {
     server_node *n = xcalloc(1, sizeof *n);
     n->self = self;
@@ -31,12 +34,16 @@ server_node *server_node_new(const job *j, core_peer self, const char *address)
                       .pid = (uint32_t)getpid(),
                       .max_norm = j->config->security.max_norm};
     n->shard = shard_new(&c);
+    char *dir = checkpoint_files_dir(own);
+    n->disk = server_disk_new(dir);
+    free(dir);
     return n;
 }
 
 void server_node_free(server_node *n)
 {
     if (!n) return;
+    server_disk_free(n->disk);
     shard_free(n->shard);
     free(n);
 }
@@ -65,12 +72,28 @@ static void refused(void *user, uint64_t total)
     shard_note_refused(n->shard, total);
 }
 
+static void compute(void *user, uint64_t token, uint32_t kind, const void *detail, shell_post *post,
+                    void *shell)
+{
+    server_node *n = user;
+    /* The core lends the job until its result is back. */
+    server_disk_start(n->disk, token, kind, (void *)(uintptr_t)detail, post, shell);
+}
+
+static void stop(void *user)
+{
+    server_node *n = user;
+    server_disk_stop(n->disk);
+}
+
 core_host server_node_host(server_node *n)
 {
     return (core_host){.self = n->self,
                        .core = n->shard,
                        .step = step,
                        .user = n,
+                       .compute = compute,
+                       .stop = stop,
                        .refused = refused,
                        .idle = idle};
 }

@@ -7,7 +7,8 @@
 
 typedef struct server_node server_node;
 
-/* Borrows `j`.  Owned: server_node_free. */
-server_node *server_node_new(const job *j, core_peer self, const char *address);
+/* Borrows `j`.  `own` (used in the call only) says where its checkpoints are.  Owned:
+ * server_node_free. */
+server_node *server_node_new(const job *j, const config *own, core_peer self, const char *address);
 void server_node_free(server_node *n); /* accepts NULL */
 core_host server_node_host(server_node *n);

@@ -8,7 +8,8 @@
 #include "common/plan.h"
 #include "proto/weft.pb-c.h"
 #include "ps/push_guard.h"
-#include "ps/stage_tables.h"
+#include "ps/shard_disk.h"
+#include "ps/stage_snapshot.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,6 +36,20 @@ typedef struct parked_pull {
     blob *body;
 } parked_pull;
 
+/* The jobs for the disk.  One is with the shell at a time: saving or loading. */
+typedef struct shard_disk {
+    uint64_t serial;    /* token of the last job */
+    shard_save *saving; /* owned */
+    shard_save *saved;  /* owned; the newest one that is over: its name and parts */
+    bool saved_failed;
+    shard_load *reading;  /* owned */
+    uint32_t reading_for; /* the generation it is read for */
+    shard_load *wanted;   /* owned; read as soon as the disk is free */
+    bool loading;         /* our tables are not there yet */
+    bool failed;          /* they cannot be read: why */
+    char why[CORE_TEXT_MAX];
+} shard_disk;
+
 struct shard {
     shard_config config;
     proto_alloc arena;
@@ -42,8 +57,10 @@ struct shard {
     requests *requests;
     uint32_t generation, stage, version;
     bool finished, exited;
+    shard_map map;                     /* of this generation */
     stage_tables *tables[STAGE_COUNT]; /* of this and of finished stages */
-    held_push *held;                   /* [held_n], by slot */
+    shard_disk disk;
+    held_push *held; /* [held_n], by slot */
     size_t held_n, held_cap;
     uint32_t held_count;
     uint32_t *arrival; /* slots in the order they came */
@@ -74,12 +91,24 @@ static void drop_held(shard *s)
     s->held_count = 0;
 }
 
+static void drop_tables(shard *s)
+{
+    for (uint32_t i = 0; i < STAGE_COUNT; i++) {
+        stage_tables_free(s->tables[i]);
+        s->tables[i] = NULL;
+    }
+}
+
 void shard_free(shard *s)
 {
     if (!s) return;
     drop_held(s);
     for (size_t i = 0; i < s->parked_n; i++) blob_unref(s->parked[i].body);
-    for (uint32_t i = 0; i < STAGE_COUNT; i++) stage_tables_free(s->tables[i]);
+    drop_tables(s);
+    shard_save_free(s->disk.saving);
+    shard_save_free(s->disk.saved);
+    shard_load_free(s->disk.reading);
+    shard_load_free(s->disk.wanted);
     requests_free(s->requests);
     member_fini(&s->member);
     proto_alloc_fini(&s->arena);
@@ -101,7 +130,7 @@ static void answer(shard *s, core_actions *out, uint64_t route, const wire_heade
     h.incarnation = s->config.incarnation;
     h.generation = s->generation;
     h.version = s->version;
-    h.map = s->member.joined ? s->member.map.version : 0;
+    h.map = s->map.version;
     core_send(out, peer, route, &h, body);
 }
 
@@ -119,7 +148,7 @@ typedef enum pull_ready { PULL_NOW, PULL_PARK, PULL_REFUSE } pull_ready;
 static pull_ready pull_check(shard *s, const wire_header *h, wire_status *status)
 {
     bool fenced = core_rule(s->config.mutations, CORE_RULE_GENERATION);
-    if (h->generation > s->generation) return PULL_PARK;
+    if (h->generation > s->generation || s->disk.loading) return PULL_PARK;
     *status = WIRE_GENERATION;
     if (h->generation < s->generation && fenced) return PULL_REFUSE;
     if (h->version == WIRE_FINAL) {
@@ -320,7 +349,7 @@ static void on_commit(shard *s, const core_event *e, core_actions *out)
         answer(s, out, e->message.route, h, WIRE_OK, NULL);
         return;
     }
-    bool ready = h->table == ROUND_SCORE || holds_all(s, h->part);
+    bool ready = !s->disk.loading && (h->table == ROUND_SCORE || holds_all(s, h->part));
     if (h->version > s->version || s->finished || !ready) {
         core_event_line(out, "commit_behind", (core_peer){h->role, h->index, h->incarnation},
                         "order %u, here %u, %u of %u slots", h->version, s->version, s->held_count,
@@ -333,6 +362,20 @@ static void on_commit(shard *s, const core_event *e, core_actions *out)
     unpark(s, e->now_us, out);
 }
 
+static stage_tables *fresh_tables(const shard *s, uint32_t stage)
+{
+    return stage_tables_new(s->config.model, &s->map, s->config.index, stage, s->config.mutations);
+}
+
+static void begin_generation(shard *s, uint32_t generation, uint32_t stage, uint32_t version)
+{
+    drop_held(s);
+    s->generation = generation;
+    s->stage = stage;
+    s->version = version;
+    s->finished = s->disk.loading = s->disk.failed = false;
+}
+
 static void on_stage(shard *s, const core_event *e, core_actions *out)
 {
     const wire_header *h = e->message.header;
@@ -342,17 +385,222 @@ static void on_stage(shard *s, const core_event *e, core_actions *out)
         return;
     }
     if (h->generation > s->generation) {
-        drop_held(s);
+        if (!s->map.version) s->map = s->member.map;
+        begin_generation(s, h->generation, h->stage, 0);
         stage_tables_free(s->tables[h->stage]);
-        s->tables[h->stage] = stage_tables_new(s->config.model, &s->member.map, s->config.index,
-                                               h->stage, s->config.mutations);
-        s->generation = h->generation;
-        s->stage = h->stage;
-        s->version = 0;
-        s->finished = false;
+        s->tables[h->stage] = fresh_tables(s, h->stage);
     }
     answer(s, out, e->message.route, h, WIRE_OK, NULL);
     unpark(s, e->now_us, out);
+}
+
+/* ---- the disk ---- */
+
+static bool disk_is_busy(const shard *s)
+{
+    return s->disk.saving || s->disk.reading;
+}
+
+static part_id snapshot_id(const shard *s, const Weft__SnapshotName *x)
+{
+    return (part_id){.plan_hash = s->config.plan_hash,
+                     .stage = x->stage,
+                     .generation = x->generation,
+                     .version = x->version,
+                     .shards = s->map.shards,
+                     .final = x->final};
+}
+
+static bool same_snapshot(const part_id *a, const part_id *b)
+{
+    return a->stage == b->stage && a->generation == b->generation && a->version == b->version &&
+           a->final == b->final;
+}
+
+static bool bad_stage(uint32_t stage)
+{
+    return stage == STAGE_NONE || stage >= STAGE_COUNT;
+}
+
+/* Takes a copy of the stage's tables; the shell writes it. */
+static void take_snapshot(shard *s, const wire_header *h, const Weft__Snapshot *order,
+                          core_actions *out)
+{
+    shard_save *save = xcalloc(1, sizeof *save);
+    save->id = (part_id){.plan_hash = s->config.plan_hash,
+                         .stage = s->stage,
+                         .generation = s->generation,
+                         .version = s->version,
+                         .shards = s->map.shards,
+                         .final = h->flags & WIRE_FINISH};
+    save->server = s->config.index;
+    save->map = s->map;
+    save->tables = stage_tables_copy(s->tables[s->stage]);
+    save->keep = xcalloc(order->n_keep + 1, sizeof *save->keep);
+    for (size_t i = 0; i < order->n_keep; i++) {
+        if (!bad_stage(order->keep[i]->stage))
+            save->keep[save->keep_n++] = snapshot_id(s, order->keep[i]);
+    }
+    s->disk.saving = save;
+    core_compute(out, ++s->disk.serial, SHARD_SAVE, save);
+}
+
+static void on_snapshot(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    if (!accepts_order(s, e, out)) return;
+    if (h->generation != s->generation) {
+        answer(s, out, e->message.route, h, WIRE_GENERATION, NULL);
+        return;
+    }
+    Weft__Snapshot *order =
+        proto_unpack(&s->arena, &weft__snapshot__descriptor, e->message.body, WIRE_CONTROL_MAX);
+    if (!order || order->version != 1) {
+        refuse(s, out, e->message.route, h, WIRE_REFUSED, "a malformed SNAPSHOT");
+        return;
+    }
+    part_id id = {.stage = h->stage,
+                  .generation = h->generation,
+                  .version = h->version,
+                  .final = h->flags & WIRE_FINISH};
+    const shard_disk *d = &s->disk;
+    bool taken = (d->saving && same_snapshot(&d->saving->id, &id)) ||
+                 (d->saved && !d->saved_failed && same_snapshot(&d->saved->id, &id));
+    bool here = h->stage == s->stage && h->version == s->version && id.final == s->finished &&
+                !d->loading && s->tables[s->stage];
+    if (!taken && (!here || disk_is_busy(s))) {
+        answer(s, out, e->message.route, h, WIRE_BEHIND, NULL);
+        return;
+    }
+    if (!taken) take_snapshot(s, h, order, out);
+    answer(s, out, e->message.route, h, WIRE_OK, NULL);
+}
+
+static void on_saved(shard *s, const core_event *e)
+{
+    shard_disk *d = &s->disk;
+    shard_save_free(d->saved);
+    d->saved = d->saving;
+    d->saving = NULL;
+    d->saved_failed = e->result.status != ERR_OK;
+    stage_tables_free(d->saved->tables); /* written, or given up */
+    d->saved->tables = NULL;
+    member_hello_soon(&s->member, e->now_us);
+}
+
+static void start_reading(shard *s, core_actions *out)
+{
+    shard_disk *d = &s->disk;
+    if (!d->wanted || disk_is_busy(s)) return;
+    d->reading = d->wanted;
+    d->wanted = NULL;
+    d->reading_for = s->generation;
+    core_compute(out, ++d->serial, SHARD_LOAD, d->reading);
+}
+
+/* Our tables are those of the checkpoint; a stage that starts anew gets fresh ones. */
+static void loaded(shard *s, uint64_t now_us, core_actions *out)
+{
+    if (s->stage != STAGE_NONE && !s->tables[s->stage])
+        s->tables[s->stage] = fresh_tables(s, s->stage);
+    s->disk.loading = false;
+    member_hello_soon(&s->member, now_us);
+    unpark(s, now_us, out);
+}
+
+static void on_read(shard *s, const core_event *e, core_actions *out)
+{
+    shard_disk *d = &s->disk;
+    shard_load *l = d->reading;
+    d->reading = NULL;
+    if (d->reading_for == s->generation && e->result.status == ERR_OK) {
+        for (uint32_t i = 0; i < STAGE_COUNT; i++) {
+            s->tables[i] = l->tables[i];
+            l->tables[i] = NULL;
+        }
+        loaded(s, e->now_us, out);
+    } else if (d->reading_for == s->generation) {
+        d->failed = true;
+        memcpy(d->why, l->why, sizeof d->why);
+        member_hello_soon(&s->member, e->now_us);
+    }
+    shard_load_free(l);
+}
+
+static void on_result(shard *s, const core_event *e, core_actions *out)
+{
+    if (e->result.token != s->disk.serial) return;
+    if (s->disk.saving)
+        on_saved(s, e);
+    else if (s->disk.reading)
+        on_read(s, e, out);
+    start_reading(s, out);
+}
+
+/* What a ROLLBACK wants read; NULL: it names a stage that does not exist. */
+static shard_load *load_of(const shard *s, const Weft__Rollback *order)
+{
+    shard_load *l = xcalloc(1, sizeof *l);
+    l->model = s->config.model;
+    l->mutations = s->config.mutations;
+    l->server = s->config.index;
+    l->map = s->map;
+    l->from = xcalloc(order->n_final + 1, sizeof *l->from);
+    bool bad = false;
+    for (size_t i = 0; i < order->n_final; i++) {
+        bad = bad || bad_stage(order->final[i]->stage);
+        l->from[l->n++] = snapshot_id(s, order->final[i]);
+    }
+    if (order->current) {
+        bad = bad || bad_stage(order->current->stage);
+        l->from[l->n++] = snapshot_id(s, order->current);
+    }
+    if (!bad) return l;
+    shard_load_free(l);
+    return NULL;
+}
+
+/* Forgets everything and reads the checkpoint. */
+static bool go_back(shard *s, const core_event *e, const Weft__Rollback *order, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    shard_map_init(&s->map, h->map, order->shards, order->servers);
+    shard_load *l = load_of(s, order);
+    if (!l) return false;
+    begin_generation(s, h->generation, h->stage, h->version);
+    drop_tables(s);
+    shard_load_free(s->disk.wanted);
+    s->disk.wanted = NULL;
+    s->disk.loading = true;
+    if (l->n) {
+        s->disk.wanted = l;
+        start_reading(s, out);
+    } else {
+        shard_load_free(l);
+        loaded(s, e->now_us, out);
+    }
+    return true;
+}
+
+static void on_rollback(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    if (!accepts_order(s, e, out)) return;
+    if (h->generation < s->generation) {
+        answer(s, out, e->message.route, h, WIRE_GENERATION, NULL);
+        return;
+    }
+    bool good = true;
+    if (h->generation > s->generation) {
+        Weft__Rollback *order =
+            proto_unpack(&s->arena, &weft__rollback__descriptor, e->message.body, WIRE_CONTROL_MAX);
+        good = order && order->version == 1 && order->shards && order->shards <= SHARDS_MAX &&
+               order->servers && order->servers <= SERVERS_MAX && go_back(s, e, order, out);
+    }
+    if (good)
+        answer(s, out, e->message.route, h, WIRE_OK, NULL);
+    else
+        refuse(s, out, e->message.route, h, WIRE_REFUSED, "a malformed ROLLBACK");
 }
 
 /* ---- pushes ---- */
@@ -431,6 +679,10 @@ static void on_push(shard *s, const core_event *e, core_actions *out)
         answer(s, out, route, h, ahead ? WIRE_BEHIND : WIRE_GENERATION, NULL);
         return;
     }
+    if (s->disk.loading) {
+        answer(s, out, route, h, WIRE_BEHIND, NULL);
+        return;
+    }
     if (h->version != s->version || s->finished) { /* committed: a repeat; or not open yet */
         s->stats.repeats += h->version < s->version;
         answer(s, out, route, h, h->version < s->version ? WIRE_OK : WIRE_BEHIND, NULL);
@@ -474,6 +726,36 @@ static void fill_held(const shard *s, Weft__ServerState *state, Weft__HeldSlot *
     state->held = list;
 }
 
+/* The newest snapshot: under way, or over.  `part` and `list` hold its parts; owned by the caller.
+ */
+static void fill_saved(const shard *s, Weft__Saved *saved, Weft__SnapshotName *name,
+                       Weft__SavedPart **part, Weft__SavedPart ***list)
+{
+    const shard_disk *d = &s->disk;
+    const shard_save *x = d->saving ? d->saving : d->saved;
+    weft__saved__init(saved);
+    weft__snapshot_name__init(name);
+    name->stage = x->id.stage;
+    name->generation = x->id.generation;
+    name->version = x->id.version;
+    name->final = x->id.final;
+    saved->name = name;
+    if (d->saving) return; /* its result is the shell's until it is back */
+    saved->failed = d->saved_failed;
+    saved->done = !d->saved_failed;
+    saved->why = d->saved->why;
+    *part = xcalloc(x->parts + 1, sizeof **part);
+    *list = xcalloc(x->parts + 1, sizeof(Weft__SavedPart *));
+    for (uint32_t i = 0; saved->done && i < x->parts; i++) {
+        weft__saved_part__init(&(*part)[i]);
+        (*part)[i].shard = x->part[i].shard;
+        (*part)[i].bytes = x->part[i].bytes;
+        (*part)[i].hash = x->part[i].hash;
+        (*list)[saved->n_part++] = &(*part)[i];
+    }
+    saved->part = *list;
+}
+
 static void say_hello(shard *s, uint64_t now_us, core_actions *out)
 {
     Weft__Hello hello = WEFT__HELLO__INIT;
@@ -497,9 +779,21 @@ static void say_hello(shard *s, uint64_t now_us, core_actions *out)
     Weft__HeldSlot **list = xcalloc(s->held_n + 1, sizeof(Weft__HeldSlot *));
     fill_held(s, &state, held, list);
     hello.server = &state;
+    Weft__Saved saved;
+    Weft__SnapshotName name;
+    Weft__SavedPart *part = NULL, **parts = NULL;
+    if (s->disk.saving || s->disk.saved) {
+        fill_saved(s, &saved, &name, &part, &parts);
+        state.saved = &saved;
+    }
+    state.loading = s->disk.loading;
+    state.load_failed = s->disk.failed;
+    state.load_why = s->disk.why;
     member_hello(&s->member, s->requests, now_us, out, &hello);
     free(held);
     free(list);
+    free(part);
+    free(parts);
 }
 
 static void on_answer(shard *s, const core_event *e, core_actions *out)
@@ -524,6 +818,8 @@ static void on_message(shard *s, const core_event *e, core_actions *out)
     case WIRE_VOID: on_push(s, e, out); return;
     case WIRE_COMMIT: on_commit(s, e, out); return;
     case WIRE_STAGE: on_stage(s, e, out); return;
+    case WIRE_SNAPSHOT: on_snapshot(s, e, out); return;
+    case WIRE_ROLLBACK: on_rollback(s, e, out); return;
     case WIRE_STOP:
         if (!accepts_order(s, e, out)) return;
         answer(s, out, e->message.route, h, WIRE_OK, NULL);
@@ -568,6 +864,7 @@ uint64_t shard_step(shard *s, const core_event *e, core_actions *out)
 {
     if (s->exited) return UINT64_MAX;
     if (e->type == CORE_MESSAGE) on_message(s, e, out);
+    if (e->type == CORE_RESULT) on_result(s, e, out);
     if (parked_due(s, e->now_us)) unpark(s, e->now_us, out);
     if (member_hello_due(&s->member, e->now_us)) say_hello(s, e->now_us, out);
     leave(s, e, out);
@@ -585,6 +882,8 @@ void shard_stats_get(const shard *s, shard_stats *out)
     out->held = s->held_count;
     out->parked = (uint32_t)s->parked_n;
     out->finished = s->finished;
+    out->loading = s->disk.loading;
+    out->servers = s->map.servers;
     out->stopping = s->exited;
     for (uint32_t i = 0; i < STAGE_COUNT; i++) {
         if (!s->tables[i]) continue;
@@ -626,7 +925,8 @@ bool shard_row(const shard *s, uint32_t stage, uint32_t table, bool final, uint6
 
 uint64_t shard_digest(const shard *s)
 {
-    uint64_t x[4] = {s->generation, s->stage, s->version, s->finished};
+    uint64_t x[6] = {s->generation, s->stage,        s->version,
+                     s->finished,   s->disk.loading, s->disk.serial};
     uint64_t h = hash64(x, sizeof x, 0);
     for (uint32_t i = 0; i < STAGE_COUNT; i++) {
         uint64_t d = s->tables[i] ? stage_tables_digest(s->tables[i]) : i;

@@ -7,8 +7,11 @@
  *
  * Dense parameters live in immutable blobs, one per version; sparse rows in a hash table of slabs.
  * A pull names the exact version: ahead of us it is parked until its budget ends (BEHIND), behind
- * us it is GONE. A finished stage's tables stay, frozen, under version WIRE_FINAL.  Threads: one
- * owner. */
+ * us it is GONE. A finished stage's tables stay, frozen, under version WIRE_FINAL.
+ *
+ * SNAPSHOT takes a copy of the stage's tables at once and has it written (SHARD_SAVE); ROLLBACK
+ * forgets everything and reads a checkpoint (SHARD_LOAD) under a new generation.  At most one of
+ * these jobs is with the shell at a time.  HELLO says how far they are.  Threads: one owner. */
 #pragma once
 
 #include "common/core.h"
@@ -63,6 +66,9 @@ typedef struct shard_config {
     const core_mutations *mutations;
 } shard_config;
 
+/* COMPUTE kinds; details: shard_save and shard_load (shard_disk.h), which the shell fills in. */
+enum { SHARD_SAVE = 1, SHARD_LOAD = 2 };
+
 typedef struct shard shard;
 
 shard *shard_new(const shard_config *c); /* owned: shard_free */
@@ -72,8 +78,8 @@ uint64_t shard_step(shard *s, const core_event *e, core_actions *out);
 uint64_t shard_digest(const shard *s);
 
 typedef struct shard_stats {
-    uint32_t generation, stage, version, held, parked;
-    bool finished, stopping;
+    uint32_t generation, stage, version, held, parked, servers; /* servers: of its map */
+    bool finished, stopping, loading;
     uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches, commits, refused;
 } shard_stats;
 void shard_stats_get(const shard *s, shard_stats *out);

@@ -1,64 +1,35 @@
-#include "ps/stage_tables.h"
-
 #include "common/hash.h"
 #include "common/mem.h"
 #include "common/panic.h"
-#include "ps/row_store.h"
+#include "ps/stage_tables_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct stage_tables {
-    const shard_model *model;
-    const shard_map *map;
-    const core_mutations *mutations;
-    uint32_t server, stage;
-    size_t floats, own; /* of the stage; of this server's blocks */
-    uint32_t dense_state;
-    blob *dense, *best_dense; /* [own]; NULL if own is 0 */
-    float *state;             /* [dense_state * own], block by block; NULL: none */
-    float *sum;               /* [own] scratch of a commit */
-    uint32_t tables;
-    shard_table spec[SHARD_TABLES_MAX];
-    row_store *rows[SHARD_TABLES_MAX]; /* NULL: a put table not written yet, or dropped */
-    row_store *best[SHARD_TABLES_MAX];
-};
-
-/* Calls of this walk over the server's own blocks: offset in the flat array, position among ours.
- */
-typedef struct block_walk {
-    uint32_t block, blocks;
-    size_t offset, at, n;
-} block_walk;
-
-static bool walk_next(const stage_tables *t, block_walk *w)
+bool stage_tables_walk(const stage_tables *t, block_walk *w)
 {
     w->at += w->n;
-    for (; w->block < w->blocks; w->block++) {
-        if (table_block_server(t->map, t->stage, w->block) != t->server) continue;
+    for (; w->next < w->blocks; w->next++) {
+        if (table_block_server(&t->map, t->stage, w->next) != t->server) continue;
+        w->block = w->next++;
         w->offset = (size_t)w->block * DENSE_BLOCK_FLOATS;
-        w->n = table_block_floats(t->floats, w->block++);
+        w->n = table_block_floats(t->floats, w->block);
         return true;
     }
     return false;
 }
 
-static block_walk walk_start(const stage_tables *t)
-{
-    return (block_walk){.blocks = table_blocks(t->floats)};
-}
-
 static void dense_start(stage_tables *t)
 {
     t->floats = t->model->dense_floats(t->model->ctx, t->stage);
-    t->own = table_server_floats(t->map, t->stage, t->floats, t->server);
+    t->own = table_server_floats(&t->map, t->stage, t->floats, t->server);
     if (!t->own) return;
     t->dense_state = t->model->dense_state(t->model->ctx, t->stage);
     t->dense = blob_new(t->own * sizeof(float));
     ASSERT(t->dense);
     float *w = (float *)(void *)blob_writable(t->dense);
-    block_walk walk = walk_start(t);
-    while (walk_next(t, &walk))
+    block_walk walk = stage_tables_blocks(t);
+    while (stage_tables_walk(t, &walk))
         t->model->init_dense(t->model->ctx, t->stage, walk.offset, walk.n, w + walk.at);
     t->state = xcalloc(t->own * t->dense_state + 1, sizeof *t->state);
     t->sum = xcalloc(t->own, sizeof *t->sum);
@@ -69,7 +40,7 @@ stage_tables *stage_tables_new(const shard_model *model, const shard_map *map, u
 {
     stage_tables *t = xcalloc(1, sizeof *t);
     t->model = model;
-    t->map = map;
+    t->map = *map;
     t->mutations = mutations;
     t->server = server;
     t->stage = stage;
@@ -96,7 +67,7 @@ void stage_tables_free(stage_tables *t)
     free(t);
 }
 
-static uint32_t table_index(const stage_tables *t, uint32_t id)
+uint32_t stage_tables_index(const stage_tables *t, uint32_t id)
 {
     for (uint32_t i = 0; i < t->tables; i++) {
         if (t->spec[i].id == id) return i;
@@ -109,7 +80,7 @@ const char *stage_tables_check(const stage_tables *t, const push_view *v, bool i
     size_t want = is_put || v->head.is_void ? 0 : t->own;
     if (v->head.dense_floats != want) return "another number of dense parameters";
     for (uint32_t k = 0; k < v->head.sections; k++) {
-        uint32_t i = table_index(t, v->section[k].table);
+        uint32_t i = stage_tables_index(t, v->section[k].table);
         if (i == UINT32_MAX) return "a table that the stage does not have";
         if (t->spec[i].dim != v->section[k].dim) return "rows of another width";
         if (t->spec[i].is_put != is_put) return "a put into a trained table, or a push into a put";
@@ -137,8 +108,8 @@ static void train_dense(stage_tables *t, uint32_t step, const push_view *slot, u
     ASSERT(next);
     float *w = (float *)(void *)blob_writable(next);
     const float *old = (const float *)(const void *)blob_data(t->dense);
-    block_walk b = walk_start(t);
-    while (walk_next(t, &b))
+    block_walk b = stage_tables_blocks(t);
+    while (stage_tables_walk(t, &b))
         t->model->apply_dense(t->model->ctx, t->stage, step, b.offset, b.n, w + b.at, old + b.at,
                               t->state + b.at * t->dense_state, t->sum + b.at);
     blob_unref(t->dense);
@@ -293,6 +264,7 @@ void stage_tables_finish(stage_tables *t)
     free(t->state);
     free(t->sum);
     t->state = t->sum = NULL;
+    t->finished = true;
 }
 
 blob *stage_tables_dense(const stage_tables *t)
@@ -322,7 +294,7 @@ static err_code fill_rows(stage_tables *t, uint32_t i, const uint64_t *keys, con
 err_code stage_tables_rows(stage_tables *t, uint32_t table, uint32_t dim, const uint64_t *keys,
                            size_t n, blob **out, uint64_t *absent)
 {
-    uint32_t i = table_index(t, table);
+    uint32_t i = stage_tables_index(t, table);
     *absent = 0;
     if (i == UINT32_MAX || !t->rows[i]) return ERR_NOT_FOUND;
     if (dim && dim != t->spec[i].dim) return ERR_MISMATCH;
@@ -346,7 +318,7 @@ err_code stage_tables_rows(stage_tables *t, uint32_t table, uint32_t dim, const 
 
 const float *stage_tables_row(const stage_tables *t, uint32_t table, uint64_t key)
 {
-    uint32_t i = table_index(t, table);
+    uint32_t i = stage_tables_index(t, table);
     return i == UINT32_MAX || !t->rows[i] ? NULL : row_store_find(t->rows[i], key);
 }
 

@@ -11,7 +11,7 @@
 
 typedef struct stage_tables stage_tables;
 
-/* The tables of `stage` at version 0.  model and map are borrowed until stage_tables_free. */
+/* The tables of `stage` at version 0.  model is borrowed until stage_tables_free. */
 stage_tables *stage_tables_new(const shard_model *model, const shard_map *map, uint32_t server,
                                uint32_t stage, const core_mutations *mutations);
 void stage_tables_free(stage_tables *t); /* accepts NULL */

@@ -11,7 +11,7 @@ typedef struct status_input {
     const config *config;
     const uint32_t *stages; /* the job's leased stages in order; NULL before the plan is known */
     uint32_t stages_n;
-    uint32_t partitions;  /* 0: not known yet */
+    uint32_t partitions;   /* 0: not known yet */
     uint64_t start_wall_s; /* unix seconds at status time 0 */
     uint64_t start_us;     /* monotonic, the same moment */
 } status_input;

@@ -67,6 +67,7 @@ typedef struct dense_copy {
     uint32_t generation, stage, version; /* version WIRE_FINAL: of a finished stage */
     size_t floats;
     uint32_t pending;
+    const shard_map *map;
     bool *taken; /* owned, [servers] */
     blob *flat;  /* shared once pending is 0 */
 } dense_copy;
@@ -79,6 +80,8 @@ struct worker_loop {
     uint32_t generation, servers_version; /* newest version a server's answer has shown */
     lease lease[WORKER_LEASES_MAX];
     dense_copy dense[DENSE_MAX];
+    shard_map **maps; /* owned, every one so far: slots still read the earlier ones */
+    size_t maps_n, maps_cap;
     uint64_t serial;
     bool computing; /* a WORKER_SLOT is with the shell */
     uint32_t sequence;
@@ -128,6 +131,8 @@ void worker_loop_free(worker_loop *w)
     if (!w) return;
     for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) lease_fini(&w->lease[i]);
     for (uint32_t i = 0; i < DENSE_MAX; i++) dense_fini(&w->dense[i]);
+    for (size_t i = 0; i < w->maps_n; i++) free(w->maps[i]);
+    free(w->maps);
     requests_free(w->requests);
     member_fini(&w->member);
     proto_alloc_fini(&w->arena);
@@ -318,13 +323,14 @@ static void dense_start(worker_loop *w, uint64_t now_us, core_actions *out, cons
         if (!w->dense[i].used) d = &w->dense[i];
     }
     if (!d) return; /* tried again at the next step */
-    const shard_map *map = &w->member.map;
+    const shard_map *map = l->task.map;
     *d = (dense_copy){.used = true,
                       .id = ++w->serial,
                       .generation = l->task.generation,
                       .stage = need->stage,
                       .version = need->final ? (uint32_t)WIRE_FINAL : l->task.version,
-                      .floats = need->floats};
+                      .floats = need->floats,
+                      .map = map};
     d->flat = blob_new(d->floats * sizeof(float));
     ASSERT(d->flat);
     d->taken = xcalloc(map->servers, sizeof *d->taken);
@@ -369,7 +375,7 @@ static void on_dense(worker_loop *w, dense_copy *d, const core_event *e, uint32_
                      core_actions *out)
 {
     const wire_header *h = e->message.header;
-    const shard_map *map = &w->member.map;
+    const shard_map *map = d->map;
     size_t floats = table_server_floats(map, d->stage, d->floats, server);
     if (h->status == WIRE_BEHIND) {
         dense_ask(w, e->now_us, out, d, server);
@@ -444,7 +450,7 @@ static void fetch(worker_loop *w, lease *l, uint64_t now_us, core_actions *out, 
                     need_part_number(i, 0));
         return;
     case NEED_ROWS: {
-        uint32_t parts = lease_needs_split(&l->needs, i, &w->member.map, keys);
+        uint32_t parts = lease_needs_split(&l->needs, i, l->task.map, keys);
         for (uint32_t k = 0; k < parts; k++) fetch_rows_part(w, l, now_us, out, i, k, keys[k]);
         return;
     }
@@ -619,7 +625,7 @@ static void on_computed(worker_loop *w, lease *l, const core_event *e, core_acti
         report(w, l, e->now_us, out);
         return;
     }
-    ASSERT(o->bodies == w->member.map.servers);
+    ASSERT(o->bodies == l->task.map->servers);
     push(w, l, o, e->now_us, out);
     if (!core_rule(w->config.mutations, CORE_RULE_ALL_ACKS) && l->state == LEASE_PUSHING)
         report(w, l, e->now_us, out);
@@ -779,6 +785,18 @@ static lease *lease_like(worker_loop *w, const Weft__Lease *x)
     return NULL;
 }
 
+/* The map in force, as slots keep it: it never changes under their computations. */
+static const shard_map *current_map(worker_loop *w)
+{
+    if (w->maps_n && w->maps[w->maps_n - 1]->version == w->member.map.version)
+        return w->maps[w->maps_n - 1];
+    shard_map *map = xmalloc(sizeof *map);
+    *map = w->member.map;
+    grow(&w->maps, &w->maps_cap, w->maps_n + 1, sizeof *w->maps);
+    w->maps[w->maps_n++] = map;
+    return map;
+}
+
 static void take_grant(worker_loop *w, const Weft__Lease *x, uint64_t now_us, core_actions *out)
 {
     if (x->generation != w->generation || lease_like(w, x) || x->stage >= STAGE_COUNT) return;
@@ -790,7 +808,7 @@ static void take_grant(worker_loop *w, const Weft__Lease *x, uint64_t now_us, co
         l->task.kind = (round_kind)x->kind;
         l->task.generation = x->generation;
         l->task.version = x->round;
-        l->task.map = &w->member.map;
+        l->task.map = current_map(w);
         l->slots = x->slots;
         start_lease(w, l, now_us, out);
         return;
@@ -825,7 +843,9 @@ static void take_grants(worker_loop *w, const core_event *e, core_actions *out)
         if (l->state == LEASE_REPORTING) w->stats.slots_done++;
         drop(w, l, e->now_us, out);
     }
-    for (size_t i = 0; i < g->n_grant && !w->stopping; i++)
+    bool routed = e->message.header->map == w->member.map.version; /* else HELLO first */
+    if (!routed) member_hello_soon(&w->member, e->now_us);
+    for (size_t i = 0; i < g->n_grant && !w->stopping && routed; i++)
         take_grant(w, g->grant[i], e->now_us, out);
     if (g->view != w->member.view) member_hello_soon(&w->member, e->now_us);
     w->member.stop = w->member.stop || g->stop;

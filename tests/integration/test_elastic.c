@@ -169,6 +169,39 @@ START_TEST(workers_come_and_go_and_processes_die)
 }
 END_TEST
 
+/* ---- Numbers of servers ---- */
+
+static uint32_t servers_of_map(void)
+{
+    json_t *status = testing_run_status("two");
+    uint32_t n = (uint32_t)json_array_size(json_object_get(status, "servers"));
+    json_decref(status);
+    return n;
+}
+
+static void scale_servers(uint32_t n)
+{
+    testing_run_must("scale", "scale -c job.yaml --set work_dir=two --servers %u", n);
+    for (uint64_t from = now_ms(); servers_of_map() != n; usleep(POLL_US))
+        ck_assert_msg(now_ms() < from + WAIT_MS, "there are not %u servers", n);
+}
+
+START_TEST(servers_come_and_go_and_die)
+{
+    pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two --workers 2 " LONG);
+    testing_run_wait_step("two", "hgnn", 3);
+    scale_servers(3);
+    kill_one("weft-ps", 2);
+    scale_servers(2);
+    kill_one("weft-ps", 0);
+    for (uint64_t from = now_ms(); testing_run_process("two", "weft-ps", 2); usleep(POLL_US))
+        ck_assert_msg(now_ms() < from + WAIT_MS, "ps-2 is still there");
+    ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
+    testing_run_same("one/out", "two/out");
+    testing_run_left_nothing("two");
+}
+END_TEST
+
 START_TEST(a_worker_that_was_drained_is_not_started_again)
 {
     pid_t pid =
@@ -297,6 +330,7 @@ int main(void)
     tcase_add_unchecked_fixture(c, setup, testing_leave_folder);
     tcase_add_checked_fixture(c, remove_two, NULL);
     tcase_add_test(c, workers_come_and_go_and_processes_die);
+    tcase_add_test(c, servers_come_and_go_and_die);
     tcase_add_test(c, a_worker_that_was_drained_is_not_started_again);
     tcase_add_test(c, a_worker_started_by_hand_joins_and_leaves);
     tcase_add_test(c, a_command_that_cannot_be_is_refused_clearly);

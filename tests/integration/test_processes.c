@@ -147,15 +147,53 @@ START_TEST(a_process_that_ends_again_and_again_ends_the_job)
 }
 END_TEST
 
-START_TEST(a_lost_server_ends_the_job)
+START_TEST(a_killed_server_changes_nothing)
 {
-    pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY ENDLESS);
-    testing_run_wait_step("two", "hgnn", 3);
+    pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY LONG);
+    testing_run_wait_step("two", "hgnn", 5);
     send_to("two", "weft-ps", 0, _i);
-    ck_assert_int_eq(testing_run_wait("two", pid, END_MS), 1);
-    testing_run_said("two", "the job failed: ps-0 was lost: it came back without its tables");
+    testing_run_wait_step("two", "two_tower", 3);
+    send_to("two", "weft-ps", 1, _i);
+    ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
+    testing_run_same("one/out", "two/out");
+    ck_assert_int_eq(restarts_of("two/out"), 2);
     testing_run_left_nothing("two");
-    ck_assert(!files_exist("two/out/run.json"));
+}
+END_TEST
+
+static const int interruptions[] = {SIGINT, SIGKILL};
+
+/* An interrupted job, or one whose processes all died, goes on with other numbers of them. */
+START_TEST(the_same_command_goes_on_and_changes_nothing)
+{
+    pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY LONG);
+    testing_run_wait_step("two", "hgnn", 5);
+    kill(pid, interruptions[_i]);
+    testing_run_wait("two", pid, 30000);
+    testing_run_wait_gone("two", 10000);
+    testing_run_must("two", "train -c job.yaml --set work_dir=two --servers 3 --workers 1 " LONG);
+    testing_run_same("one/out", "two/out");
+    testing_run_left_nothing("two");
+    char *log = testing_get_text("two/logs/scheduler-0.log", NULL);
+    testing_expect_part(log, interruptions[_i] == SIGINT ? "rollback who=scheduler-0 why=\"to hgnn"
+                                                         : "rollback");
+    free(log);
+}
+END_TEST
+
+START_TEST(another_plan_does_not_go_on_and_its_keys_are_named)
+{
+    pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " LONG);
+    testing_run_wait_step("two", "hgnn", 5);
+    kill(pid, SIGINT);
+    ck_assert_int_eq(testing_run_wait("two", pid, 30000), 130);
+    ck_assert_int_eq(testing_run_code("two", "train -c job.yaml --set work_dir=two "
+                                             "--set hgnn.temperature=0.3 " LONG),
+                     2);
+    char *log = testing_get_text("two/logs/scheduler-0.log", NULL);
+    testing_expect_part(log, "hgnn: \"temperature: 0.3\", the job has \"temperature: 0.1\"");
+    free(log);
+    testing_run_left_nothing("two");
 }
 END_TEST
 
@@ -208,7 +246,7 @@ START_TEST(a_signal_stops_cleanly_and_the_prepared_data_is_kept)
     ino_t before = store_inode("two");
     ck_assert_uint_ne(before, 0);
     if (_i) return;
-    testing_run_must("two", "train -c job.yaml --set work_dir=two " MANY LONG);
+    testing_run_must("two", "train -c job.yaml --fresh --set work_dir=two " MANY LONG);
     testing_run_same("one/out", "two/out");
     ck_assert_uint_eq(store_inode("two"), before);
 }
@@ -246,7 +284,7 @@ START_TEST(a_run_right_after_a_killed_one_waits_for_what_is_left)
     testing_run_wait_step("two", "hgnn", 1);
     kill(pid, SIGKILL);
     ck_assert_int_eq(testing_run_wait("two", pid, 2000), -SIGKILL);
-    testing_run_must("two", "train -c job.yaml --set work_dir=two " MANY LONG);
+    testing_run_must("two", "train -c job.yaml --fresh --set work_dir=two " MANY LONG);
     testing_run_same("one/out", "two/out");
     testing_run_left_nothing("two");
 }
@@ -490,8 +528,10 @@ int main(void)
     tcase_add_test(c, a_worker_that_is_told_to_leave_changes_nothing);
     tcase_add_test(c, a_killed_scheduler_changes_nothing);
     tcase_add_test(c, a_process_that_ends_again_and_again_ends_the_job);
-    tcase_add_loop_test(c, a_lost_server_ends_the_job, SIGKILL, SIGKILL + 1);
-    tcase_add_loop_test(c, a_lost_server_ends_the_job, SIGTERM, SIGTERM + 1);
+    tcase_add_loop_test(c, a_killed_server_changes_nothing, SIGKILL, SIGKILL + 1);
+    tcase_add_loop_test(c, a_killed_server_changes_nothing, SIGTERM, SIGTERM + 1);
+    tcase_add_loop_test(c, the_same_command_goes_on_and_changes_nothing, 0, COUNT(interruptions));
+    tcase_add_test(c, another_plan_does_not_go_on_and_its_keys_are_named);
     tcase_add_test(c, a_second_scheduler_in_a_work_dir_is_refused);
     tcase_add_loop_test(c, a_signal_stops_cleanly_and_the_prepared_data_is_kept, 0, COUNT(signals));
     tcase_add_test(c, a_second_signal_ends_at_once_and_nobody_is_left);

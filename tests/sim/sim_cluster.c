@@ -4,7 +4,9 @@
 #include "common/mem.h"
 #include "common/panic.h"
 #include "proto/weft.pb-c.h"
+#include "ps/shard_disk.h"
 #include "sampler/sampler_loop.h"
+#include "sim/sim_disk.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -12,7 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES_MAX = 64, FAULTS = 10, LIVENESS_US = 900000000, STEP_MAX_US = 60000000 };
+enum {
+    NODES_MAX = 64,
+    SERVERS_AT_MOST = 4,
+    FAULTS = 14,
+    LIVENESS_US = 900000000,
+    STEP_MAX_US = 60000000
+};
 enum { GHOST = WIRE_ROLES }; /* a scheduler that everybody believes dead */
 
 typedef struct sim_event {
@@ -25,6 +33,8 @@ typedef struct sim_event {
     blob *body;
     uint64_t token;
     struct sim_work *work;
+    shard_load *load; /* to be done now; the core's */
+    err_code status;
 } sim_event;
 
 /* What a worker's COMPUTE gave. */
@@ -44,6 +54,7 @@ typedef struct sim_node {
     uint64_t paused_until_us, timer_us, timer_serial;
     uint32_t slowness;            /* of a worker's computing */
     uint32_t generation, version; /* servers: last seen */
+    bool unchecked;               /* its tables were still being read then */
 } sim_node;
 
 typedef struct sim {
@@ -54,14 +65,17 @@ typedef struct sim {
     size_t heap_n, heap_cap;
     sim_node node[NODES_MAX];
     uint32_t nodes, first_server, first_sampler, first_worker, ghost;
-    uint32_t servers, samplers, workers;
+    uint32_t servers, samplers, workers; /* servers: of the map, or on the way to it */
+    sim_disk disk;
     core_actions actions;
     /* the scheduler's disk */
-    uint8_t durable[64];
+    uint8_t durable[8192];
     size_t durable_bytes;
     core_metric *metric;
     size_t metrics, metrics_cap;
     uint32_t durable_generation;
+    uint64_t every_us, persist_us;
+    uint32_t rollbacks_seen;
     uint32_t announced_term;
     scheduler_config scheduler_config;
     uint32_t faults;
@@ -335,9 +349,54 @@ static uint64_t hang(sim *s, const sim_node *n)
     return below(s, STEP_MAX_US);
 }
 
+/* A server writes a snapshot: what of it is on disk when it dies is the disk's affair. */
+static void on_save(sim *s, sim_node *n, sim_event *e, shard_save *save)
+{
+    uint32_t fails_at = chance(s, 60) ? 1 + (uint32_t)below(s, 8) : 0;
+    e->status = sim_disk_write(&s->disk, n->life, save, fails_at);
+    e->at_us += below(s, 200000);
+    s->result.saves += e->status == ERR_OK;
+}
+
+/* A checkpoint counts: every part of it must be on disk. */
+static void check_recorded(sim *s, const scheduler_manifest *m)
+{
+    part_id id = {.stage = m->stage,
+                  .generation = m->generation,
+                  .version = m->version,
+                  .shards = m->shards,
+                  .final = m->final};
+    for (id.shard = 0; id.shard < m->shards; id.shard++) {
+        if (sim_disk_has(&s->disk, &id)) continue;
+        violation(s, "part %u of %s version %u is not there, and the checkpoint counts", id.shard,
+                  stage_name(m->stage), m->version);
+        return;
+    }
+}
+
+static void on_disk(sim *s, uint32_t node, const core_action *a)
+{
+    sim_node *n = &s->node[node];
+    sim_event e = {.at_us = s->now_us + 1000 + below(s, 20000),
+                   .type = E_RESULT,
+                   .node = node,
+                   .life = n->life,
+                   .token = a->compute.token};
+    if (n->role == WIRE_SERVER && a->compute.kind == SHARD_SAVE)
+        on_save(s, n, &e, (shard_save *)(uintptr_t)a->compute.detail);
+    if (n->role == WIRE_SCHEDULER) check_recorded(s, a->compute.detail);
+    if (n->role == WIRE_SERVER && a->compute.kind == SHARD_LOAD)
+        e.load = (shard_load *)(uintptr_t)a->compute.detail;
+    heap_push(s, e);
+}
+
 static void on_compute(sim *s, uint32_t node, const core_action *a)
 {
     sim_node *n = &s->node[node];
+    if (n->role != WIRE_WORKER) {
+        on_disk(s, node, a);
+        return;
+    }
     bool is_digest = a->compute.kind == WORKER_DIGEST;
     uint64_t delay = is_digest ? 100 + below(s, 1000) : (1000 + below(s, 30000)) * n->slowness;
     if (!is_digest && chance(s, 20)) delay += hang(s, n);
@@ -461,16 +520,20 @@ static uint64_t core_step(sim_node *n, const core_event *e, core_actions *out)
 
 static void *new_scheduler(sim *s, uint64_t life)
 {
-    s->scheduler_config = (scheduler_config){.incarnation = life,
-                                             .job = "sim",
-                                             .servers = s->servers,
-                                             .samplers = s->samplers,
-                                             .virtual_shards = 16,
-                                             .numerics = "sim",
-                                             .numerics_strict = true,
-                                             .max_void_slots = 100,
-                                             .dead_holders_max = 1000,
-                                             .mutations = &s->o.mutations};
+    s->scheduler_config =
+        (scheduler_config){.incarnation = life,
+                           .job = "sim",
+                           .servers = s->servers,
+                           .samplers = s->samplers,
+                           .virtual_shards = 16,
+                           .numerics = "sim",
+                           .numerics_strict = true,
+                           .max_void_slots = 100,
+                           .checkpoint_every_us = s->every_us,
+                           .rollbacks_max = 1000,
+                           .stall_timeout_us = s->o.kill_server_at_ms ? 60000000 : 0,
+                           .dead_holders_max = 1000,
+                           .mutations = &s->o.mutations};
     scheduler_durable d = {s->durable_bytes ? s->durable : NULL, s->durable_bytes, s->metric,
                            s->metrics};
     scheduler *core;
@@ -520,6 +583,25 @@ static void start_later(sim *s, uint32_t node, uint64_t delay)
     heap_push(s, (sim_event){.at_us = s->now_us + delay, .type = E_START, .node = node});
 }
 
+static void on_persisted(sim *s, const sim_event *e);
+
+/* What a dying scheduler was writing may have reached the disk, in order, without an answer. */
+static void write_out(sim *s, uint64_t life)
+{
+    while (below(s, 2)) {
+        sim_event *first = NULL;
+        for (size_t i = 0; i < s->heap_n; i++) {
+            sim_event *e = &s->heap[i];
+            if (e->type != E_PERSISTED || e->life != life || !e->body) continue;
+            if (!first || earlier(e, first)) first = e;
+        }
+        if (!first) return;
+        on_persisted(s, first);
+        blob_unref(first->body);
+        first->body = NULL;
+    }
+}
+
 static void kill_node(sim *s, uint32_t node, uint64_t down_us)
 {
     sim_node *n = &s->node[node];
@@ -527,11 +609,15 @@ static void kill_node(sim *s, uint32_t node, uint64_t down_us)
     char x[32];
     describe(n, x);
     trace(s, "%s dies", x);
+    if (n->role == WIRE_SERVER) sim_disk_crash(&s->disk, n->life, draw(s));
+    if (n->role == WIRE_SCHEDULER) write_out(s, n->life);
     core_free(n);
     start_later(s, node, down_us);
 }
 
 /* ---- faults ---- */
+
+static void step(sim *s, uint32_t node, core_event *e);
 
 /* The scheduler lives on where nobody can hear it, hung; a new one takes its place. */
 static void make_ghost(sim *s)
@@ -553,19 +639,40 @@ static void make_ghost(sim *s)
     start_later(s, 0, 100000 + below(s, 2000000));
 }
 
+/* Other servers: those of a larger map are started first, and it comes when they are there. */
+static void scale(sim *s)
+{
+    if (!s->node[0].core) return;
+    uint32_t n = 1 + (uint32_t)below(s, SERVERS_AT_MOST);
+    trace(s, "%u servers wanted, there are %u", n, s->servers);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!s->node[s->first_server + i].core)
+            start_later(s, s->first_server + i, below(s, 100000));
+    }
+    s->servers = n;
+    scheduler_want_servers(s->node[0].core, n);
+    core_event e = {.type = CORE_TIMER};
+    step(s, 0, &e);
+}
+
 static void fault(sim *s)
 {
     uint32_t worker = s->first_worker + (uint32_t)below(s, s->workers);
     uint32_t sampler = s->first_sampler + (uint32_t)below(s, s->samplers);
     uint32_t server = s->first_server + (uint32_t)below(s, s->servers);
+    if (s->o.rot) s->result.damages += sim_disk_rot(&s->disk, draw(s));
     s->result.faults++;
     uint64_t x = below(s, 100);
-    if (x < 25)
+    if (x < 15)
         kill_node(s, worker, 100000 + below(s, 3000000));
-    else if (x < 50)
+    else if (x < 30)
         s->node[worker].paused_until_us = s->now_us + below(s, 40000000);
-    else if (x < 55)
+    else if (x < 35)
         s->node[server].paused_until_us = s->now_us + below(s, 8000000);
+    else if (x < 50)
+        kill_node(s, server, 50000 + below(s, 3000000));
+    else if (x < 55)
+        scale(s);
     else if (x < 65)
         kill_node(s, sampler, 100000 + below(s, 3000000));
     else if (x < 75)
@@ -583,7 +690,9 @@ static bool same_blocks(const sim *s, uint32_t index, uint32_t stage, const floa
                         size_t floats, const blob *dense)
 {
     shard_map map;
-    shard_map_init(&map, 1, 16, s->servers);
+    shard_stats has;
+    shard_stats_get(s->node[s->first_server + index].core, &has);
+    shard_map_init(&map, 1, 16, has.servers);
     size_t n = table_server_floats(&map, stage, floats, index);
     if (blob_size(dense) != n * sizeof(float)) return false;
     if (!n) return true;
@@ -602,11 +711,14 @@ static void check_server(sim *s, sim_node *n)
                 (st.generation == n->generation && st.version < n->version);
     if (back) violation(s, "ps-%u went back to %u/%u", n->index, st.generation, st.version);
     if (st.hash_mismatches) violation(s, "ps-%u was pushed other bits for one slot", n->index);
-    if (st.generation == n->generation && st.version == n->version) return;
-    if (st.generation == n->generation && st.version != n->version + 1)
+    bool same = st.generation == n->generation && st.version == n->version;
+    if (same && (!n->unchecked || st.loading)) return;
+    if (!same && st.generation == n->generation && st.version != n->version + 1)
         violation(s, "ps-%u jumped from %u to %u", n->index, n->version, st.version);
     n->generation = st.generation;
     n->version = st.version;
+    n->unchecked = st.loading;
+    if (st.loading || st.stage == STAGE_NONE) return;
     size_t floats;
     const blob *dense = shard_dense(n->core, st.stage, false);
     const float *flat = sim_oracle_dense(s->oracle, st.stage, st.version, &floats);
@@ -620,8 +732,9 @@ static void check_server(sim *s, sim_node *n)
 static void check_servers_level(sim *s)
 {
     uint32_t low = UINT32_MAX, high = 0, generation = s->node[s->first_server].generation;
-    for (uint32_t i = 0; i < s->servers; i++) {
+    for (uint32_t i = 0; i < SERVERS_AT_MOST; i++) {
         const sim_node *n = &s->node[s->first_server + i];
+        if (!n->core) continue;
         if (n->generation != generation) return;
         if (n->version < low) low = n->version;
         if (n->version > high) high = n->version;
@@ -633,6 +746,8 @@ static void check_scheduler(sim *s, const sim_node *n)
 {
     scheduler_view v;
     scheduler_view_get(n->core, &v);
+    if (v.rollbacks > s->rollbacks_seen) s->result.rollbacks++;
+    s->rollbacks_seen = v.rollbacks;
     if (v.term < s->announced_term) violation(s, "the term went back");
     s->announced_term = v.term;
     if (v.round.slots && v.done > v.round.slots) violation(s, "more slots are done than there are");
@@ -661,6 +776,10 @@ static bool same_metric(const core_metric *a, const core_metric *b)
 
 static void on_metric(sim *s, const core_metric *m)
 {
+    if (m->kind == METRIC_CUT) {
+        if (m->index < s->metrics) s->metrics = m->index;
+        return;
+    }
     const core_metric *want;
     size_t n = sim_oracle_metrics(s->oracle, &want);
     if (m->index >= n || !same_metric(m, &want[m->index])) {
@@ -676,36 +795,69 @@ static void on_metric(sim *s, const core_metric *m)
     s->metric[s->metrics++] = *m;
 }
 
-static void check_end(sim *s)
+/* Servers of the map in force, as the scheduler has it. */
+static uint32_t map_servers(const sim *s)
 {
-    const core_metric *m;
+    scheduler_status st;
+    if (!s->node[0].core) return s->servers;
+    scheduler_status_get(s->node[0].core, s->now_us, &st);
+    uint32_t n = st.servers;
+    scheduler_status_fini(&st);
+    return n;
+}
+
+/* False: it died after the last stage was recorded, and its tables are in the checkpoint only. */
+static bool has_tables(const sim *s, uint32_t server)
+{
+    const sim_node *n = &s->node[s->first_server + server];
+    shard_stats st;
+    if (!n->core) return false;
+    shard_stats_get(n->core, &st);
+    return st.servers && !st.loading;
+}
+
+static void check_end_rows(sim *s)
+{
     const sim_row *want;
-    size_t n = sim_oracle_rows(s->oracle, &want), floats;
+    size_t n = sim_oracle_rows(s->oracle, &want);
     uint64_t present = 0;
-    if (s->metrics != sim_oracle_metrics(s->oracle, &m)) violation(s, "metrics are missing");
     shard_map map;
     shard_map_init(&map, 1, 16, s->servers);
     for (size_t i = 0; i < n; i++) {
-        const sim_node *p = &s->node[s->first_server + table_server_of(&map, want[i].key)];
+        uint32_t server = table_server_of(&map, want[i].key);
+        const sim_node *p = &s->node[s->first_server + server];
         const float *row;
+        if (!has_tables(s, server)) continue;
         if (!shard_row(p->core, want[i].stage, want[i].table, true, want[i].key, &row))
             violation(s, "a row of %s is missing", stage_name(want[i].stage));
         else if (memcmp(row, want[i].w, want[i].dim * sizeof *row) != 0)
             violation(s, "a row of %s has other bits", stage_name(want[i].stage));
     }
     for (uint32_t i = 0; i < s->servers; i++) {
-        const sim_node *p = &s->node[s->first_server + i];
         shard_stats st;
-        shard_stats_get(p->core, &st);
+        if (!has_tables(s, i)) return;
+        shard_stats_get(s->node[s->first_server + i].core, &st);
         present += st.rows;
-        for (uint32_t k = 0; k < sim_plan()->stages; k++) {
+    }
+    if (present != n) violation(s, "%" PRIu64 " rows instead of %zu", present, n);
+}
+
+static void check_end(sim *s)
+{
+    const core_metric *m;
+    size_t floats;
+    s->servers = map_servers(s);
+    if (s->metrics != sim_oracle_metrics(s->oracle, &m)) violation(s, "metrics are missing");
+    check_end_rows(s);
+    for (uint32_t i = 0; i < s->servers; i++) {
+        const sim_node *p = &s->node[s->first_server + i];
+        for (uint32_t k = 0; k < sim_plan()->stages && has_tables(s, i); k++) {
             uint32_t stage = sim_plan()->stage[k];
             const float *flat = sim_oracle_final(s->oracle, stage, &floats);
             if (!same_blocks(s, i, stage, flat, floats, shard_dense(p->core, stage, true)))
                 violation(s, "the final %s has other bits", stage_name(stage));
         }
     }
-    if (present != n) violation(s, "%" PRIu64 " rows instead of %zu", present, n);
 }
 
 /* ---- actions ---- */
@@ -739,6 +891,14 @@ static void node_exits(sim *s, uint32_t node, const core_action *a)
         scheduler_status_fini(&st);
     }
     bool over = is_trained(s) || s->o.kill_server_at_ms;
+    if (n->role == WIRE_SERVER && n->index >= map_servers(s)) { /* of a larger map: let go */
+        core_free(n);
+        return;
+    }
+    if (!over && strstr(a->exit.why, "a newer process")) { /* a dead life's HELLO came late */
+        kill_node(s, node, 1000000);
+        return;
+    }
     if (n->role == WIRE_SERVER) {
         if (!over) violation(s, "ps-%u left: %s", n->index, a->exit.why);
         return; /* its tables are looked at in the end */
@@ -753,7 +913,10 @@ static void on_persist(sim *s, uint32_t node, const core_action *a)
 {
     sim_node *n = &s->node[node];
     if (n->role == GHOST) return; /* the disk is locked by the new one */
-    heap_push(s, (sim_event){.at_us = s->now_us + 500 + below(s, 5000),
+    uint64_t at = s->now_us + 500 + below(s, 5000);
+    if (at <= s->persist_us) at = s->persist_us + 1; /* one after the other */
+    s->persist_us = at;
+    heap_push(s, (sim_event){.at_us = at,
                              .type = E_PERSISTED,
                              .node = node,
                              .life = n->life,
@@ -768,6 +931,7 @@ static void on_persist(sim *s, uint32_t node, const core_action *a)
 
 static void on_persisted(sim *s, const sim_event *e)
 {
+    if (!e->body) return; /* reached the disk as its writer died */
     ASSERT(blob_size(e->body) <= sizeof s->durable);
     s->durable_bytes = blob_size(e->body);
     memcpy(s->durable, blob_data(e->body), s->durable_bytes);
@@ -799,6 +963,8 @@ static void carry_out(sim *s, uint32_t node)
             break;
         case CORE_EVENT:
             trace(s, "node %u event %s: %s", node, a->event.name, a->event.why);
+            if (strcmp(a->event.name, "checkpoint_damaged") == 0 && !s->o.rot)
+                violation(s, "a recorded checkpoint cannot be read: %s", a->event.why);
             if (strcmp(a->event.name, "commit_behind") == 0)
                 violation(s, "a commit without its slots: %s", a->event.why);
             break;
@@ -842,6 +1008,7 @@ static void on_start(sim *s, uint32_t node)
     n->paused_until_us = 0;
     n->slowness = 1;
     n->generation = n->version = 0;
+    n->unchecked = false;
     n->core = new_core(s, n);
     if (!n->core) return;
     char x[32];
@@ -862,6 +1029,17 @@ static void deliver(sim *s, const sim_event *e)
     step(s, e->node, &x);
 }
 
+static err_code on_disk_done(sim *s, const sim_event *e)
+{
+    if (s->node[e->node].role != WIRE_SERVER) return ERR_OK;
+    if (!e->load) {
+        sim_disk_sync(&s->disk, e->life);
+        return e->status;
+    }
+    part_store store = sim_disk_store(&s->disk);
+    return shard_disk_load(&store, e->load);
+}
+
 static void on_node_event(sim *s, sim_event *e)
 {
     core_event x = {.type = CORE_TIMER};
@@ -880,6 +1058,11 @@ static void on_node_event(sim *s, sim_event *e)
     case E_RESULT:
         x.type = CORE_RESULT;
         x.result.token = e->token;
+        if (!e->work) {
+            x.result.status = on_disk_done(s, e);
+            step(s, e->node, &x);
+            return;
+        }
         x.result.status = ERR_OK;
         x.result.detail =
             e->work->is_digest ? (const void *)&e->work->digest : (const void *)&e->work->output;
@@ -936,8 +1119,11 @@ static void set_up(sim *s)
     s->samplers = s->o.samplers ? s->o.samplers : 1 + (uint32_t)below(s, 2);
     s->workers = s->o.workers ? s->o.workers : 1 + (uint32_t)below(s, 4);
     add_node(s, WIRE_SCHEDULER, 0);
+    s->every_us = s->o.calm ? 0 : 200000 + below(s, 3000000);
     s->first_server = s->nodes;
     for (uint32_t i = 0; i < s->servers; i++) add_node(s, WIRE_SERVER, i);
+    for (uint32_t i = s->servers; i < SERVERS_AT_MOST; i++)
+        s->node[s->nodes++] = (sim_node){.role = WIRE_SERVER, .index = i, .slowness = 1};
     s->first_sampler = s->nodes;
     for (uint32_t i = 0; i < s->samplers; i++) add_node(s, WIRE_SAMPLER, i);
     s->first_worker = s->nodes;
@@ -958,6 +1144,7 @@ static void tear_down(sim *s)
         if (s->node[i].core) core_free(&s->node[i]);
     }
     core_actions_fini(&s->actions);
+    sim_disk_fini(&s->disk);
     free(s->heap);
     free(s->metric);
 }

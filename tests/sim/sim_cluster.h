@@ -15,6 +15,7 @@ typedef struct sim_options {
     bool calm;                           /* nothing is lost and nobody dies */
     bool trace;                          /* every message and fault to stderr */
     uint32_t kill_server_at_ms; /* not 0: a server dies then, for good: the job must end with 1 */
+    bool rot;                   /* parts of checkpoints are damaged now and then */
     core_mutations mutations;
 } sim_options;
 
@@ -23,7 +24,7 @@ typedef struct sim_result {
     char why[512]; /* what went wrong, and when */
     int exit_code; /* of the scheduler; -1: it did not end */
     char exit_why[CORE_TEXT_MAX];
-    uint64_t events, time_us, messages, dropped, faults;
+    uint64_t events, time_us, messages, dropped, faults, rollbacks, saves, damages;
     uint64_t digest; /* of the whole history: the same seed gives the same */
 } sim_result;
 

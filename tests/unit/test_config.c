@@ -341,8 +341,6 @@ START_TEST(what_comes_later_is_refused)
                                        "hgnn.init_from=x",
                                        "two_tower.init_from=x",
                                        "checkpoint.copies=2",
-                                       "checkpoint.dir=x",
-                                       "checkpoint.every=90s",
                                        "store.source=x",
                                        "store.local=x"};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {

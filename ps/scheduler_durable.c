@@ -1,0 +1,85 @@
+/* What PERSIST writes: the head and the records of checkpoints. */
+#include "common/mem.h"
+#include "ps/scheduler_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DURABLE_MAGIC = 0x32534657 };
+
+typedef struct durable_head {
+    uint32_t magic, term, generation, stage_index;
+    uint64_t plan_hash;
+    uint64_t metrics; /* while rolling: how many count */
+    uint32_t rolling, stage_start;
+    uint32_t map, shards, servers, servers_configured, servers_wanted;
+    uint32_t records, record_bytes;
+    uint32_t must_roll; /* the map is another one than the servers' tables */
+} durable_head;
+
+blob *scheduler_durable_encode(const scheduler *s, uint32_t generation, uint32_t stage_index)
+{
+    durable_head h = {.magic = DURABLE_MAGIC,
+                      .term = s->term,
+                      .generation = generation,
+                      .stage_index = stage_index,
+                      .plan_hash = s->plan ? s->plan_hash : s->durable_plan_hash,
+                      .metrics = s->rolling ? s->metrics_durable : s->metrics,
+                      .rolling = s->rolling,
+                      .stage_start = s->stage_start,
+                      .map = s->rolling ? s->next_map.version : s->map.version,
+                      .shards = s->map.shards,
+                      .servers = s->rolling ? s->next_map.servers : s->map.servers,
+                      .servers_configured = s->servers_configured,
+                      .servers_wanted = s->servers_wanted,
+                      .must_roll = s->must_roll,
+                      .records = s->records,
+                      .record_bytes = sizeof s->record[0]};
+    size_t bytes = s->records * sizeof s->record[0];
+    uint8_t *all = xmalloc(sizeof h + bytes);
+    memcpy(all, &h, sizeof h);
+    memcpy(all + sizeof h, s->record, bytes);
+    blob *b = blob_copy(all, sizeof h + bytes);
+    free(all);
+    return b;
+}
+
+/* A configuration that names another number of servers than it did makes a new map. */
+static void restore_map(scheduler *s, const durable_head *h)
+{
+    bool changed = s->servers_configured != h->servers_configured;
+    uint32_t servers = changed ? s->servers_configured : h->servers;
+    bool other = servers != h->servers;
+    s->must_roll = h->must_roll || other;
+    s->config.virtual_shards = h->shards;
+    s->config.servers = servers;
+    s->servers_wanted = changed ? servers : h->servers_wanted;
+    shard_map_init(&s->map, h->map + other, h->shards, servers);
+}
+
+err_code scheduler_durable_restore(scheduler *s, const scheduler_durable *d)
+{
+    durable_head h;
+    if (!d || !d->state) return ERR_OK;
+    if (d->state_bytes < sizeof h) return ERR_CORRUPT;
+    memcpy(&h, d->state, sizeof h);
+    if (h.magic != DURABLE_MAGIC || h.record_bytes != sizeof s->record[0] ||
+        h.records > RECORDS_MAX || d->state_bytes != sizeof h + h.records * sizeof s->record[0])
+        return ERR_CORRUPT;
+    if (h.servers_wanted > SERVERS_MAX) return ERR_CORRUPT;
+    if (!h.shards || h.shards > SHARDS_MAX || !h.servers || h.servers > SERVERS_MAX)
+        return ERR_CORRUPT;
+    memcpy(s->record, (const uint8_t *)d->state + sizeof h, h.records * sizeof s->record[0]);
+    s->records = h.records;
+    s->durable_plan_hash = h.plan_hash;
+    s->term = h.term;
+    s->generation = h.generation;
+    s->stage_index = h.stage_index;
+    s->rolling = h.rolling;
+    s->stage_start = h.stage_start;
+    s->metrics_durable = h.metrics;
+    s->restored = s->generation > 0;
+    restore_map(s, &h);
+    s->next_map = s->map;
+    return ERR_OK;
+}

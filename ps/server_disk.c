@@ -1,0 +1,107 @@
+#include "ps/server_disk.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/panic.h"
+#include "ps/checkpoint_files.h"
+#include "ps/shard.h"
+#include "ps/shard_disk.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+_Static_assert((int)CHECKPOINT_WHY_MAX <= (int)CORE_TEXT_MAX,
+               "why of a part_store holds that of a file");
+
+struct server_disk {
+    char *dir;
+    pthread_t thread;
+    bool running; /* the thread is to be joined */
+    /* the job: the thread's */
+    uint64_t token;
+    uint32_t kind;
+    void *job;
+    shell_post *post;
+    void *shell;
+};
+
+server_disk *server_disk_new(const char *dir)
+{
+    server_disk *d = xcalloc(1, sizeof *d);
+    d->dir = xstrdup(dir);
+    return d;
+}
+
+void server_disk_stop(server_disk *d)
+{
+    if (d->running) pthread_join(d->thread, NULL);
+    d->running = false;
+}
+
+void server_disk_free(server_disk *d)
+{
+    if (!d) return;
+    server_disk_stop(d);
+    free(d->dir);
+    free(d);
+}
+
+/* ---- the files ---- */
+
+static err_code write_part(void *ctx, const part_id *id, blob *part, char *why)
+{
+    const server_disk *d = ctx;
+    return checkpoint_files_write(d->dir, id, part, why);
+}
+
+static err_code seal(void *ctx, const part_id *id, char *why)
+{
+    const server_disk *d = ctx;
+    checkpoint_id snapshot = checkpoint_files_id(id);
+    return checkpoint_files_seal(d->dir, &snapshot, why);
+}
+
+static err_code read_part(void *ctx, const part_id *id, blob **part, char *why)
+{
+    const server_disk *d = ctx;
+    return checkpoint_files_read(d->dir, id, NULL, part, NULL, why);
+}
+
+static void prune(void *ctx, const part_id *keep, uint32_t n, const part_id *newest)
+{
+    const server_disk *d = ctx;
+    char why[CHECKPOINT_WHY_MAX];
+    checkpoint_id older_than = checkpoint_files_id(newest);
+    checkpoint_id *ids = xcalloc(n + 1, sizeof *ids);
+    for (uint32_t i = 0; i < n; i++) ids[i] = checkpoint_files_id(&keep[i]);
+    err_code rc = checkpoint_files_prune(d->dir, &older_than, ids, n, NULL, why);
+    if (rc != ERR_OK) log_warn("prune_failed", "reason=\"%s\"", why);
+    free(ids);
+}
+
+/* ---- the thread ---- */
+
+static void *work(void *arg)
+{
+    server_disk *d = arg;
+    part_store store = {
+        .ctx = d, .write = write_part, .seal = seal, .read = read_part, .prune = prune};
+    err_code rc =
+        d->kind == SHARD_SAVE ? shard_disk_save(&store, d->job) : shard_disk_load(&store, d->job);
+    d->post(d->shell, d->token, rc, d->job);
+    return NULL;
+}
+
+void server_disk_start(server_disk *d, uint64_t token, uint32_t kind, void *job, shell_post *post,
+                       void *shell)
+{
+    server_disk_stop(d); /* it has posted: only its end is waited for */
+    d->token = token;
+    d->kind = kind;
+    d->job = job;
+    d->post = post;
+    d->shell = shell;
+    int failed = pthread_create(&d->thread, NULL, work, d);
+    ASSERT(!failed);
+    d->running = true;
+}

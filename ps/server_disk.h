@@ -1,0 +1,17 @@
+/* server_disk.h - a server's disk: carries out its core's SHARD_SAVE and SHARD_LOAD on a thread of
+ * their own, with the files of checkpoint_files.h.  Threads: one owner; one job at a time. */
+#pragma once
+
+#include "common/shell.h"
+
+typedef struct server_disk server_disk;
+
+/* `dir` is copied.  Owned: server_disk_free. */
+server_disk *server_disk_new(const char *dir);
+void server_disk_free(server_disk *d); /* accepts NULL; waits for the job */
+
+/* Starts a job of shard.h (kind, its shard_save or shard_load); its result is posted. */
+void server_disk_start(server_disk *d, uint64_t token, uint32_t kind, void *job, shell_post *post,
+                       void *shell);
+/* Waits for the job: nothing is posted afterwards. */
+void server_disk_stop(server_disk *d);
