@@ -71,7 +71,7 @@ err_code cluster_nodes_start(cluster_nodes *n, const job *j, const char *store_f
     char address[64];
     for (uint32_t i = 0; i < f->cluster.servers; i++) {
         snprintf(address, sizeof address, "inprocess://server-%" PRIu32, i);
-        n->server[i] = server_node_new(j, f, member(WIRE_SERVER, i), address);
+        n->server[i] = server_node_new(j, f, member(WIRE_SERVER, i), address, true);
         core_host host = server_node_host(n->server[i]);
         inprocess_add(n->shell, &host);
     }

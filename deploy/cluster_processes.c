@@ -345,7 +345,7 @@ static void follow_wanted(cluster_processes *p)
     resize(p, WIRE_WORKER, w->workers, w->workers);
     bool settled = w->runs && w->servers_now == w->servers;
     uint32_t servers = w->servers > w->servers_now ? w->servers : w->servers_now;
-    if (w->runs) resize(p, WIRE_SERVER, servers, settled ? servers : UINT32_MAX);
+    resize(p, WIRE_SERVER, servers, settled ? servers : UINT32_MAX);
 }
 
 static void kill_late(cluster_processes *p)

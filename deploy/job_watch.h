@@ -21,7 +21,7 @@ typedef struct job_watch {
     uint64_t asked_us;      /* when the newest status was asked for; 0: never */
     /* Of the newest status, kept while there is none. */
     bool ends;                 /* the job is stopping, done or failed */
-    bool runs;                 /* past its start: numbers of processes are those of the map */
+    bool runs;                 /* servers that no map names may go */
     bool wants;                /* it says how many are wanted */
     uint32_t workers, servers; /* wanted */
     uint32_t servers_now;      /* that the map has */

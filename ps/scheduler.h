@@ -96,7 +96,7 @@ enum {
 typedef struct scheduler_manifest {
     uint32_t stage, stage_index, generation, version, epoch, step;
     bool final;
-    const char *reason; /* "periodic", "best", "stage_end", "asked", "stop" */
+    const char *reason; /* "periodic", "best", "stage_end", "asked", "stop", "scale" */
     uint32_t shards, servers;
     uint64_t metrics;
     const saved_part *part; /* [parts] ascending by shard */

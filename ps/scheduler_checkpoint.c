@@ -217,7 +217,8 @@ static const char *reason_name(uint32_t reasons)
     if (reasons & SAVE_STAGE_END) return "stage_end";
     if (reasons & SAVE_STOP) return "stop";
     if (reasons & SAVE_BEST) return "best";
-    return reasons & (SAVE_ASKED | SAVE_SCALE) ? "asked" : "periodic";
+    if (reasons & SAVE_SCALE) return "scale";
+    return reasons & SAVE_ASKED ? "asked" : "periodic";
 }
 
 static void fill_previous(const scheduler *s, const checkpoint_record *r, scheduler_manifest *m)

@@ -16,13 +16,16 @@ struct server_node {
     shard_model model;
     shard *shard;
     server_disk *disk;
+    bool in_process;
     char address[CORE_TEXT_MAX];
 };
 
-server_node *server_node_new(const job *j, const config *own, core_peer self, const char *address)
+server_node *server_node_new(const job *j, const config *own, core_peer self, const char *address,
+                             bool in_process)
 {
     server_node *n = xcalloc(1, sizeof *n);
     n->self = self;
+    n->in_process = in_process;
     n->model = job_shard_model(j);
     snprintf(n->address, sizeof n->address, "%s", address);
     shard_config c = {.index = self.index,
@@ -78,6 +81,7 @@ static void compute(void *user, uint64_t token, uint32_t kind, const void *detai
     server_node *n = user;
     /* The core lends the job until its result is back. */
     server_disk_start(n->disk, token, kind, (void *)(uintptr_t)detail, post, shell);
+    if (n->in_process) server_disk_stop(n->disk); /* that shell takes results of its own thread */
 }
 
 static void stop(void *user)

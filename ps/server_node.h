@@ -7,8 +7,10 @@
 
 typedef struct server_node server_node;
 
-/* Borrows `j`.  `own` (used in the call only) says where its checkpoints are.  Owned:
+/* Borrows `j`.  `own` (used in the call only) says where its checkpoints are;
+ * in_process: its shell is deploy/inprocess.h.  Owned:
  * server_node_free. */
-server_node *server_node_new(const job *j, const config *own, core_peer self, const char *address);
+server_node *server_node_new(const job *j, const config *own, core_peer self, const char *address,
+                             bool in_process);
 void server_node_free(server_node *n); /* accepts NULL */
 core_host server_node_host(server_node *n);
