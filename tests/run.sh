@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs every test: dev and asan whole, tsan the unit and integration tests, release the bits tests,
-# fuzz each fuzz target for 30 s (longer, and one by one: tests/fuzz.sh).
+# fuzz each fuzz target for 10 s (longer, and one by one: tests/fuzz.sh).
 #
 #     tests/run.sh [PRESET ...]        default: dev asan tsan release fuzz
 #
@@ -19,7 +19,7 @@ for preset in "$@"; do
     echo "== $preset"
     log=$(mktemp)
     options=()
-    [ "$preset" = fuzz ] && options=(-DWEFT_FUZZ_SECONDS=30)
+    [ "$preset" = fuzz ] && options=(-DWEFT_FUZZ_SECONDS=10)
     if ! { cmake --preset "$preset" "${options[@]}" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
         tail -n 40 "$log"
         echo "$preset: the build failed"

@@ -15,7 +15,7 @@
 #ifdef WEFT_ASAN
 enum { SEEDS_DEFAULT = 200, MUTATION_SEEDS = 1000 };
 #else
-enum { SEEDS_DEFAULT = 1000, MUTATION_SEEDS = 1000 };
+enum { SEEDS_DEFAULT = 3000, MUTATION_SEEDS = 1000 };
 #endif
 
 static uint64_t seeds_wanted = SEEDS_DEFAULT;

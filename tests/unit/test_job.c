@@ -171,7 +171,7 @@ START_TEST(widths_are_those_of_the_configuration)
     ck_assert_uint_eq(table_dim(c, TABLE_LAYER + 2), 0); /* The last layer is z. */
     ck_assert_uint_eq(table_dim(c, TABLE_VALID_LAYER + 2), 8);
     ck_assert_uint_eq(table_dim(c, TABLE_VALID_LAYER + 3), 0);
-    ck_assert_uint_eq(table_dim(c, TABLE_VALID_ITEMS), 8);
+    ck_assert_uint_eq(table_dim(c, TABLE_VALID_ITEMS), 9); /* The last one is popularity. */
     ck_assert_uint_eq(table_dim(c, TABLE_ITEM_ID), 4);
     ck_assert_uint_eq(table_dim(c, TABLE_HGNN_ID), 0);
     ck_assert_uint_eq(table_dim(c, TABLE_COUNT), 0);
