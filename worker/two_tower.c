@@ -313,6 +313,13 @@ static float *widen(two_tower *m, const float *from, size_t n)
     return out;
 }
 
+/* Nothing is known of this user: no history, no attributes, no vector. */
+static bool is_stranger(const two_tower *m, const two_tower_batch *b, size_t i)
+{
+    return b->history_indptr[i] == b->history_indptr[i + 1] && !m->user_attributes.n &&
+           !m->dense_dim;
+}
+
 static err_code finish_users(two_tower *m, const float *params, const two_tower_batch *b)
 {
     m->user_out = tower_output(m->user);
@@ -323,7 +330,9 @@ static err_code finish_users(two_tower *m, const float *params, const two_tower_
         const float *w = params + m->popularity_w, *counts = user_counts(m, i);
         float sum = params[m->popularity_b];
         for (uint32_t t = 0; t < m->types; t++) sum += w[t] * counts[t];
-        out[i * m->output_dim + m->tower_dim] = sum;
+        float *row = out + i * m->output_dim;
+        row[m->tower_dim] = sum;
+        if (is_stranger(m, b, i)) memset(row, 0, m->tower_dim * sizeof *row);
     }
     m->user_out = out;
     return ERR_OK;
@@ -357,6 +366,7 @@ static void narrow_users(const two_tower *m, const two_tower_batch *b, float *du
 {
     for (size_t i = 0; m->popularity && i < b->users; i++) {
         const float last = narrow(m, du, i);
+        if (is_stranger(m, b, i)) memset(du + i * m->tower_dim, 0, m->tower_dim * sizeof *du);
         const float *counts = user_counts(m, i);
         grads[m->popularity_b] += last;
         for (uint32_t t = 0; t < m->types; t++) grads[m->popularity_w + t] += last * counts[t];

@@ -14,7 +14,8 @@
  *
  * With popularity, vectors have one coordinate more than the towers give, after normalising: b + w
  * . (0.3 log1p(count) per type) for users; for items 0.3 log1p(positives), for unknown ones a
- * number of their type that is learned.
+ * number of their type that is learned.  A user of whom nothing is known, neither history nor
+ * attributes nor a dense vector, has zeros before it, and so gets what is popular.
  *
  * Where item_drop is x > 0, an item that nobody has in train is unknown, and in training one that n
  * have with chance x / (x + n), at least .05: zeros in place of z and item_id as an item, not in

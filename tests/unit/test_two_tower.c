@@ -436,6 +436,29 @@ START_TEST(an_item_dropped_in_training_looks_like_one_that_nobody_has)
 }
 END_TEST
 
+/* User 1 has no history. */
+START_TEST(a_user_of_whom_nothing_is_known_gets_what_is_popular)
+{
+    world *w = make_world(STAGE_TWO_TOWER, NULL, 0);
+    const float *out;
+    two_tower_free(w->model);
+    model_spec_free(w->spec);
+    w->config->two_tower.attribute_embedding = 0;
+    w->facts.user_dense_dim = 0;
+    w->spec = model_spec_new(w->config, &w->facts, STAGE_TWO_TOWER);
+    w->model = two_tower_new(w->config, &w->facts, w->spec);
+    gradient_fill(w->params, w->spec->values, 11, 0.5f);
+    ck_assert_int_eq(two_tower_users(w->model, w->params, &w->batch, &out), ERR_OK);
+    for (size_t i = 0; i < USERS; i++) {
+        double length = 0;
+        for (size_t j = 0; j < 4; j++) length += (double)out[i * 5 + j] * (double)out[i * 5 + j];
+        ck_assert_double_eq_tol(length, i == 1 ? 0 : 1, 1e-5);
+    }
+    ck_assert_float_eq_tol(out[1 * 5 + 4], expected_weight(w, 1), 1e-5f);
+    check_gradients(w);
+}
+END_TEST
+
 START_TEST(the_same_chunk_gives_the_same_bits)
 {
     world *a = make_world(STAGE_TWO_TOWER, NULL, 0), *b = make_world(STAGE_TWO_TOWER, NULL, 0);
@@ -475,6 +498,7 @@ int main(void)
     tcase_add_test(c, a_dropped_id_has_no_effect_and_no_gradient);
     tcase_add_test(c, gradients_with_unknown_items_and_without_popularity);
     tcase_add_test(c, an_item_dropped_in_training_looks_like_one_that_nobody_has);
+    tcase_add_test(c, a_user_of_whom_nothing_is_known_gets_what_is_popular);
     tcase_add_test(c, the_same_chunk_gives_the_same_bits);
     tcase_add_test(c, scores_start_as_z_knn);
     suite_add_tcase(s, c);
