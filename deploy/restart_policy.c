@@ -4,10 +4,10 @@
 
 bool restart_policy_next(restart_policy *p, uint64_t started_us, uint64_t now_us, uint64_t *due_us)
 {
+    if (now_us - started_us >= RESTART_CALM_MS * MS_US) *p = (restart_policy){0};
     uint64_t *oldest = &p->at_us[p->n % RESTARTS_MAX];
     if (p->n >= RESTARTS_MAX && now_us - *oldest < RESTARTS_WINDOW_MS * MS_US) return false;
-    bool calm = now_us - started_us >= RESTART_CALM_MS * MS_US;
-    uint32_t delay = calm || !p->delay_ms ? RESTART_DELAY_MS : 2 * p->delay_ms;
+    uint32_t delay = p->delay_ms ? 2 * p->delay_ms : RESTART_DELAY_MS;
     p->delay_ms = delay < RESTART_DELAY_MAX_MS ? delay : RESTART_DELAY_MAX_MS;
     *oldest = now_us;
     p->n++;

@@ -98,6 +98,7 @@ class Chaos:
     def __init__(self, job, options):
         self.job, self.random = job, random.Random(options.seed)
         self.left, self.killed, self.recoveries = options.kills, {}, []
+        self.pause_s = 2 * options.every
         self.workers, self.servers = [4, 2, 1, 3, 2], [3, 2, 1, 2]
 
     def count(self, what):
@@ -173,7 +174,7 @@ class Chaos:
     def run(self):
         self.job.start()
         while self.job.process.poll() is None:
-            time.sleep(self.random.uniform(0.1, 1.2))
+            time.sleep(self.random.uniform(0.1, self.pause_s))
             if self.left > 0 and self.job.process.poll() is None:
                 self.act()
         return self.job.process.returncode
@@ -197,6 +198,7 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--data", default="")
     parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--every", type=float, default=0.7, help="seconds, mean, between two blows")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=300)
     options = parser.parse_args()
