@@ -164,8 +164,12 @@ static void write_server(json_writer *w, const status_peer *p)
     json_field_u64(w, "repeats", p->repeats);
     json_field_number9(w, "apply_ms_p50", p->apply_ms_p50);
     json_field_number9(w, "apply_ms_p99", p->apply_ms_p99);
-    json_key(w, "last_checkpoint_step");
-    json_nil(w);
+    if (p->saved_step) {
+        json_field_u64(w, "last_checkpoint_step", p->saved_step);
+    } else {
+        json_key(w, "last_checkpoint_step");
+        json_nil(w);
+    }
     peer_tail(w, p);
 }
 
