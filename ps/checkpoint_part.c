@@ -231,6 +231,12 @@ const part_section *part_find(const part_view *v, part_kind kind, uint32_t table
     return NULL;
 }
 
+bool part_same_snapshot(const part_id *a, const part_id *b)
+{
+    return a->stage == b->stage && a->generation == b->generation && a->version == b->version &&
+           a->final == b->final;
+}
+
 bool part_id_equal(const part_id *a, const part_id *b)
 {
     return a->plan_hash == b->plan_hash && a->stage == b->stage && a->generation == b->generation &&

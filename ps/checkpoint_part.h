@@ -76,4 +76,6 @@ MUST_USE err_code part_check(const void *bytes, size_t n, part_view *out, const 
 /* NULL: it has no such section. */
 const part_section *part_find(const part_view *v, part_kind kind, uint32_t table);
 bool part_id_equal(const part_id *a, const part_id *b);
+/* Parts of one snapshot, by its name. */
+bool part_same_snapshot(const part_id *a, const part_id *b);
 uint64_t part_hash(const blob *part); /* the checksum it carries: what a manifest lists */

@@ -61,10 +61,10 @@ static err_code seal(void *ctx, const part_id *id, char *why)
     return checkpoint_files_seal(d->dir, &snapshot, why);
 }
 
-static err_code read_part(void *ctx, const part_id *id, blob **part, char *why)
+static err_code read_part(void *ctx, const part_id *id, blob **part, part_view *view, char *why)
 {
     const server_disk *d = ctx;
-    return checkpoint_files_read(d->dir, id, NULL, part, NULL, why);
+    return checkpoint_files_read(d->dir, id, NULL, part, view, why);
 }
 
 static void prune(void *ctx, const part_id *keep, uint32_t n, const part_id *newest)

@@ -411,12 +411,6 @@ static part_id snapshot_id(const shard *s, const Weft__SnapshotName *x)
                      .final = x->final};
 }
 
-static bool same_snapshot(const part_id *a, const part_id *b)
-{
-    return a->stage == b->stage && a->generation == b->generation && a->version == b->version &&
-           a->final == b->final;
-}
-
 static bool bad_stage(uint32_t stage)
 {
     return stage == STAGE_NONE || stage >= STAGE_COUNT;
@@ -464,8 +458,8 @@ static void on_snapshot(shard *s, const core_event *e, core_actions *out)
                   .version = h->version,
                   .final = h->flags & WIRE_FINISH};
     const shard_disk *d = &s->disk;
-    bool taken = (d->saving && same_snapshot(&d->saving->id, &id)) ||
-                 (d->saved && !d->saved_failed && same_snapshot(&d->saved->id, &id));
+    bool taken = (d->saving && part_same_snapshot(&d->saving->id, &id)) ||
+                 (d->saved && !d->saved_failed && part_same_snapshot(&d->saved->id, &id));
     bool here = h->stage == s->stage && h->version == s->version && id.final == s->finished &&
                 !d->loading && s->tables[s->stage];
     if (!taken && (!here || disk_is_busy(s))) {

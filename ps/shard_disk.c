@@ -59,10 +59,9 @@ static err_code load_part(const part_store *store, shard_load *l, const part_id 
 {
     blob *part = NULL;
     part_view v;
-    err_code rc = store->read(store->ctx, id, &part, l->why);
+    err_code rc = store->read(store->ctx, id, &part, &v, l->why);
     if (rc != ERR_OK) return rc;
-    rc = part_decode(blob_data(part), blob_size(part), &v);
-    if (rc == ERR_OK) rc = stage_tables_take_part(t, &v);
+    rc = stage_tables_take_part(t, &v);
     if (rc != ERR_OK)
         snprintf(l->why, sizeof l->why, "part %u of %s version %u does not fit the model: %s",
                  id->shard, stage_name(id->stage), id->version, err_name(rc));

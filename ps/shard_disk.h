@@ -16,7 +16,8 @@ typedef struct part_store {
     err_code (*write)(void *ctx, const part_id *id, blob *part, char *why);
     /* All parts of this server are written: make them durable. */
     err_code (*seal)(void *ctx, const part_id *id, char *why);
-    err_code (*read)(void *ctx, const part_id *id, blob **part, char *why); /* *part owned */
+    /* *part owned, *view its checked content. */
+    err_code (*read)(void *ctx, const part_id *id, blob **part, part_view *view, char *why);
     /* Removes snapshots older than `newest` that are not among keep [n]. */
     void (*prune)(void *ctx, const part_id *keep, uint32_t n, const part_id *newest);
 } part_store;

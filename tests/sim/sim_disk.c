@@ -13,16 +13,10 @@ void sim_disk_fini(sim_disk *d)
     free(d->prune);
 }
 
-static bool same_snapshot(const part_id *a, const part_id *b)
-{
-    return a->stage == b->stage && a->generation == b->generation && a->version == b->version &&
-           a->final == b->final;
-}
-
 static sim_part *find(const sim_disk *d, const part_id *id)
 {
     for (size_t i = 0; i < d->n; i++) {
-        if (same_snapshot(&d->part[i].id, id) && d->part[i].id.shard == id->shard)
+        if (part_same_snapshot(&d->part[i].id, id) && d->part[i].id.shard == id->shard)
             return &d->part[i];
     }
     return NULL;
@@ -56,14 +50,13 @@ static err_code disk_seal(void *ctx, const part_id *id, char *why)
     return ERR_OK;
 }
 
-static err_code disk_read(void *ctx, const part_id *id, blob **part, char *why)
+static err_code disk_read(void *ctx, const part_id *id, blob **part, part_view *view, char *why)
 {
     const sim_part *p = find(ctx, id);
-    part_view v;
     snprintf(why, CORE_TEXT_MAX, "part %u of %s generation %u version %u", id->shard,
              stage_name(id->stage), id->generation, id->version);
     if (!p) return ERR_NOT_FOUND;
-    if (part_decode(blob_data(p->bytes), blob_size(p->bytes), &v) != ERR_OK) return ERR_CORRUPT;
+    if (part_decode(blob_data(p->bytes), blob_size(p->bytes), view) != ERR_OK) return ERR_CORRUPT;
     *part = blob_ref(p->bytes);
     return ERR_OK;
 }
@@ -103,7 +96,7 @@ static bool is_pruned(const struct sim_prune *p, const part_id *id)
 {
     bool older = id->generation < p->newest.generation ||
                  (id->generation == p->newest.generation && id->version < p->newest.version);
-    for (uint32_t k = 0; k < p->keep_n; k++) older = older && !same_snapshot(&p->keep[k], id);
+    for (uint32_t k = 0; k < p->keep_n; k++) older = older && !part_same_snapshot(&p->keep[k], id);
     return older;
 }
 
