@@ -24,7 +24,7 @@ typedef struct core_peer {
 
 /* Rules that a test can switch off, to see that it would notice.  NULL in production. */
 typedef struct core_mutations {
-    uint32_t off; /* CORE_RULE_* */
+    uint64_t off; /* 1 << CORE_RULE_* */
 } core_mutations;
 
 typedef enum core_event_type {
@@ -148,42 +148,42 @@ void core_persist(core_actions *a, uint64_t token, blob *bytes); /* takes bytes 
 void core_compute(core_actions *a, uint64_t token, uint32_t kind, const void *detail);
 void core_metric_line(core_actions *a, const core_metric *m);
 
-/* The protocol's rules that the simulation switches off one at a time. */
-enum {
-    CORE_RULE_COMMIT = 1 << 0,  /* tables change only on COMMIT, not when the last push arrives */
-    CORE_RULE_VERSION = 1 << 1, /* a pull of rows names the exact version */
-    CORE_RULE_GENERATION = 1 << 2,     /* servers and scheduler refuse another generation */
-    CORE_RULE_RESTAMP = 1 << 3,        /* a generation is fixed in the lease, never stamped again */
-    CORE_RULE_SLOT_ORDER = 1 << 4,     /* sums go in slot order, not as pushes arrive */
-    CORE_RULE_DEDUPE = 1 << 5,         /* a repeated push is dropped */
-    CORE_RULE_LEARN = 1 << 6,          /* a restarted scheduler learns from its servers */
-    CORE_RULE_HIGHEST = 1 << 7,        /* it commits up to the highest version any server has */
-    CORE_RULE_CREDIT = 1 << 8,         /* leases ahead never count against the oldest open step */
-    CORE_RULE_INCARNATION = 1 << 9,    /* an order is for one incarnation, and of the newest term */
-    CORE_RULE_VOID = 1 << 10,          /* a void slot has no gradient and no examples */
-    CORE_RULE_EVERY_SERVER = 1 << 11,  /* a push goes to every server, also when it is empty */
-    CORE_RULE_ALL_ACKS = 1 << 12,      /* DONE only when all servers have acknowledged */
-    CORE_RULE_ALL_SLOTS = 1 << 13,     /* COMMIT only when all slots are DONE */
-    CORE_RULE_ALL_SERVERS = 1 << 14,   /* the next step only when all servers have committed */
-    CORE_RULE_ALL_PARTS = 1 << 15,     /* a checkpoint counts when every server has its parts */
-    CORE_RULE_SECOND_HOLDER = 1 << 16, /* the oldest open slot goes to a second worker */
-    CORE_RULE_VALID_BARRIER =
-        1 << 17,                     /* no slot of t+1 before the decision of the validation at t */
-    CORE_RULE_SCORE_ORDER = 1 << 18, /* validation sums are added in chunk order */
-    CORE_RULE_RESEND = 1 << 19,      /* requests are sent again */
-    CORE_RULE_DURABLE = 1 << 20,     /* a generation is durable before it is announced */
-    CORE_RULE_EXAMPLES = 1 << 21,    /* the sum is divided by the step's examples */
-    CORE_RULE_READ_ONLY_PULL = 1 << 22,  /* a pull creates no row */
-    CORE_RULE_ALL_READY = 1 << 23,       /* a rollback waits until every server has gone back */
-    CORE_RULE_GONE = 1 << 24,            /* a server past the version answers GONE */
-    CORE_RULE_BEST = 1 << 25,            /* the best version is kept and adopted at the end */
-    CORE_RULE_PART_GENERATION = 1 << 26, /* parts of an earlier generation do not count */
-    CORE_RULE_TAKEN = 1 << 27,           /* no COMMIT before every server has taken the snapshot */
-    CORE_RULE_ROLLBACK = 1 << 28,        /* every server goes back, not only the one that died */
-    CORE_RULE_KEEP = 1 << 29,            /* files that a checkpoint needs are not removed */
-};
+/* The protocol's rules that the simulation switches off one at a time: bits of core_mutations.off.
+ */
+typedef enum core_rule_id {
+    CORE_RULE_COMMIT,          /* tables change only on COMMIT, not when the last push arrives */
+    CORE_RULE_VERSION,         /* a pull of rows names the exact version */
+    CORE_RULE_GENERATION,      /* servers and scheduler refuse another generation */
+    CORE_RULE_RESTAMP,         /* a generation is fixed in the lease, never stamped again */
+    CORE_RULE_SLOT_ORDER,      /* sums go in slot order, not as pushes arrive */
+    CORE_RULE_DEDUPE,          /* a repeated push is dropped */
+    CORE_RULE_LEARN,           /* a restarted scheduler learns from its servers */
+    CORE_RULE_HIGHEST,         /* it commits up to the highest version any server has */
+    CORE_RULE_CREDIT,          /* leases ahead never count against the oldest open step */
+    CORE_RULE_INCARNATION,     /* an order is for one incarnation, and of the newest term */
+    CORE_RULE_VOID,            /* a void slot has no gradient and no examples */
+    CORE_RULE_EVERY_SERVER,    /* a push goes to every server, also when it is empty */
+    CORE_RULE_ALL_ACKS,        /* DONE only when all servers have acknowledged */
+    CORE_RULE_ALL_SLOTS,       /* COMMIT only when all slots are DONE */
+    CORE_RULE_ALL_SERVERS,     /* the next step only when all servers have committed */
+    CORE_RULE_ALL_PARTS,       /* a checkpoint counts when every server has its parts */
+    CORE_RULE_SECOND_HOLDER,   /* the oldest open slot goes to a second worker */
+    CORE_RULE_VALID_BARRIER,   /* no slot of t+1 before the decision of the validation at t */
+    CORE_RULE_SCORE_ORDER,     /* validation sums are added in chunk order */
+    CORE_RULE_RESEND,          /* requests are sent again */
+    CORE_RULE_DURABLE,         /* a generation is durable before it is announced */
+    CORE_RULE_EXAMPLES,        /* the sum is divided by the step's examples */
+    CORE_RULE_READ_ONLY_PULL,  /* a pull creates no row */
+    CORE_RULE_ALL_READY,       /* a rollback waits until every server has gone back */
+    CORE_RULE_GONE,            /* a server past the version answers GONE */
+    CORE_RULE_BEST,            /* the best version is kept and adopted at the end */
+    CORE_RULE_PART_GENERATION, /* parts of an earlier generation do not count */
+    CORE_RULE_TAKEN,           /* no COMMIT before every server has taken the snapshot */
+    CORE_RULE_ROLLBACK,        /* every server goes back, not only the one that died */
+    CORE_RULE_KEEP,            /* files that a checkpoint needs are not removed */
+} core_rule_id;
 
-static inline bool core_rule(const core_mutations *m, uint32_t rule)
+static inline bool core_rule(const core_mutations *m, core_rule_id rule)
 {
-    return !m || !(m->off & rule);
+    return !m || !(m->off >> rule & 1);
 }

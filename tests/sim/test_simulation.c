@@ -3,7 +3,7 @@
  * switched off is caught.
  *
  *     test_simulation [SEEDS]            that many seeds, each with its faults
- *     test_simulation --seed N [--trace] one of them again */
+ *     test_simulation --seed N [--trace] [--off RULE]   one of them again; RULE: a core_rule_id */
 #include "sim/sim_cluster.h"
 
 #include <check.h>
@@ -20,7 +20,7 @@ enum { SEEDS_DEFAULT = 3000, MUTATION_SEEDS = 1000 };
 
 static uint64_t seeds_wanted = SEEDS_DEFAULT;
 
-static bool passes(const sim_oracle *oracle, uint64_t seed, uint32_t off, bool trace, sim_result *r)
+static bool passes(const sim_oracle *oracle, uint64_t seed, uint64_t off, bool trace, sim_result *r)
 {
     sim_options o = {.seed = seed, .trace = trace, .rot = seed % 4 == 0, .mutations = {off}};
     *r = sim_run(&o, oracle);
@@ -110,7 +110,7 @@ START_TEST(the_oracles_job_uses_every_rule_of_selection)
 END_TEST
 
 typedef struct mutation {
-    uint32_t rule;
+    core_rule_id rule;
     const char *name;
 } mutation;
 
@@ -153,7 +153,8 @@ START_TEST(each_rule_switched_off_is_caught)
     const mutation *m = &mutations[_i];
     sim_result r;
     uint64_t seed = 1;
-    while (seed <= MUTATION_SEEDS && passes(oracle, seed, m->rule, false, &r)) seed++;
+    while (seed <= MUTATION_SEEDS && passes(oracle, seed, UINT64_C(1) << m->rule, false, &r))
+        seed++;
     ck_assert_msg(seed <= MUTATION_SEEDS, "%s: not caught within %d seeds", m->name,
                   MUTATION_SEEDS);
     printf("%-45s seed %3" PRIu64 ": %s\n", m->name, seed, r.why);
@@ -177,7 +178,7 @@ static Suite *suite(void)
     return s;
 }
 
-static int one_seed(uint64_t seed, uint32_t off, bool trace)
+static int one_seed(uint64_t seed, uint64_t off, bool trace)
 {
     sim_oracle *oracle = sim_oracle_new();
     sim_result r;
@@ -193,7 +194,7 @@ int main(int argc, char **argv)
     const char *wanted = getenv("WEFT_SIM_SEEDS");
     if (wanted) seeds_wanted = strtoull(wanted, NULL, 10);
     uint64_t seed = 0;
-    uint32_t off = 0;
+    uint64_t off = 0;
     bool trace = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--trace") == 0)
@@ -201,7 +202,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
             seed = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--off") == 0 && i + 1 < argc)
-            off = (uint32_t)strtoul(argv[++i], NULL, 0);
+            off = UINT64_C(1) << strtoul(argv[++i], NULL, 10);
         else
             seeds_wanted = strtoull(argv[i], NULL, 10);
     }
