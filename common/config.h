@@ -97,7 +97,8 @@ typedef struct config_optimizer {
 } config_optimizer;
 
 typedef struct config {
-    char *file; /* the path it was loaded from, absolute */
+    char *file;                    /* the path it was loaded from, absolute */
+    struct config_source *sources; /* where each key was set: config_source() */
     char *job, *work_dir;
     uint64_t seed;
     model_mode mode;
@@ -275,9 +276,14 @@ MUST_USE err_code config_parse(const char *name, const char *text, const char *c
 void config_use_data_dir(config *c, const char *dir);
 void config_free(config *c);
 
+/* What a plan can do without and work on the data cannot: required keys, and the files that other
+ * keys ask for.  All that is missing is printed.  ERR_INVALID. */
+MUST_USE err_code config_check_inputs(const config *c);
+
 /* The effective configuration as YAML that loads back to the same, owned (free).  CONFIG_PLAN_ONLY
- * leaves out D keys and paths: what `config.yaml` of an output holds. */
-enum { CONFIG_ALL, CONFIG_PLAN_ONLY };
+ * leaves out D keys and paths: what `config.yaml` of an output holds.  CONFIG_SOURCES adds to each
+ * line where its value comes from, as a comment. */
+enum { CONFIG_ALL, CONFIG_PLAN_ONLY, CONFIG_SOURCES };
 char *config_print(const config *c, int which);
 /* JSON schema of the whole configuration, owned. */
 char *config_schema(void);
@@ -288,6 +294,10 @@ char *config_plan_json(const config *c);
 char *config_prepare_json(const config *c);
 /* Flat "key": value pairs of every key, for the status page: JSON object text, owned. */
 char *config_flat_json(const config *c);
+/* {"key": {"value": ..., "from": "job.yaml:3:5", "mark": "plan"}} of every key, owned. */
+char *config_sources_json(const config *c);
+/* A page of Markdown about every key, from the same table, owned. */
+char *config_docs(void);
 /* Prints to stderr one line per P key that differs; returns how many differ.  What is not a JSON
  * object counts as one. */
 size_t config_plan_diff(const char *plan_json_a, const char *plan_json_b);

@@ -32,6 +32,7 @@ typedef struct config_key {
     const char *name; /* dotted */
     key_type type;
     char mark;      /* 'P' plan, 'D' deployment */
+    bool required;  /* must not be empty where data are read: config_check_inputs */
     uint8_t bounds; /* KEY_ABOVE_MIN | KEY_BELOW_MAX */
     size_t at, at_n;
     double min, max;
@@ -55,6 +56,10 @@ const void *config_key_value(const config_key *key, const config *c);
 const config_key *config_key_find(const char *name);
 /* `name` is the beginning of keys: "hgnn", "hgnn.optimizer". */
 bool config_key_is_section(const char *name);
+/* The number of bytes of whole sections that both dotted names share: "a.b." of a.b.c and a.b.d. */
+size_t config_key_shared(const char *a, const char *b);
+/* Dots in the first `bytes` bytes of `name`. */
+size_t config_key_dots(const char *name, size_t bytes);
 /* What is most like the unknown `name` among the keys and sections beside it, or the one key
  * elsewhere with the same last part; owned (free).  NULL: nothing is. */
 char *config_key_suggest(const char *name);

@@ -38,8 +38,12 @@ void config_value_error(config_reader *r, const yaml_node_t *node, const char *f
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     r->errors++;
-    if (r->set) {
-        log_user_error("--set %.*s: %s", (int)strcspn(r->set, "="), r->set, text);
+    size_t key = r->set ? strcspn(r->set, "=") : 0;
+    bool named = r->set && strncmp(text, r->set, key) == 0 && strchr(".:", text[key]);
+    if (named) {
+        log_user_error("--set %s", text);
+    } else if (r->set) {
+        log_user_error("--set %.*s: %s", (int)key, r->set, text);
     } else if (node) {
         log_user_error("%s:%zu:%zu: %s", r->name, node->start_mark.line + 1,
                        node->start_mark.column + 1, text);

@@ -25,8 +25,8 @@ typedef struct config_reader {
     config_place places[CONFIG_KEYS_MAX];
 } config_reader;
 
-/* Prints "file:line:col: message" or "--set key: message" and counts it.  node NULL: no position.
- */
+/* Prints "file:line:col: message" or "--set key: message" and counts it; `message` begins with the
+ * key.  node NULL: no position. */
 void config_value_error(config_reader *r, const yaml_node_t *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Reads `node` into the field of `key`.  After an error (printed) it holds

@@ -1,4 +1,4 @@
-/* command_config.h - `weft config -c FILE [--print | --schema]`. */
+/* command_config.h - `weft config -c FILE [--print | --schema | --docs]`. */
 #pragma once
 
 /* Returns the exit code. */

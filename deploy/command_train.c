@@ -85,6 +85,7 @@ int command_train(int argc, char **argv)
     /* The driver changes to work_dir/run. */
     if (o.common.out_dir) out = files_absolute(o.common.out_dir);
     err_code rc = cli_load_config(&o.common, &c);
+    if (rc == ERR_OK) rc = config_check_inputs(c);
     if (rc == ERR_OK) rc = numerics_start(argv, c->train.core_type);
     if (rc == ERR_OK) {
         log_level level;

@@ -148,7 +148,8 @@ err_code prepare_run(const config *c, const progress *p, char **store_folder, pr
 {
     uint64_t start = clock_now_us(), hash;
     prepare_stats s = {0};
-    err_code rc = prepare_hash(c, &hash);
+    err_code rc = config_check_inputs(c);
+    if (rc == ERR_OK) rc = prepare_hash(c, &hash);
 
     *store_folder = NULL;
     if (rc != ERR_OK) return rc;

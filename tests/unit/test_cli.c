@@ -102,7 +102,7 @@ START_TEST(what_cannot_be_loaded_is_invalid)
     load_fails(ARGS("-c", "none.yaml"), "none.yaml: cannot open");
     load_fails(ARGS("-c", "job.yaml", "--data", "none"), "--data none: not a folder");
     load_fails(ARGS("-c", "job.yaml", "--workers", "many"),
-               "--set cluster.workers: cluster.workers: expects an integer");
+               "--set cluster.workers: expects an integer");
 }
 END_TEST
 
@@ -180,7 +180,8 @@ START_TEST(config_prints_yaml_that_loads_back)
     argv = ARGS("-c", "job.yaml", "--print", "--json");
     ck_assert_int_eq(run_config(argv), 0);
     json_t *flat = json_load_file("stdout", 0, NULL);
-    ck_assert_int_eq(json_integer_value(json_object_get(flat, "seed")), 12);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(flat, "seed"), "value")),
+                     12);
     json_decref(flat);
 }
 END_TEST
@@ -202,7 +203,7 @@ START_TEST(config_returns_2_for_an_error_in_the_file)
     char **argv = ARGS("-c", "job.yaml");
     int code = run_config(argv);
     testing_expect_part(testing_capture_end(),
-                        "job.yaml:1:1: unknown key `sed`; did you mean `seed`?");
+                        "job.yaml:1:1: sed: unknown key; did you mean `seed`?");
     ck_assert_int_eq(code, 2);
 }
 END_TEST
