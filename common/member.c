@@ -33,6 +33,11 @@ core_peer member_scheduler(const member *m)
     return (core_peer){.role = WIRE_SCHEDULER};
 }
 
+bool member_is_known(const member *m)
+{
+    return m->term != 0 && !m->refused && !m->displaced;
+}
+
 bool member_hello_due(const member *m, uint64_t now_us)
 {
     return now_us >= m->hello_at_us;

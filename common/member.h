@@ -58,6 +58,9 @@ void member_fini(member *m);
 uint64_t member_incarnation(const member *m, uint32_t role, uint32_t index);
 core_peer member_scheduler(const member *m);
 
+/* True if the scheduler has answered a HELLO of this life. */
+bool member_is_known(const member *m);
+
 /* True if a HELLO is due: the caller fills in its role's state and calls member_hello. */
 bool member_hello_due(const member *m, uint64_t now_us);
 /* Makes the next HELLO due now (something the scheduler should know has changed). */

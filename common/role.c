@@ -4,6 +4,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/notify.h"
 #include "common/numerics.h"
 #include "common/process.h"
 #include "common/zmq_client.h"
@@ -20,6 +21,8 @@
 #include <unistd.h>
 
 enum { FETCH_TIMEOUT_MS = 30000, FETCH_PAUSE_US = 200000 };
+/* A start may take so much longer with each sign of a scheduler. */
+enum { START_EXTENSION_US = 60000000 };
 
 /* ---- Endpoints ---- */
 
@@ -213,6 +216,7 @@ static err_code fetch_job(role_start *r)
         .role = r->self.role, .index = r->self.index, .incarnation = r->self.incarnation};
     err_code rc = zmq_client_open(self, r->keys, zmq_shell_context(r->shell), &client);
     wire_header request = wire_request(WIRE_CONFIG), answer = {0};
+    notify_waiting("waiting for the scheduler", START_EXTENSION_US);
     while (rc == ERR_OK) {
         blob *body = NULL;
         rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TIMEOUT_MS, not_signalled,
@@ -235,6 +239,7 @@ static err_code fetch_job(role_start *r)
             break;
         }
         usleep(FETCH_PAUSE_US); /* Not prepared yet. */
+        notify_waiting("waiting for the job to be prepared", START_EXTENSION_US);
     }
     zmq_client_close(client);
     return rc;

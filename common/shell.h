@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/core.h"
+#include "common/notify.h"
 
 typedef uint64_t core_step_function(void *core, const core_event *e, core_actions *out);
 
@@ -28,6 +29,8 @@ typedef struct core_host {
     void (*event)(void *user, const char *name, core_peer who, const char *why);
     /* Called about every SHELL_IDLE_MS: publish status. */
     void (*idle)(void *user, uint64_t now_us);
+    /* Called after `idle`: how this process is, for the service manager.  *out is zeros before. */
+    void (*health)(void *user, notify_health *out);
     /* Called before `idle`: what the shell refused so far, without the core. */
     void (*refused)(void *user, uint64_t total);
     /* The core has exited: ends threads, nothing is posted after it. */

@@ -506,6 +506,7 @@ static bool step_signals(zmq_shell *s, const core_host *host, core_actions *acti
 {
     struct signalfd_siginfo info;
     while (!s->exited && read(s->signals, &info, sizeof info) == sizeof info) {
+        notify_stopping("stopping: asked to leave");
         if ((*seen)++ > 0) {
             snprintf(s->why, sizeof s->why, "signal %" PRIu32 " again", info.ssi_signo);
             s->exit_code = 128 + (int)info.ssi_signo;
@@ -547,6 +548,14 @@ static void stop_host(zmq_shell *s, const core_host *host)
     s->results_n = 0;
 }
 
+static void tell_manager(const core_host *host, uint64_t now_us)
+{
+    notify_health h = {0};
+    if (!host->health) return;
+    host->health(host->user, &h);
+    notify_update(now_us, &h);
+}
+
 int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
 {
     core_actions actions;
@@ -577,10 +586,12 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
             retry_dealers(s, now);
             if (host->refused) host->refused(host->user, refusals_total(s->refusals));
             if (host->idle) host->idle(host->user, now);
+            tell_manager(host, now);
             idle_us = now + SHELL_IDLE_MS * 1000u;
         }
     }
     core_actions_fini(&actions);
+    notify_stopping(s->why);
     stop_host(s, host);
     memcpy(why, s->why, CORE_TEXT_MAX);
     return s->exit_code;

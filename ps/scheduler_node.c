@@ -40,6 +40,7 @@ struct scheduler_node {
     scheduler_plan plan;
     blob *encoded;
     uint64_t start_wall_s, start_us, last_step_us;
+    char line[CORE_TEXT_MAX]; /* the status in a line */
 };
 
 /* ---- The plan ---- */
@@ -172,6 +173,25 @@ char *scheduler_node_status(const scheduler_node *n, uint64_t now_us)
     return text;
 }
 
+static void say_line(scheduler_node *n, const scheduler_status *s)
+{
+    char waits[CORE_TEXT_MAX] = "", at[64] = "";
+    if (s->is_waiting)
+        snprintf(waits, sizeof waits, ", waiting for %.100s of %s", s->waiting_for,
+                 s->waiting_whom);
+    if (s->steps)
+        snprintf(at, sizeof at, " %s step %" PRIu32 " of %" PRIu32, stage_name(s->stage), s->step,
+                 s->steps);
+    snprintf(n->line, sizeof n->line, "%s%s%.160s", job_state_name(s->state), at, waits);
+}
+
+static void health(void *user, notify_health *out)
+{
+    const scheduler_node *n = user;
+    out->ready = n->job != NULL;
+    memcpy(out->status, n->line, sizeof out->status);
+}
+
 static void publish(void *user, uint64_t now_us)
 {
     scheduler_node *n = user;
@@ -183,6 +203,7 @@ static void publish(void *user, uint64_t now_us)
     http_publish(n->http, "/api/v1/status", "application/json", json);
     http_publish(n->http, "/metrics", "text/plain; version=0.0.4; charset=utf-8", prometheus);
     http_publish(n->http, "/readyz", "text/plain", n->job ? "ready\n" : "preparing\n");
+    say_line(n, &s);
     free(json);
     free(prometheus);
     scheduler_status_fini(&s);
@@ -359,7 +380,8 @@ core_host scheduler_node_host(scheduler_node *n)
                        .persist = on_persist,
                        .metric = on_metric,
                        .refused = on_refused,
-                       .idle = publish};
+                       .idle = publish,
+                       .health = health};
 }
 
 const char *scheduler_node_url(const scheduler_node *n)

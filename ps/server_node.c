@@ -4,9 +4,11 @@
 #include "common/mem.h"
 #include "common/numerics.h"
 #include "common/process.h"
+#include "common/slot.h"
 #include "ps/checkpoint_files.h"
 #include "ps/server_disk.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -69,6 +71,25 @@ static void idle(void *user, uint64_t now_us)
     shard_note_rss(n->shard, process_rss_bytes());
 }
 
+static void health(void *user, notify_health *out)
+{
+    const server_node *n = user;
+    shard_stats s;
+    shard_stats_get(n->shard, &s);
+    out->ready = s.known;
+    if (!s.known) {
+        snprintf(out->status, sizeof out->status, "waiting for the scheduler");
+    } else if (s.loading) {
+        snprintf(out->status, sizeof out->status, "reading a checkpoint");
+    } else if (!s.generation) {
+        snprintf(out->status, sizeof out->status, "waiting for the other processes");
+    } else {
+        snprintf(out->status, sizeof out->status,
+                 "%s version %" PRIu32 ", %" PRIu64 " rows, %.1f MB", stage_name(s.stage),
+                 s.version, s.rows, (double)s.bytes / 1e6);
+    }
+}
+
 static void refused(void *user, uint64_t total)
 {
     server_node *n = user;
@@ -99,5 +120,6 @@ core_host server_node_host(server_node *n)
                        .compute = compute,
                        .stop = stop,
                        .refused = refused,
-                       .idle = idle};
+                       .idle = idle,
+                       .health = health};
 }

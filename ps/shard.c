@@ -876,6 +876,7 @@ void shard_stats_get(const shard *s, shard_stats *out)
     out->held = s->held_count;
     out->parked = (uint32_t)s->parked_n;
     out->finished = s->finished;
+    out->known = member_is_known(&s->member);
     out->loading = s->disk.loading;
     out->servers = s->map.servers;
     out->stopping = s->exited;

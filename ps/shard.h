@@ -79,7 +79,7 @@ uint64_t shard_digest(const shard *s);
 
 typedef struct shard_stats {
     uint32_t generation, stage, version, held, parked, servers; /* servers: of its map */
-    bool finished, stopping, loading;
+    bool finished, stopping, loading, known; /* known: member_is_known */
     uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches, commits, refused;
 } shard_stats;
 void shard_stats_get(const shard *s, shard_stats *out);

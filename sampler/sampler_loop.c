@@ -387,6 +387,7 @@ void sampler_loop_stats_get(const sampler_loop *s, sampler_loop_stats *out)
     *out = s->stats;
     out->resends = requests_resends(s->requests);
     out->stopping = s->exited;
+    out->known = member_is_known(&s->member);
     for (uint32_t i = 0; i < SAMPLER_BUILDS_MAX; i++) out->builds_open += s->build[i].used;
 }
 

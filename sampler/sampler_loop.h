@@ -65,6 +65,6 @@ void sampler_loop_note_refused(sampler_loop *s, uint64_t total);
 
 typedef struct sampler_loop_stats {
     uint64_t batches, joined, leaves_asked, leaves_answered, features, resends, builds_open;
-    bool stopping;
+    bool stopping, known; /* known: member_is_known */
 } sampler_loop_stats;
 void sampler_loop_stats_get(const sampler_loop *s, sampler_loop_stats *out);

@@ -4,6 +4,7 @@
 #include "common/numerics.h"
 #include "common/process.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -59,6 +60,20 @@ static void idle(void *user, uint64_t now_us)
     sampler_loop_note_rss(n->loop, process_rss_bytes());
 }
 
+static void health(void *user, notify_health *out)
+{
+    const sampler_node *n = user;
+    sampler_loop_stats s;
+    sampler_loop_stats_get(n->loop, &s);
+    out->ready = s.known;
+    if (!s.known) {
+        snprintf(out->status, sizeof out->status, "waiting for the scheduler");
+    } else {
+        snprintf(out->status, sizeof out->status, "%" PRIu64 " micro-batches, %" PRIu64 " in the making",
+                 s.batches, s.builds_open);
+    }
+}
+
 static void refused(void *user, uint64_t total)
 {
     sampler_node *n = user;
@@ -72,5 +87,6 @@ core_host sampler_node_host(sampler_node *n)
                        .step = step,
                        .user = n,
                        .refused = refused,
-                       .idle = idle};
+                       .idle = idle,
+                       .health = health};
 }

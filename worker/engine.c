@@ -1,5 +1,6 @@
 #include "worker/engine.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -27,7 +28,7 @@ typedef struct engine_result {
 
 typedef struct queued {
     struct queued *next;
-    uint64_t token;
+    uint64_t token, since_us;
     uint32_t kind;
     const worker_task *asked;
     shell_post *post;
@@ -39,13 +40,14 @@ typedef struct lane { /* a queue with its thread */
     pthread_t thread;
     pthread_cond_t wake;
     queued *first, **last;
+    uint64_t since_us; /* the task that it is at was begun; 0: it waits */
 } lane;
 
 struct engine {
     const job *job;
     task_inputs *inputs;    /* the digest lane's */
     slot_work *work;        /* the compute lane's */
-    pthread_mutex_t lock;   /* guards: tasks, tasks_n, both queues, stopping */
+    pthread_mutex_t lock;   /* guards: tasks, tasks_n, both lanes, stopping */
     task *tasks[TASKS_MAX]; /* oldest first */
     uint32_t tasks_n;
     bool started, stopping;
@@ -251,10 +253,12 @@ static void *run_lane(void *user)
         }
         l->first = q->next;
         if (!l->first) l->last = &l->first;
+        l->since_us = clock_now_us();
         pthread_mutex_unlock(&e->lock);
         carry_out(e, q);
         free(q);
         pthread_mutex_lock(&e->lock);
+        l->since_us = 0;
     }
     pthread_mutex_unlock(&e->lock);
     return NULL;
@@ -267,6 +271,22 @@ void engine_start(engine *e)
     int a = pthread_create(&e->digest.thread, NULL, run_lane, &e->digest);
     int b = pthread_create(&e->compute.thread, NULL, run_lane, &e->compute);
     if (a != 0 || b != 0) panic(__FILE__, __LINE__, "pthread_create");
+    pthread_setname_np(e->digest.thread, "digest");
+    pthread_setname_np(e->compute.thread, "compute");
+}
+
+static uint64_t lane_busy_since(const lane *l)
+{
+    if (l->since_us) return l->since_us;
+    return l->first ? l->first->since_us : 0;
+}
+
+uint64_t engine_busy_since(engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    uint64_t a = lane_busy_since(&e->digest), b = lane_busy_since(&e->compute);
+    pthread_mutex_unlock(&e->lock);
+    return !a || (b && b < a) ? b : a;
 }
 
 static void drop_queue(lane *l)
@@ -305,6 +325,7 @@ void engine_compute(void *user, uint64_t token, uint32_t kind, const void *detai
     }
     queued *q = xmalloc(sizeof *q);
     *q = here;
+    q->since_us = clock_now_us();
     lane *l = kind == WORKER_DIGEST ? &e->digest : &e->compute;
     pthread_mutex_lock(&e->lock);
     *l->last = q;

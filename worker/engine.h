@@ -20,6 +20,10 @@ void engine_start(engine *e);
 /* Joins the threads: what is being computed is finished, what waits is dropped. */
 void engine_stop(engine *e);
 
+/* Since when (clock_now_us) a thread has been at the task it is at, or has left one to wait; the
+ * earlier of both threads; 0: there is nothing to do. */
+uint64_t engine_busy_since(engine *e);
+
 /* core_host.compute and core_host.done; user: the engine. */
 void engine_compute(void *user, uint64_t token, uint32_t kind, const void *detail, shell_post *post,
                     void *shell);

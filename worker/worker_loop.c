@@ -1017,6 +1017,7 @@ void worker_loop_stats_get(const worker_loop *w, worker_loop_stats *out)
     out->generation = w->generation;
     out->resends = requests_resends(w->requests);
     out->stopping = w->stopping;
+    out->known = member_is_known(&w->member);
     for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) out->leases += is_held(&w->lease[i]);
 }
 

@@ -96,6 +96,6 @@ typedef struct worker_loop_stats {
     uint32_t generation, leases;
     uint64_t slots_done, dropped, gone, resends;
     uint64_t phase_us[5]; /* sample, pull, compute, push, wait */
-    bool stopping;
+    bool stopping, known; /* known: member_is_known */
 } worker_loop_stats;
 void worker_loop_stats_get(const worker_loop *w, worker_loop_stats *out);

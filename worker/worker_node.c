@@ -4,6 +4,8 @@
 #include "common/numerics.h"
 #include "common/process.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -71,6 +73,21 @@ static void idle(void *user, uint64_t now_us)
     worker_loop_note_rss(n->loop, process_rss_bytes());
 }
 
+static void health(void *user, notify_health *out)
+{
+    const worker_node *n = user;
+    worker_loop_stats s;
+    worker_loop_stats_get(n->loop, &s);
+    out->ready = s.known;
+    out->busy_since_us = engine_busy_since(n->engine);
+    if (!s.known) {
+        snprintf(out->status, sizeof out->status, "waiting for the scheduler");
+    } else {
+        snprintf(out->status, sizeof out->status, "%" PRIu64 " slots done, %" PRIu32 " held",
+                 s.slots_done, s.leases);
+    }
+}
+
 static void stop(void *user)
 {
     worker_node *n = user;
@@ -86,5 +103,6 @@ core_host worker_node_host(worker_node *n)
                        .compute = compute,
                        .done = engine_done,
                        .idle = idle,
+                       .health = health,
                        .stop = stop};
 }
