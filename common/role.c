@@ -7,6 +7,7 @@
 #include "common/notify.h"
 #include "common/numerics.h"
 #include "common/process.h"
+#include "common/version.h"
 #include "common/zmq_client.h"
 
 #include <arpa/inet.h>
@@ -286,6 +287,7 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
 {
     *r = (role_start){.self = {.role = role, .incarnation = process_incarnation()}};
     role_options o = {.is_worker = role == WIRE_WORKER};
+    if (version_asked(argv, code)) return false;
     cli_parse(&role_argp, argc, argv, &o);
     err_code rc = ERR_OK;
     if (!parse_index(&o, &r->self.index)) {

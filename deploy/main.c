@@ -1,3 +1,4 @@
+#include "common/version.h"
 #include "deploy/command_checkpoint.h"
 #include "deploy/command_config.h"
 #include "deploy/command_drain.h"
@@ -32,5 +33,7 @@ static const command_entry commands[] = {
 /* weft: the operator's command. */
 int main(int argc, char **argv)
 {
+    int code;
+    if (version_asked(argv, &code)) return code;
     return command_table_run(commands, sizeof commands / sizeof *commands, argc, argv);
 }

@@ -5,6 +5,7 @@
 #include "common/numerics.h"
 #include "common/process.h"
 #include "common/role.h"
+#include "common/version.h"
 #include "ps/scheduler_node.h"
 
 #include <stdlib.h>
@@ -79,6 +80,7 @@ int main(int argc, char **argv)
     config *c = NULL;
     int code = 0;
     log_level level;
+    if (version_asked(argv, &code)) return code;
     cli_parse(&scheduler_argp, argc, argv, &o);
     err_code rc = cli_load_config(&o.common, &c);
     if (rc == ERR_OK) rc = numerics_start(argv, c->train.core_type);

@@ -1,0 +1,36 @@
+# What `cmake --install` puts where, and the Debian package (`cpack -G DEB` in the build folder).
+include(GNUInstallDirs)
+
+# The units name the folder of the binaries, which is known when they are installed only.
+install(CODE "
+  set(source ${CMAKE_SOURCE_DIR}/deploy/systemd)
+  set(made ${CMAKE_BINARY_DIR}/systemd)
+  set(WEFT_BINDIR \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR})")
+install(CODE [[
+  file(READ ${source}/hardening.in WEFT_HARDENING)
+  string(STRIP "${WEFT_HARDENING}" WEFT_HARDENING)
+  file(GLOB units ${source}/*.service.in)
+  foreach(unit ${units})
+    get_filename_component(name ${unit} NAME_WLE)
+    configure_file(${unit} ${made}/${name} @ONLY)
+    file(INSTALL ${made}/${name} DESTINATION ${CMAKE_INSTALL_PREFIX}/lib/systemd/system)
+  endforeach()]])
+install(FILES deploy/systemd/weft.target DESTINATION lib/systemd/system)
+install(FILES deploy/systemd/weft.sysusers DESTINATION lib/sysusers.d RENAME weft.conf)
+
+install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/weft)
+install(PROGRAMS deploy/get-encoder.sh DESTINATION ${CMAKE_INSTALL_DATADIR}/weft)
+install(FILES deploy/completion/weft DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+# The completion of `weft` is loaded for the others by links.
+foreach(name weft-scheduler weft-ps weft-sampler weft-worker)
+  install(CODE "file(MAKE_DIRECTORY \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    file(CREATE_LINK weft \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/bash-completion/completions/${name} SYMBOLIC)")
+endforeach()
+
+# Manual pages are made of what the binaries say; the guide.
+install(CODE "
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/deploy/man/make-pages.sh ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/man1
+                  COMMAND_ERROR_IS_FATAL ANY)
+  file(GLOB pages ${CMAKE_BINARY_DIR}/man1/*.1)
+  file(INSTALL \${pages} DESTINATION \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_MANDIR}/man1)")
+install(FILES deploy/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
