@@ -9,6 +9,16 @@
 #include <zmq.h>
 
 enum { HWM_MESSAGES = 1024, LINGER_MS = 500, COPY_BELOW_BYTES = 4096 };
+/* A host that vanished, or a network that came back: without these a connection is found dead after
+ * minutes (sent bytes are tried again after ever longer waits), or never (nothing is on its way).
+ */
+enum {
+    CONNECT_TIMEOUT_MS = 3000,
+    UNACKNOWLEDGED_MAX_MS = 10000,
+    KEEPALIVE_IDLE_S = 10,
+    KEEPALIVE_INTERVAL_S = 3,
+    KEEPALIVE_COUNT = 3
+};
 
 static void set_option(void *socket, int option, int value)
 {
@@ -29,6 +39,12 @@ void *zmq_frames_socket(void *context, int type)
     set_option(socket, ZMQ_RECONNECT_IVL, 50);
     set_option(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
     set_option(socket, ZMQ_BACKLOG, 512);
+    set_option(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS);
+    set_option(socket, ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MAX_MS);
+    set_option(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_option(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S);
+    set_option(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S);
+    set_option(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT);
     if (type == ZMQ_ROUTER) set_option(socket, ZMQ_ROUTER_MANDATORY, 1);
     return socket;
 }
