@@ -232,6 +232,7 @@ typedef struct config {
         char *scheduler;
         uint32_t workers, samplers, servers, threads, virtual_shards;
         char *advertise;
+        uint32_t port;
         bool on_done_wait;
     } cluster;
     struct {
@@ -247,7 +248,7 @@ typedef struct config {
         uint32_t copies;
     } checkpoint;
     struct {
-        char *bind, *token_file;
+        char *bind, *process_bind, *token_file;
     } http;
     struct {
         bool insecure;

@@ -1,11 +1,13 @@
 #include "common/http_server.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/token_file.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -13,12 +15,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PAGES_MAX = 8, POST_BYTES_MAX = 4096 };
 
 typedef struct page {
     char *path, *content_type, *text;
+    unsigned status;
+    uint64_t until_us; /* 0: for ever */
+    bool is_file;      /* text is its path */
 } page;
 
 struct http_server {
@@ -74,6 +80,30 @@ static bool is_open_path(const char *path)
            strcmp(path, "/metrics") == 0;
 }
 
+static enum MHD_Result answer_file(struct MHD_Connection *c, const page *p)
+{
+    struct stat st;
+    int fd = open(p->text, O_RDONLY | O_CLOEXEC);
+    struct MHD_Response *r = NULL;
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        r = MHD_create_response_from_fd64((uint64_t)st.st_size, fd);
+    if (!r && fd >= 0) close(fd);
+    if (!r) return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", "not there yet\n");
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, p->content_type);
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    enum MHD_Result queued = MHD_queue_response(c, MHD_HTTP_OK, r);
+    MHD_destroy_response(r);
+    return queued;
+}
+
+static enum MHD_Result answer_page(struct MHD_Connection *c, const page *p)
+{
+    if (p->is_file) return answer_file(c, p);
+    if (p->until_us && clock_now_us() > p->until_us)
+        return answer(c, MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain", "the process hangs\n");
+    return answer(c, p->status, p->content_type, p->text);
+}
+
 static enum MHD_Result on_get(http_server *s, struct MHD_Connection *c, const char *path)
 {
     if (!s->loopback && !is_open_path(path) && !has_token(s, c))
@@ -84,7 +114,7 @@ static enum MHD_Result on_get(http_server *s, struct MHD_Connection *c, const ch
     for (size_t i = 0; i < s->pages_n && !found; i++) {
         if (strcmp(s->pages[i].path, path) != 0) continue;
         found = true;
-        result = answer(c, MHD_HTTP_OK, s->pages[i].content_type, s->pages[i].text);
+        result = answer_page(c, &s->pages[i]);
     }
     pthread_mutex_unlock(&s->lock);
     return found ? result : answer(c, MHD_HTTP_NOT_FOUND, "text/plain", "no such page\n");
@@ -159,13 +189,16 @@ bad:
     return ERR_INVALID;
 }
 
+static void page_fini(page *p)
+{
+    free(p->path);
+    free(p->content_type);
+    free(p->text);
+}
+
 static void server_free(http_server *s)
 {
-    for (size_t i = 0; i < s->pages_n; i++) {
-        free(s->pages[i].path);
-        free(s->pages[i].content_type);
-        free(s->pages[i].text);
-    }
+    for (size_t i = 0; i < s->pages_n; i++) page_fini(&s->pages[i]);
     pthread_mutex_destroy(&s->lock);
     token_free(s->token);
     free(s);
@@ -177,7 +210,7 @@ err_code http_start(const http_options *o, http_server **out, char url[64])
     err_code rc = parse_bind(o->bind, &address);
     if (rc != ERR_OK) return rc;
     bool loopback = (ntohl(address.sin_addr.s_addr) >> 24) == 127;
-    if (!loopback && !o->token) {
+    if (!loopback && !o->token && !o->health_only) {
         log_user_error("http.bind: %s is not loopback: http.token_file is needed", o->bind);
         return ERR_INVALID;
     }
@@ -212,21 +245,43 @@ err_code http_start(const http_options *o, http_server **out, char url[64])
 
 void http_publish(http_server *s, const char *path, const char *content_type, const char *text)
 {
-    char *copy = xstrdup(text);
+    http_publish_status(s, path, content_type, text, MHD_HTTP_OK, 0);
+}
+
+/* Puts `now` in the place of what was at its path; takes its texts. */
+static void replace_page(http_server *s, page now)
+{
     pthread_mutex_lock(&s->lock);
     size_t i = 0;
-    while (i < s->pages_n && strcmp(s->pages[i].path, path) != 0) i++;
-    if (i == s->pages_n && i < PAGES_MAX) {
-        s->pages[s->pages_n++] =
-            (page){.path = xstrdup(path), .content_type = xstrdup(content_type)};
-    }
-    if (i < s->pages_n) {
-        free(s->pages[i].text);
-        s->pages[i].text = copy;
-        copy = NULL;
+    while (i < s->pages_n && strcmp(s->pages[i].path, now.path) != 0) i++;
+    if (i < PAGES_MAX) {
+        page old = s->pages[i];
+        s->pages[i] = now;
+        now = old;
+        if (i == s->pages_n) s->pages_n++;
     }
     pthread_mutex_unlock(&s->lock);
-    free(copy);
+    page_fini(&now);
+}
+
+void http_publish_status(http_server *s, const char *path, const char *content_type,
+                         const char *text, unsigned status, uint32_t fresh_ms)
+{
+    page now = {.path = xstrdup(path),
+                .content_type = xstrdup(content_type),
+                .text = xstrdup(text),
+                .status = status,
+                .until_us = fresh_ms ? clock_now_us() + fresh_ms * UINT64_C(1000) : 0};
+    replace_page(s, now);
+}
+
+void http_publish_file(http_server *s, const char *path, const char *content_type, const char *file)
+{
+    page now = {.path = xstrdup(path),
+                .content_type = xstrdup(content_type),
+                .text = xstrdup(file),
+                .is_file = true};
+    replace_page(s, now);
 }
 
 void http_stop(http_server *s)

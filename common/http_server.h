@@ -10,6 +10,7 @@
 #include "common/err.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct http_server http_server;
 
@@ -19,6 +20,7 @@ typedef unsigned http_post(void *user, const char *path, const char *body, char 
 
 typedef struct http_options {
     const char *bind;  /* "127.0.0.1:0"; port 0: any free one */
+    bool health_only;  /* there are only pages that need no token: none is needed to start */
     const char *token; /* NULL: POSTs are refused */
     http_post *on_post;
     void *user;
@@ -29,4 +31,11 @@ typedef struct http_options {
 MUST_USE err_code http_start(const http_options *options, http_server **out, char url[64]);
 /* Replaces what GET `path` answers.  Copies the text. */
 void http_publish(http_server *s, const char *path, const char *content_type, const char *text);
+/* The same with an HTTP status; fresh_ms (0: for ever) later the page is out of date and answered
+ * with 503: whoever publishes it hangs. */
+void http_publish_status(http_server *s, const char *path, const char *content_type,
+                         const char *text, unsigned status, uint32_t fresh_ms);
+/* GET `path` answers with what the file holds then. */
+void http_publish_file(http_server *s, const char *path, const char *content_type,
+                       const char *file);
 void http_stop(http_server *s); /* accepts NULL */

@@ -7,12 +7,14 @@
 #include "common/notify.h"
 #include "common/numerics.h"
 #include "common/process.h"
+#include "common/resolver.h"
 #include "common/version.h"
 #include "common/zmq_client.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@
 enum { FETCH_TIMEOUT_MS = 30000, FETCH_PAUSE_US = 200000 };
 /* A start may take so much longer with each sign of a scheduler. */
 enum { START_EXTENSION_US = 60000000 };
+enum { OPTION_ADVERTISE = 0x3600, OPTION_HTTP };
 
 /* ---- Endpoints ---- */
 
@@ -117,6 +120,14 @@ static void own_endpoint(const config *c, const char *scheduler, char out[CORE_T
     }
 }
 
+static void put_endpoint(char out[CORE_TEXT_MAX], const char *host, uint32_t port)
+{
+    if (port)
+        snprintf(out, CORE_TEXT_MAX, "tcp://%s:%" PRIu32, host, port);
+    else
+        snprintf(out, CORE_TEXT_MAX, "tcp://%s:*", host);
+}
+
 err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_MAX])
 {
     char scheduler[CORE_TEXT_MAX], host[64];
@@ -127,9 +138,9 @@ err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_
         snprintf(out, CORE_TEXT_MAX, "ipc://%s-%" PRIu32 ".sock", wire_role_name(self.role),
                  self.index);
     } else if (c->cluster.advertise[0]) {
-        snprintf(out, CORE_TEXT_MAX, "tcp://%s:*", c->cluster.advertise);
+        put_endpoint(out, c->cluster.advertise, c->cluster.port);
     } else if (local_address(scheduler, host)) {
-        snprintf(out, CORE_TEXT_MAX, "tcp://%s:*", host);
+        put_endpoint(out, host, c->cluster.port);
     } else {
         log_user_error("cluster.scheduler: \"%s\" cannot be resolved", scheduler);
         return ERR_INVALID;
@@ -141,9 +152,20 @@ err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_
 
 typedef struct role_options {
     cli_options common;
-    const char *index, *scheduler, *keys;
+    const char *index, *scheduler, *keys, *http;
+    char *sets[2]; /* owned: what --advertise and --http are short for */
     bool is_worker;
 } role_options;
+
+/* --name VALUE is short for --set key=VALUE. */
+static void add_set(role_options *o, size_t i, const char *key, const char *value)
+{
+    cli_options *c = &o->common;
+    free(o->sets[i]);
+    o->sets[i] = xprintf("%s=%s", key, value);
+    grow(&c->sets, &c->sets_cap, c->sets_n + 1, sizeof *c->sets);
+    c->sets[c->sets_n++] = o->sets[i];
+}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -153,6 +175,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case 'i': o->index = arg; return 0;
     case 's': o->scheduler = arg; return 0;
     case 'k': o->keys = arg; return 0;
+    case OPTION_ADVERTISE: add_set(o, 0, "cluster.advertise", arg); return 0;
+    case OPTION_HTTP:
+        o->http = arg;
+        add_set(o, 1, "http.process_bind", arg);
+        return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
@@ -160,6 +187,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_option option_list[] = {
     {"index", 'i', "N|auto", 0, "Which one of its role; auto: from the host name's ordinal", 0},
     {"scheduler", 's', "ADDRESS", 0, "Where the scheduler is (workers need no -c)", 0},
+    {"advertise", OPTION_ADVERTISE, "HOST", 0,
+     "Address that others reach this process at (cluster.advertise)", 0},
+    {"http", OPTION_HTTP, "HOST:PORT", 0,
+     "Where /healthz, /readyz and /metrics are (http.process_bind)", 0},
     {"keys", 'k', "DIR", 0, "Folder of the keys (security.keys) where there is no -c", 0},
     {0}};
 static const struct argp_child children[] = {{&cli_argp_process, 0, "Common options:", 0}, {0}};
@@ -200,8 +231,7 @@ static bool parse_index(const role_options *o, uint32_t *out)
 
 /* ---- The job ---- */
 
-/* ERR_STOPPED: SIGTERM or SIGINT waits at the shell's descriptor. */
-static err_code not_signalled(void *context)
+err_code role_check_stop(void *context)
 {
     (void)context;
     sigset_t pending;
@@ -210,37 +240,51 @@ static err_code not_signalled(void *context)
     return stop ? ERR_STOPPED : ERR_OK;
 }
 
+/* To whoever supervises this process: it starts, and is not to be given up. */
+static void say_waiting(const role_start *r, const char *what)
+{
+    process_http_waits(r->http, what);
+    notify_waiting(what, START_EXTENSION_US);
+}
+
+/* One try.  ERR_OK: the job is there if r->job is; ERR_CLOSED: nobody answers. */
+static err_code ask_for_job(role_start *r, zmq_client *client)
+{
+    wire_header request = wire_request(WIRE_CONFIG), answer = {0};
+    blob *body = NULL;
+    err_code rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TIMEOUT_MS,
+                                  role_check_stop, NULL, &answer, &body);
+    if (rc == ERR_OK && answer.status == WIRE_OK) {
+        rc = job_decode(body, &r->job);
+        if (r->self.index == (uint32_t)WIRE_ANY_INDEX) r->self.index = answer.part;
+    } else if (rc == ERR_OK && answer.status == WIRE_REFUSED) {
+        log_user_error("%s: %.*s", r->scheduler, (int)blob_size(body),
+                       blob_size(body) ? (const char *)blob_data(body) : "");
+        rc = ERR_MISMATCH;
+    }
+    blob_unref(body);
+    return rc;
+}
+
+/* Waits for the scheduler, and for it to have a job: neither fails by itself. */
 static err_code fetch_job(role_start *r)
 {
     zmq_client *client;
     core_peer self = {
         .role = r->self.role, .index = r->self.index, .incarnation = r->self.incarnation};
     err_code rc = zmq_client_open(self, r->keys, zmq_shell_context(r->shell), &client);
-    wire_header request = wire_request(WIRE_CONFIG), answer = {0};
-    notify_waiting("waiting for the scheduler", START_EXTENSION_US);
-    while (rc == ERR_OK) {
-        blob *body = NULL;
-        rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TIMEOUT_MS, not_signalled,
-                             NULL, &answer, &body);
-        if (rc == ERR_OK && answer.status == WIRE_OK) {
-            rc = job_decode(body, &r->job);
-            if (r->self.index == (uint32_t)WIRE_ANY_INDEX) r->self.index = answer.part;
-            blob_unref(body);
-            break;
+    if (rc != ERR_OK) return rc;
+    say_waiting(r, "waiting for the scheduler");
+    while (rc == ERR_OK && !r->job) {
+        rc = ask_for_job(r, client);
+        if (rc == ERR_CLOSED) {
+            log_warn("waiting", "for=scheduler address=\"%s\"", r->scheduler);
+            say_waiting(r, "waiting for the scheduler");
+            rc = ERR_OK;
+        } else if (rc == ERR_OK && !r->job) {
+            say_waiting(r, "waiting for the job to be prepared");
+            usleep(FETCH_PAUSE_US);
         }
-        if (rc == ERR_OK && answer.status == WIRE_REFUSED) {
-            log_user_error("%s: %.*s", r->scheduler, (int)blob_size(body),
-                           blob_size(body) ? (const char *)blob_data(body) : "");
-            rc = ERR_MISMATCH;
-        }
-        blob_unref(body);
-        if (rc == ERR_STOPPED || rc == ERR_MISMATCH || rc == ERR_INVALID) break;
-        if (rc != ERR_OK) {
-            log_error("no_scheduler", "address=\"%s\" reason=%s", r->scheduler, err_name(rc));
-            break;
-        }
-        usleep(FETCH_PAUSE_US); /* Not prepared yet. */
-        notify_waiting("waiting for the job to be prepared", START_EXTENSION_US);
     }
     zmq_client_close(client);
     return rc;
@@ -283,6 +327,32 @@ static err_code open_shell(role_start *r)
     return ERR_OK;
 }
 
+/* Its thread leaves SIGTERM and SIGINT to ours. */
+static err_code start_http(role_start *r, const char *given)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    const char *bind = r->config ? r->config->http.process_bind : given ? given : "127.0.0.1:0";
+    return process_http_start(bind, r->self, &r->http);
+}
+
+/* Our own address is the one that the scheduler is reached from, so its name has to have one. */
+static err_code wait_for_name(role_start *r)
+{
+    char number[CORE_TEXT_MAX];
+    err_code rc;
+    do {
+        say_waiting(r, "waiting for the scheduler's name to have an address");
+        rc = resolver_wait(r->scheduler, FETCH_TIMEOUT_MS, role_check_stop, NULL, number);
+        if (rc == ERR_CLOSED)
+            log_warn("waiting", "for=\"an address of the scheduler\" name=\"%s\"", r->scheduler);
+    } while (rc == ERR_CLOSED);
+    return rc;
+}
+
 bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
 {
     *r = (role_start){.self = {.role = role, .incarnation = process_incarnation()}};
@@ -307,10 +377,13 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
         role_scheduler_endpoint(r->config, r->scheduler);
     }
     if (rc == ERR_OK) rc = open_keys(r, o.keys);
+    if (rc == ERR_OK) rc = start_http(r, o.http);
+    if (rc == ERR_OK) rc = wait_for_name(r);
     if (rc == ERR_OK) rc = open_shell(r);
     if (rc == ERR_OK) rc = fetch_job(r);
     if (rc == ERR_OK) rc = check_plan(r);
     cli_options_fini(&o.common);
+    for (size_t i = 0; i < 2; i++) free(o.sets[i]);
     *code = rc == ERR_STOPPED ? 0 : err_exit(rc);
     return rc == ERR_OK;
 }
@@ -323,9 +396,23 @@ void role_log_exit(int code, const char *why)
         log_info("exit", "code=%d why=\"%s\"", code, why);
 }
 
+typedef struct role_turn {
+    process_http *http;
+    const core_host *host;
+} role_turn;
+
+static void on_turn(void *user, bool accepted, uint64_t refused)
+{
+    const role_turn *t = user;
+    bool ready = accepted && (!t->host->ready || t->host->ready(t->host->user));
+    process_http_turn(t->http, ready, refused);
+}
+
 int role_run(role_start *r, const core_host *host)
 {
     char why[CORE_TEXT_MAX];
+    role_turn turn = {r->http, host};
+    if (r->http) zmq_shell_on_idle(r->shell, on_turn, &turn);
     int code = zmq_shell_run(r->shell, host, why);
     role_log_exit(code, why);
     return code;
@@ -334,6 +421,7 @@ int role_run(role_start *r, const core_host *host)
 void role_finish(role_start *r)
 {
     zmq_shell_close(r->shell);
+    process_http_stop(r->http);
     keyring_close(r->keys);
     job_free(r->job);
     config_free(r->config);

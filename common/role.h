@@ -10,6 +10,7 @@
 #include "common/config.h"
 #include "common/core.h"
 #include "common/job.h"
+#include "common/process_http.h"
 #include "common/zmq_shell.h"
 
 typedef struct role_start {
@@ -19,6 +20,7 @@ typedef struct role_start {
     char scheduler[CORE_TEXT_MAX]; /* endpoint */
     char address[CORE_TEXT_MAX];   /* ours, bound; "" for a worker */
     zmq_shell *shell;              /* owned */
+    process_http *http;            /* owned; NULL: none */
     job *job;                      /* owned; from the scheduler */
 } role_start;
 
@@ -36,11 +38,15 @@ MUST_USE err_code role_bind_endpoint(const config *c, core_peer self, char out[C
  * owned.  Errors of keyring_open. */
 MUST_USE err_code role_open_keys(const config *c, uint32_t role, keyring **out);
 
-/* Parses -c, --set, --index N|auto and, for workers, --scheduler and --keys; chooses the numerics
- * (the program may be executed again); opens the shell; fetches the job from the scheduler and
- * compares its plan with our configuration's.  False: the process ends with *code, 0 where SIGTERM
+/* Parses -c, --set, --index N|auto, --advertise, --http and, for workers, --scheduler and --keys;
+ * chooses the numerics (the program may be executed again); starts the probes; opens the shell;
+ * fetches the job from the scheduler, which is waited for, and compares its plan with our
+ * configuration's.  False: the process ends with *code, 0 where SIGTERM
  * or SIGINT came meanwhile. role_finish frees what *r has in any case. */
 bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code);
+/* ERR_STOPPED: SIGTERM or SIGINT waits at the shell's descriptor.  For what takes long before
+ * role_run; `context` is not used. */
+err_code role_check_stop(void *context);
 /* The line that a process ends its log with: whoever started it tells from it that the core decided
  * to end, and why. */
 void role_log_exit(int code, const char *why);

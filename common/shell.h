@@ -27,6 +27,8 @@ typedef struct core_host {
     err_code (*persist)(void *user, const void *bytes, size_t size);
     void (*metric)(void *user, const core_metric *m);
     void (*event)(void *user, const char *name, core_peer who, const char *why);
+    /* Of use to the job, as far as the core knows; NULL: once the scheduler has accepted it. */
+    bool (*ready)(void *user);
     /* Called about every SHELL_IDLE_MS: publish status. */
     void (*idle)(void *user, uint64_t now_us);
     /* Called after `idle`: how this process is, for the service manager.  *out is zeros before. */

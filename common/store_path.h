@@ -1,4 +1,5 @@
-/* store_path.h - which prepared store a configuration uses: the file work_dir/store/current names it.
+/* store_path.h - which prepared store a configuration uses: the file work_dir/store/current names
+ * it, or, where store.source is configured, the file `current` there.
  * Threads: any. */
 #pragma once
 
@@ -6,6 +7,9 @@
 
 /* Writes the name; `prepare` does, when its store is complete. */
 MUST_USE err_code store_path_set(const config *c, const char *folder);
-/* store.local where it is configured, else what work_dir/store/current names.  *out owned.
- * ERR_NOT_FOUND (printed): nothing was prepared. */
+/* The same for store.source: `name` is a folder in it. */
+MUST_USE err_code store_path_publish(const config *c, const char *name);
+/* What `current` of store.source names, else what work_dir/store/current names.  The partitions of
+ * the former are not for LMDB (sampler/store_copy.h).  *out owned.  ERR_NOT_FOUND (printed):
+ * nothing was prepared. */
 MUST_USE err_code store_path_get(const config *c, char **out);

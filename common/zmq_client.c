@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/op_rules.h"
+#include "common/resolver.h"
 #include "common/zmq_frames.h"
 #include "common/zmq_watch.h"
 
@@ -132,12 +133,14 @@ static err_code take_answer(void *socket, const char *endpoint, uint64_t tag, wi
     return ERR_NOT_FOUND;
 }
 
-err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request,
-                         blob *body, uint32_t timeout_ms, zmq_client_check *check, void *context,
+err_code zmq_client_call(zmq_client *c, const char *name, const wire_header *request, blob *body,
+                         uint32_t timeout_ms, zmq_client_check *check, void *context,
                          wire_header *answer, blob **answer_body)
 {
     target *t;
-    err_code rc = target_of(c, endpoint, request->op, &t);
+    char endpoint[CORE_TEXT_MAX];
+    err_code rc = resolver_wait(name, timeout_ms, check, context, endpoint);
+    if (rc == ERR_OK) rc = target_of(c, endpoint, request->op, &t);
     if (rc != ERR_OK) return rc;
     wire_header h = *request;
     h.role = (uint8_t)c->self.role;

@@ -17,7 +17,8 @@ MUST_USE err_code zmq_client_open(core_peer self, keyring *keys, void *context, 
 void zmq_client_close(zmq_client *c); /* accepts NULL */
 
 /* Sends `request` (and `body`, borrowed, may be NULL) to `endpoint` and waits for the answer,
- * sending again every 2 s, for at most timeout_ms.  ERR_CLOSED: no answer; ERR_IO; ERR_MISMATCH
+ * sending again every 2 s, for at most timeout_ms (and as long for a name to have an address).
+ * ERR_CLOSED: no answer; ERR_IO; ERR_MISMATCH
  * (printed): who answers speaks another protocol version; ERR_INVALID (printed): it does not let
  * our key in, or one side has none; and what `check` (called about every 50 ms with `context`;
  * NULL: none) says.  *answer is set on ERR_OK, and *answer_body: owned, NULL if empty. */

@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "common/op_rules.h"
 #include "common/panic.h"
+#include "common/resolver.h"
 #include "common/zmq_frames.h"
 #include "common/zmq_guard.h"
 #include "common/zmq_watch.h"
@@ -24,10 +25,15 @@
 #include <zmq.h>
 
 enum { IO_THREADS = 1, RECEIVE_BURST = 64, RETRY_US = 2000000 };
+/* After so long a silence a name may stand for another address. */
+enum { SILENT_US = 3000000, ASK_US = 3000000 };
 
 typedef struct dealer {
     core_peer peer;
     char *address;
+    resolver *resolver;         /* of a named address; NULL: it is a number */
+    char number[CORE_TEXT_MAX]; /* what is connected to; "": not known yet */
+    uint64_t heard_us, asked_us;
     void *socket, *watch; /* NULL: not watched */
     uint64_t retry_us;    /* it was turned away: connects again then; 0: no */
     uint32_t denials;
@@ -60,6 +66,9 @@ struct zmq_shell {
     int exit_code;
     char why[CORE_TEXT_MAX];
     uint64_t foreign; /* messages of another protocol version */
+    bool accepted;    /* the scheduler's last answer to a HELLO */
+    zmq_shell_notice *notice;
+    void *notice_user;
 };
 
 static err_code open_signals(int *fd)
@@ -134,6 +143,7 @@ static void close_dealer(dealer *d)
 {
     zmq_watch_close(d->watch);
     zmq_close(d->socket);
+    resolver_free(d->resolver);
     free(d->address);
 }
 
@@ -189,7 +199,8 @@ static void open_dealer(zmq_shell *s, dealer *d)
     d->watch = zmq_watch_open(s->context, d->socket, WATCH_FAILURES);
     ASSERT(d->watch);
     bool good = keyring_call(keys, d->socket, d->peer.role) == ERR_OK;
-    if (!good || zmq_connect(d->socket, d->address) != 0) {
+    if (good && !d->number[0]) return; /* renew_number comes back */
+    if (!good || zmq_connect(d->socket, d->number) != 0) {
         log_warn("connect_failed", "peer=%s-%" PRIu32 " address=\"%s\" reason=\"%s\"",
                  wire_role_name(d->peer.role), d->peer.index, d->address,
                  zmq_strerror(zmq_errno()));
@@ -210,6 +221,12 @@ static void connect_peer(zmq_shell *s, core_peer peer, const char *address)
         close_dealer(d);
     }
     *d = (dealer){.peer = peer, .address = xstrdup(address)};
+    if (resolver_is_named(address)) {
+        d->resolver = resolver_new(address);
+        resolver_ask(d->resolver);
+    } else {
+        snprintf(d->number, sizeof d->number, "%s", address);
+    }
     open_dealer(s, d);
 }
 
@@ -229,11 +246,30 @@ static void watch_dealer(dealer *d)
     }
 }
 
+/* Looks the name of a silent peer up again.  True: it has another address now. */
+static bool renew_number(dealer *d, uint64_t now_us)
+{
+    char number[CORE_TEXT_MAX];
+    if (!d->resolver) return false;
+    if (resolver_take(d->resolver, number) && number[0] && strcmp(number, d->number) != 0) {
+        log_info("resolved", "peer=%s-%" PRIu32 " address=\"%s\" number=\"%s\"",
+                 wire_role_name(d->peer.role), d->peer.index, d->address, number);
+        memcpy(d->number, number, sizeof number);
+        d->heard_us = now_us; /* time to answer */
+        return true;
+    }
+    if (now_us - d->heard_us < SILENT_US || now_us - d->asked_us < ASK_US) return false;
+    d->asked_us = now_us;
+    resolver_ask(d->resolver);
+    return false;
+}
+
 static void retry_dealers(zmq_shell *s, uint64_t now_us)
 {
     for (size_t i = 0; i < s->dealers_n; i++) {
         dealer *d = &s->dealers[i];
-        if (!d->retry_us || now_us < d->retry_us) continue;
+        bool moved = renew_number(d, now_us);
+        if (!moved && (!d->retry_us || now_us < d->retry_us)) continue;
         zmq_frames_no_linger(d->socket);
         zmq_watch_close(d->watch);
         zmq_close(d->socket);
@@ -417,8 +453,12 @@ static const size_t THE_ROUTER = SIZE_MAX;
 /* What came from a peer we call: an answer, of the role we called. */
 static bool is_expected(zmq_shell *s, size_t of, const zmq_frames *r)
 {
-    const dealer *d = &s->dealers[of];
-    if (wire_is_answer(&r->header) && r->header.role == d->peer.role) return true;
+    dealer *d = &s->dealers[of];
+    if (wire_is_answer(&r->header) && r->header.role == d->peer.role) {
+        d->heard_us = clock_now_us();
+        if (r->header.op == WIRE_HELLO) s->accepted = r->header.status == WIRE_OK;
+        return true;
+    }
     refusals_add(s->refusals, REFUSED_MALFORMED, "%s-%" PRIu32 ": not an answer of a %s",
                  wire_role_name(d->peer.role), d->peer.index, wire_role_name(d->peer.role));
     return false;
@@ -587,6 +627,7 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
             if (host->refused) host->refused(host->user, refusals_total(s->refusals));
             if (host->idle) host->idle(host->user, now);
             tell_manager(host, now);
+            if (s->notice) s->notice(s->notice_user, s->accepted, refusals_total(s->refusals));
             idle_us = now + SHELL_IDLE_MS * 1000u;
         }
     }
@@ -600,6 +641,12 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
 refusals *zmq_shell_refusals(const zmq_shell *s)
 {
     return s->refusals;
+}
+
+void zmq_shell_on_idle(zmq_shell *s, zmq_shell_notice *notice, void *user)
+{
+    s->notice = notice;
+    s->notice_user = user;
 }
 
 void zmq_shell_limit_unread(zmq_shell *s, uint64_t bytes)

@@ -6,10 +6,10 @@
  * says (keys.h); its header must say the same, and op_rules.h allow what it asks for: otherwise it
  * is refused before the core sees it.  Answers are taken from those we called only.  A connection
  * with too many refused messages is cut (zmq_peers.h), and so is one that sends without end
- * (zmq_guard.h).  Bodies are
- * sent and received without copies where they are large and aligned.  Nothing waits on the network:
- * what cannot be sent now is dropped, and the core sends it again.  Threads: the one that opened
- * it, except zmq_shell_post. */
+ * (zmq_guard.h).  A name in an address is looked up by a thread of ours, again when the peer has
+ * been silent (resolver.h).  Bodies are sent and received without copies where they are large and
+ * aligned.  Nothing waits on the network: what cannot be sent now is dropped, and the core sends it
+ * again.  Threads: the one that opened it, except zmq_shell_post. */
 #pragma once
 
 #include "common/keys.h"
@@ -35,6 +35,11 @@ void zmq_shell_post(void *shell, uint64_t token, err_code status, const void *de
 /* Runs `host` until its core exits.  Returns the exit code and, in why[CORE_TEXT_MAX], the reason.
  * A second SIGTERM or SIGINT ends it at once with 128 + the signal. */
 int zmq_shell_run(zmq_shell *s, const core_host *host, char *why);
+
+/* Called about every SHELL_IDLE_MS by the thread that runs the core.  accepted: the scheduler's
+ * last answer to our HELLO was that we belong to the job; refused: messages, so far. */
+typedef void zmq_shell_notice(void *user, bool accepted, uint64_t refused);
+void zmq_shell_on_idle(zmq_shell *s, zmq_shell_notice *notice, void *user);
 
 /* What was refused so far; borrowed until zmq_shell_close. */
 refusals *zmq_shell_refusals(const zmq_shell *s);

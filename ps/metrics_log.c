@@ -2,6 +2,7 @@
 
 #include "common/bytes.h"
 #include "common/json.h"
+#include "common/local_disk.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -132,7 +133,8 @@ err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
     char *metrics = xprintf("%s/metrics.jsonl", run_dir),
          *steps = xprintf("%s/steps.jsonl", run_dir);
     if (fresh) remove_earlier(db, metrics, steps);
-    err_code rc = open_env(m, db);
+    err_code rc = local_disk_check(run_dir, "work_dir");
+    if (rc == ERR_OK) rc = open_env(m, db);
     if (rc == ERR_OK) {
         m->metrics = fopen(metrics, "ae");
         m->steps = fopen(steps, "ae");

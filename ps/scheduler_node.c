@@ -9,6 +9,7 @@
 #include "common/numerics.h"
 #include "common/panic.h"
 #include "common/process.h"
+#include "common/process_http.h"
 #include "common/store_path.h"
 #include "common/token_file.h"
 #include "ps/checkpoint_manifest.h"
@@ -202,7 +203,9 @@ static void publish(void *user, uint64_t now_us)
     char *json = status_json(&in), *prometheus = status_prometheus(&in);
     http_publish(n->http, "/api/v1/status", "application/json", json);
     http_publish(n->http, "/metrics", "text/plain; version=0.0.4; charset=utf-8", prometheus);
-    http_publish(n->http, "/readyz", "text/plain", n->job ? "ready\n" : "preparing\n");
+    http_publish_status(n->http, "/healthz", "text/plain", "ok\n", 200, PROCESS_HTTP_HANGS_MS);
+    http_publish_status(n->http, "/readyz", "text/plain", n->job ? "ready\n" : "preparing\n",
+                        n->job ? 200 : 503, 0);
     say_line(n, &s);
     free(json);
     free(prometheus);
@@ -255,6 +258,9 @@ static err_code start_http(scheduler_node *n)
     if (rc != ERR_OK) return rc;
     http_publish(n->http, "/", "text/html; charset=utf-8", status_page_html);
     http_publish(n->http, "/healthz", "text/plain", "ok\n");
+    char *metrics = files_join(n->run_dir, "metrics.jsonl");
+    http_publish_file(n->http, "/api/v1/metrics.jsonl", "application/jsonl", metrics);
+    free(metrics);
     char *path = files_join(n->run_dir, "url");
     rc = files_write_atomic(path, n->url, strlen(n->url), 0644);
     free(path);

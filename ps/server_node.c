@@ -64,6 +64,12 @@ static uint64_t step(void *core, const core_event *e, core_actions *out)
     return next;
 }
 
+static bool ready(void *user)
+{
+    const server_node *n = user;
+    return shard_is_ready(n->shard);
+}
+
 static void idle(void *user, uint64_t now_us)
 {
     (void)now_us;
@@ -120,6 +126,7 @@ core_host server_node_host(server_node *n)
                        .compute = compute,
                        .stop = stop,
                        .refused = refused,
+                       .ready = ready,
                        .idle = idle,
                        .health = health};
 }

@@ -892,6 +892,11 @@ void shard_note_apply(shard *s, uint64_t us)
     latency_add(&s->apply, us);
 }
 
+bool shard_is_ready(const shard *s)
+{
+    return !s->disk.loading;
+}
+
 void shard_note_rss(shard *s, uint64_t bytes)
 {
     s->member.rss_bytes = bytes;

@@ -85,6 +85,8 @@ typedef struct shard_stats {
 void shard_stats_get(const shard *s, shard_stats *out);
 /* The shell times a step that held a COMMIT and says so, for the status page. */
 void shard_note_apply(shard *s, uint64_t us);
+/* False while it reads its tables back from a checkpoint, and until it can. */
+bool shard_is_ready(const shard *s);
 /* The shell's resident memory, for the status page. */
 void shard_note_rss(shard *s, uint64_t bytes);
 /* How much the shell has refused so far, for the status page. */

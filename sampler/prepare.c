@@ -9,6 +9,7 @@
 #include "sampler/catalog.h"
 #include "sampler/encoder.h"
 #include "sampler/prepare_build.h"
+#include "sampler/store_copy.h"
 #include "sampler/store_format.h"
 
 #include <dirent.h>
@@ -116,6 +117,12 @@ static err_code publish(const char *partial, const char *folder, const char *sto
     return rc == ERR_OK ? files_sync(stores) : rc;
 }
 
+static err_code check_stop(void *context)
+{
+    return progress_stopped(context) ? ERR_STOPPED : ERR_OK;
+}
+
+/* Built here, or brought from store.source where somebody has built the same. */
 static err_code build_in_partial(const config *c, uint64_t hash, const char *folder,
                                  const progress *p, prepare_stats *stats)
 {
@@ -127,7 +134,12 @@ static err_code build_in_partial(const config *c, uint64_t hash, const char *fol
     if (rc == ERR_OK) remove_abandoned(stores);
     if (rc == ERR_OK) rc = files_remove_tree(partial);
     if (rc == ERR_OK) rc = files_make_dirs(partial);
-    if (rc == ERR_OK) rc = prepare_build(c, hash, partial, p, stats);
+    if (rc == ERR_OK && store_copy_is_published(c, hash)) {
+        rc = store_copy_fetch_whole(c, hash, partial, check_stop, (void *)(uintptr_t)p);
+        stats->reused = rc == ERR_OK;
+    } else if (rc == ERR_OK) {
+        rc = prepare_build(c, hash, partial, p, stats);
+    }
     if (rc == ERR_OK && !is_complete(folder, hash, &other)) rc = publish(partial, folder, stores);
     if (files_exist(partial)) {
         err_code removed = files_remove_tree(partial);
@@ -158,7 +170,9 @@ err_code prepare_run(const config *c, const progress *p, char **store_folder, pr
     if (!s.reused) {
         s = (prepare_stats){0};
         rc = build_in_partial(c, hash, folder, p, &s);
+        if (rc == ERR_OK && s.reused) s.reused = is_complete(folder, hash, &s); /* brought here */
     }
+    if (rc == ERR_OK) rc = store_copy_publish(c, folder, check_stop, (void *)(uintptr_t)p);
     s.seconds = (double)(clock_now_us() - start) / 1e6;
     s.peak_rss_bytes = peak_rss();
     if (stats != NULL) *stats = s;

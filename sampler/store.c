@@ -2,6 +2,7 @@
 
 #include "common/f16.h"
 #include "common/files.h"
+#include "common/local_disk.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -238,6 +239,7 @@ static err_code open_part(store *s, const char *folder, uint32_t partition)
     char *file = files_join(p->path, "data.mdb");
     err_code rc = check_file(s, partition, file);
 
+    if (rc == ERR_OK) rc = local_disk_check(p->path, "store.local");
     if (rc == ERR_OK) rc = open_env(p);
     make_sections(s->m, partition, p);
     if (rc == ERR_OK) rc = read_blocks(s->m, p);

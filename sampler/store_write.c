@@ -2,6 +2,7 @@
 
 #include "common/files.h"
 #include "common/hash.h"
+#include "common/local_disk.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -442,6 +443,7 @@ err_code store_write_partition(const store_source *s, uint32_t partition, const 
     w.content = hash_stream_new(0);
     w.foundation = hash_stream_new(0);
     err_code rc = files_make_dirs(w.path);
+    if (rc == ERR_OK) rc = local_disk_check(w.path, "work_dir");
     if (rc == ERR_OK) rc = open_env(&w);
     if (rc == ERR_OK) rc = write_blocks(&w);
     if (rc == ERR_OK) rc = finish(&w);

@@ -2,6 +2,7 @@
 
 #include "common/files.h"
 #include "common/hash.h"
+#include "common/local_disk.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -78,6 +79,7 @@ err_code text_cache_open(const char *folder, uint64_t model_id, uint32_t dim, te
 {
     ASSERT(dim >= 1 && dim <= TEXT_CACHE_DIM_MAX);
     err_code rc = files_make_dirs(folder);
+    if (rc == ERR_OK) rc = local_disk_check(folder, "work_dir");
     if (rc != ERR_OK) return rc;
     text_cache *c = xcalloc(1, sizeof *c);
     c->folder = xstrdup(folder);

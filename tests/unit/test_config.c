@@ -345,9 +345,7 @@ START_TEST(what_comes_later_is_refused)
                                        "features.encoder=openai",
                                        "hgnn.init_from=x",
                                        "two_tower.init_from=x",
-                                       "checkpoint.copies=2",
-                                       "store.source=x",
-                                       "store.local=x"};
+                                       "checkpoint.copies=2"};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         char message[128];
         bad_set(sets[i], "supported yet");

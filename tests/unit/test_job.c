@@ -3,6 +3,7 @@
  * with the plan and do not depend on how an array is cut. */
 #include "common/job.h"
 
+#include "common/files.h"
 #include "common/mem.h"
 #include "common/store_path.h"
 #include "common/table_id.h"
@@ -15,6 +16,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static job *shared;
 static char *folder;
@@ -128,10 +130,13 @@ START_TEST(the_store_that_was_set_is_found)
     ck_assert_int_eq(store_path_get(c, &found), ERR_OK);
     ck_assert_str_eq(found, "/another");
     free(found);
-    free(c->store.local);
-    c->store.local = strdup("/local");
+    free(c->store.source);
+    c->store.source = files_absolute("shared");
+    ck_assert_int_eq(store_path_get(c, &found), ERR_NOT_FOUND);
+    ck_assert_int_eq(mkdir(c->store.source, 0755), 0);
+    ck_assert_int_eq(store_path_publish(c, "0123456789abcdef"), ERR_OK);
     ck_assert_int_eq(store_path_get(c, &found), ERR_OK);
-    ck_assert_str_eq(found, "/local");
+    testing_expect_part(found, "/shared/0123456789abcdef");
     free(found);
 }
 END_TEST

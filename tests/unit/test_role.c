@@ -148,6 +148,18 @@ START_TEST(a_named_scheduler_binds_numbers)
 }
 END_TEST
 
+START_TEST(a_port_is_that_of_servers_and_samplers)
+{
+    settings->security.insecure = true;
+    settings->cluster.port = 7702;
+    set_text(&settings->cluster.scheduler, "tcp://127.0.0.1:7700");
+    expect_bind(WIRE_SERVER, 0, "tcp://127.0.0.1:7702");
+    set_text(&settings->cluster.advertise, "10.0.0.9");
+    expect_bind(WIRE_SAMPLER, 1, "tcp://10.0.0.9:7702");
+    expect_bind(WIRE_SCHEDULER, 0, "tcp://127.0.0.1:7700");
+}
+END_TEST
+
 START_TEST(a_scheduler_that_has_no_address_is_an_error)
 {
     settings->security.insecure = true;
@@ -250,6 +262,7 @@ int main(void)
     tcase_add_loop_test(c, every_interface_needs_leave, 0, 3);
     tcase_add_test(c, keys_are_opened_for_networks_only);
     tcase_add_test(c, a_named_scheduler_binds_numbers);
+    tcase_add_test(c, a_port_is_that_of_servers_and_samplers);
     tcase_add_test(c, a_scheduler_that_has_no_address_is_an_error);
     tcase_add_test(c, the_run_folder_is_private);
     tcase_add_test(c, a_file_in_place_of_the_run_folder_is_an_error);

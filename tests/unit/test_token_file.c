@@ -6,6 +6,7 @@
 #include "testing_files.h"
 
 #include <check.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -55,6 +56,35 @@ START_TEST(a_file_that_others_can_use_is_refused)
 }
 END_TEST
 
+/* As an orchestrator lends it: root's file, readable by a group of the process. */
+START_TEST(a_group_of_ours_may_read_what_root_lends)
+{
+    enum { US = 65534, GROUP = 10001 };
+    char *token = NULL;
+    put(GOOD, 0440);
+    if (geteuid() != 0) return;
+    ck_assert_int_eq(chown("token", 0, GROUP), 0);
+    expect(ERR_INVALID, "the token has mode"); /* Root needs no group. */
+    ck_assert_int_eq(chmod(".", 0755), 0);
+    gid_t groups[] = {GROUP};
+    ck_assert_int_eq(setgroups(1, groups), 0);
+    ck_assert_int_eq(seteuid(US), 0);
+    ck_assert_int_eq(token_file_read("token", &token), ERR_OK);
+    ck_assert_str_eq(token, GOOD);
+    token_free(token);
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(chmod("token", 0444), 0); /* Everybody's. */
+    ck_assert_int_eq(seteuid(US), 0);
+    ck_assert_int_eq(token_file_read("token", &token), ERR_INVALID);
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(chown("token", 0, GROUP + 1), 0); /* Another group's. */
+    ck_assert_int_eq(chmod("token", 0440), 0);
+    ck_assert_int_eq(seteuid(US), 0);
+    ck_assert_int_eq(token_file_read("token", &token), ERR_IO);
+    ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
 START_TEST(what_is_no_token_is_refused)
 {
     static const char *const texts[] = {
@@ -97,6 +127,7 @@ int main(void)
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, the_first_line_is_the_token);
     tcase_add_test(c, a_file_that_others_can_use_is_refused);
+    tcase_add_test(c, a_group_of_ours_may_read_what_root_lends);
     tcase_add_test(c, what_is_no_token_is_refused);
     tcase_add_test(c, what_is_no_file_is_refused);
     suite_add_tcase(s, c);
