@@ -8,6 +8,7 @@
 #include "common/role.h"
 #include "deploy/cluster_nodes.h"
 #include "deploy/cluster_processes.h"
+#include "deploy/cluster_remote.h"
 #include "deploy/work_lock.h"
 #include "proto/weft.pb-c.h"
 
@@ -23,7 +24,8 @@ struct cluster {
     Weft__Progress progress; /* where the driver is: told again and again */
     uint64_t told_us;
     cluster_nodes *nodes;         /* in-process; NULL otherwise */
-    cluster_processes *processes; /* NULL in-process */
+    cluster_remote *remote;       /* started by others; NULL otherwise */
+    cluster_processes *processes; /* started by us; NULL otherwise */
 };
 
 err_code cluster_open(const cluster_options *o, cluster **out)
@@ -39,6 +41,8 @@ err_code cluster_open(const cluster_options *o, cluster **out)
     if (rc == ERR_OK) rc = work_lock_take(&c->lock, c->run_dir, o->stop);
     if (rc == ERR_OK && o->in_process) {
         rc = cluster_nodes_open(o->config, c->run_dir, o->fresh, &c->nodes);
+    } else if (rc == ERR_OK && o->attach) {
+        rc = cluster_remote_open(o, c->self, &c->remote);
     } else if (rc == ERR_OK) {
         rc = cluster_processes_open(o, c->run_dir, c->self, &c->processes);
     }
@@ -54,6 +58,7 @@ void cluster_close(cluster *c)
 {
     if (!c) return;
     cluster_processes_close(c->processes);
+    cluster_remote_close(c->remote);
     cluster_nodes_close(c->nodes);
     work_lock_drop(&c->lock);
     free(c->run_dir);
@@ -65,7 +70,15 @@ err_code cluster_call(cluster *c, core_peer to, const char *address, const wire_
 {
     if (c->nodes)
         return cluster_nodes_call(c->nodes, c->self, to, h, body, c->stop, answer, answer_body);
+    if (c->remote) return cluster_remote_call(c->remote, address, h, body, answer, answer_body);
     return cluster_processes_call(c->processes, address, h, body, answer, answer_body);
+}
+
+static err_code try_scheduler(cluster *c, const wire_header *h, blob *body, wire_header *answer,
+                              blob **answer_body)
+{
+    return c->remote ? cluster_remote_try(c->remote, h, body, answer, answer_body)
+                     : cluster_processes_try(c->processes, h, body, answer, answer_body);
 }
 
 /* Tells the scheduler where the driver is.  wait: until it has heard it; else one that is away
@@ -78,9 +91,8 @@ static err_code tell(cluster *c, bool wait)
     weft__progress__pack(&c->progress, blob_writable(body));
     wire_header h = wire_request(WIRE_PROGRESS), answer = {0};
     core_peer to = {.role = WIRE_SCHEDULER};
-    err_code rc = c->nodes || wait
-                      ? cluster_call(c, to, NULL, &h, body, &answer, &answer_body)
-                      : cluster_processes_try(c->processes, &h, body, &answer, &answer_body);
+    err_code rc = c->nodes || wait ? cluster_call(c, to, NULL, &h, body, &answer, &answer_body)
+                                   : try_scheduler(c, &h, body, &answer, &answer_body);
     blob_unref(body);
     c->told_us = clock_now_us();
     if (rc == ERR_NOT_FOUND) return ERR_OK;
@@ -112,6 +124,7 @@ err_code cluster_start(cluster *c, const job *j, const char *store_folder)
     err_code rc = tell(c, true);
     if (rc != ERR_OK) return rc;
     if (c->nodes) return cluster_nodes_start(c->nodes, j, store_folder);
+    if (c->remote) return ERR_OK;
     return cluster_processes_start(c->processes);
 }
 
@@ -123,17 +136,29 @@ err_code cluster_run(cluster *c, uint32_t wait_ms)
         err_code rc = tell(c, false);
         if (rc != ERR_OK) return rc;
     }
-    return cluster_processes_run(c->processes, wait_ms);
+    return c->remote ? cluster_remote_run(c->remote, wait_ms)
+                     : cluster_processes_run(c->processes, wait_ms);
 }
 
 char *cluster_status(cluster *c)
 {
-    return c->nodes ? cluster_nodes_status(c->nodes) : cluster_processes_status(c->processes);
+    if (c->nodes) return cluster_nodes_status(c->nodes);
+    return c->remote ? cluster_remote_status(c->remote) : cluster_processes_status(c->processes);
 }
 
 const char *cluster_url(const cluster *c)
 {
+    if (c->remote) return cluster_remote_url(c->remote);
     return c->processes ? cluster_processes_url(c->processes) : "";
+}
+
+err_code cluster_metrics(cluster *c)
+{
+    if (!c->remote) return ERR_OK;
+    char *path = files_join(c->run_dir, "metrics.jsonl");
+    err_code rc = cluster_remote_metrics(c->remote, path);
+    free(path);
+    return rc;
 }
 
 err_code cluster_finish(cluster *c)

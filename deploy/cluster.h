@@ -1,7 +1,7 @@
 /* cluster.h - the processes (or in-process cores) of one `weft train`, as its driver sees them.
  *
- * A thin choice between cluster_processes.h and cluster_nodes.h.  Opening changes the current
- * folder to work_dir/run, where the sockets are.  Threads: one owner. */
+ * A thin choice between cluster_processes.h, cluster_remote.h and cluster_nodes.h.  Opening changes
+ * the current folder to work_dir/run, where the sockets are.  Threads: one owner. */
 #pragma once
 
 #include "common/core.h"
@@ -14,6 +14,7 @@ typedef struct cluster cluster;
 typedef struct cluster_options {
     const config *config; /* borrowed until cluster_close */
     bool in_process, fresh;
+    bool attach;            /* others have started the processes */
     const atomic_int *stop; /* not 0: end with ERR_STOPPED soon */
 } cluster_options;
 
@@ -36,6 +37,9 @@ const char *cluster_url(const cluster *c); /* of the status endpoint; "": in-pro
 /* Tells the scheduler where the driver is: stage_id, done of total; again about every second while
  * the cluster runs, so that it need not be there now. */
 MUST_USE err_code cluster_progress(cluster *c, uint32_t stage, uint64_t done, uint64_t total);
+/* The metrics of the whole run are in work_dir/run/metrics.jsonl: brought there if the scheduler is
+ * elsewhere. */
+MUST_USE err_code cluster_metrics(cluster *c);
 /* The job is done: everybody exits; waits until they have. */
 MUST_USE err_code cluster_finish(cluster *c);
 

@@ -12,11 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct request {
     endpoint_options job;      /* url, token: for now */
     const char *action, *name; /* name NULL: not given */
-    bool off;
+    bool off, wait;
     config *config; /* owned */
     char *dir;      /* owned */
 } request;
@@ -27,10 +28,13 @@ typedef struct action {
     bool takes_name, needs_name;
 } action;
 
-enum { OPTION_OFF = 0x3500 };
+enum { OPTION_OFF = 0x3500, OPTION_WAIT };
+enum { WAIT_S = 60, WAIT_POLL_US = 300000 };
 
 static const struct argp_option options[] = {
-    {"off", OPTION_OFF, NULL, 0, "pin: let it go again", 0}, {0}};
+    {"off", OPTION_OFF, NULL, 0, "pin: let it go again", 0},
+    {"wait", OPTION_WAIT, NULL, 0, "now: until it is complete, at most a minute", 0},
+    {0}};
 
 /* --- list --------------------------------------------------------------------------------------
  */
@@ -268,11 +272,45 @@ static err_code run_pin(request *r)
     return rc;
 }
 
+/* The newest one that counts; false: there is none. */
+static bool newest(const request *r, checkpoint_id *id)
+{
+    checkpoint_listed *list = NULL;
+    size_t n = 0, i = 0;
+    bool found = find(r, &list, &n) == ERR_OK;
+    while (found && i < n && list[i].rc != ERR_OK) i++;
+    found = found && i < n;
+    if (found) *id = list[i].entry.id;
+    checkpoint_manifest_list_free(list, n);
+    return found;
+}
+
+/* Until there is another one than `before` (NULL: any). */
+static err_code wait_for_another(const request *r, const checkpoint_id *before)
+{
+    uint64_t end = clock_now_us() + WAIT_S * UINT64_C(1000000);
+    while (clock_now_us() < end) {
+        checkpoint_id id;
+        char name[CHECKPOINT_NAME_MAX];
+        if (newest(r, &id) && (!before || checkpoint_files_compare(&id, before) != 0)) {
+            checkpoint_files_name(&id, name);
+            if (!r->job.cli.json) printf("%s\n", name);
+            return ERR_OK;
+        }
+        usleep(WAIT_POLL_US);
+    }
+    log_user_error("%s: no other checkpoint within %d s", r->dir, WAIT_S);
+    return ERR_CLOSED;
+}
+
 static err_code run_now(request *r)
 {
+    checkpoint_id id;
+    bool has = r->wait && newest(r, &id);
     err_code rc = endpoint_options_find(&r->job, true);
-    if (rc != ERR_OK) return rc;
-    return job_command_send(&r->job, "/api/v1/checkpoint", "{}", "a checkpoint is on its way");
+    if (rc == ERR_OK)
+        rc = job_command_send(&r->job, "/api/v1/checkpoint", "{}", "a checkpoint is on its way");
+    return rc == ERR_OK && r->wait ? wait_for_another(r, has ? &id : NULL) : rc;
 }
 
 /* --- The command -------------------------------------------------------------------------------
@@ -298,6 +336,7 @@ static void check_usage(const request *r, struct argp_state *state)
     if (r->name && !a->takes_name) argp_error(state, "%s takes no name", a->name);
     if (!r->name && a->needs_name) argp_error(state, "which checkpoint? `list` names them");
     if (r->off && a->run != run_pin) argp_error(state, "--off belongs to pin");
+    if (r->wait && a->run != run_now) argp_error(state, "--wait belongs to now");
     if (!r->job.cli.config_file) argp_error(state, "give -c FILE");
 }
 
@@ -307,6 +346,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &r->job.cli; break;
     case OPTION_OFF: r->off = true; break;
+    case OPTION_WAIT: r->wait = true; break;
     case ARGP_KEY_ARG:
         if (r->name) return ARGP_ERR_UNKNOWN;
         *(r->action ? &r->name : &r->action) = arg;

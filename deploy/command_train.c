@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_SIGNAL = 128 };
+enum { EXIT_SIGNAL = 128, OPTION_ATTACH = 0x3700, OPTION_PREPARED };
 
 typedef struct options {
     cli_options common;
-    bool in_process, fresh;
+    bool in_process, attach, prepared, fresh;
 } options;
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -27,12 +27,26 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->common; return 0;
     case 'i': o->in_process = true; return 0;
     case 'f': o->fresh = true; return 0;
+    case OPTION_ATTACH: o->attach = true; return 0;
+    case OPTION_PREPARED: o->prepared = true; return 0;
+    case ARGP_KEY_END:
+        if (o->attach && (o->in_process || o->fresh))
+            argp_error(state, "--attach: the scheduler is started by somebody else: --in-process "
+                              "and --fresh do not go with it");
+        if (o->prepared && !o->attach) argp_error(state, "--prepared goes with --attach");
+        return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
 
 static const struct argp_option option_list[] = {
     {"in-process", 'i', 0, 0, "Everything in this process, without sockets", 0},
+    {"attach", OPTION_ATTACH, 0, 0,
+     "Start no processes: prepare for, wait for, and evaluate the cluster at cluster.scheduler, "
+     "whose scheduler runs with --driver",
+     0},
+    {"prepared", OPTION_PREPARED, 0, 0,
+     "With --attach: wait until `weft prepare` elsewhere has put the store in store.source", 0},
     {"fresh", 'f', 0, 0,
      "Start anew instead of going on with what an earlier run left (prepared data is kept)", 0},
     {0}};
@@ -93,14 +107,20 @@ int command_train(int argc, char **argv)
             log_set_level(level == LOG_INFO ? LOG_WARN : level);
         if (!c->train.stall_timeout_ms) c->train.stall_timeout_ms = STALL_TIMEOUT_MS;
         catch_signals();
+        if (o.prepared && !c->store.source[0]) {
+            log_user_error("--prepared: store.source says where the store will be");
+            rc = ERR_INVALID;
+        }
         train_options t = {.config = c,
                            .out_dir = out,
                            .command = words,
                            .fresh = o.fresh,
                            .in_process = o.in_process,
+                           .attach = o.attach,
+                           .prepared = o.prepared,
                            .json = o.common.json,
                            .stop = &stop_signal};
-        rc = train_run(&t);
+        if (rc == ERR_OK) rc = train_run(&t);
     }
     int number = atomic_load(&stop_signal);
     config_free(c);

@@ -7,6 +7,7 @@
 #include "common/token_file.h"
 
 #include <curl/curl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,9 +148,23 @@ static err_code read_run_file(const config *c, const char *name, read_function *
     return rc;
 }
 
+/* Of a scheduler elsewhere: its host by cluster.scheduler, its port by http.bind; owned.  NULL:
+ * they do not say. */
+static char *url_by_address(const config *c)
+{
+    char host[256], port[16], http[16];
+    if (sscanf(c->cluster.scheduler, "tcp://%255[^:]:%15s", host, port) != 2) return NULL;
+    const char *colon = strrchr(c->http.bind, ':');
+    if (!colon || sscanf(colon, ":%15[0-9]", http) != 1 || strcmp(http, "0") == 0) return NULL;
+    return xprintf("http://%s:%s", host, http);
+}
+
 err_code status_client_url(const config *c, char **url)
 {
-    return read_run_file(c, "url", read_line, url);
+    char *file = xprintf("%s/run/url", c->work_dir);
+    *url = files_exist(file) ? NULL : url_by_address(c);
+    free(file);
+    return *url ? ERR_OK : read_run_file(c, "url", read_line, url);
 }
 
 err_code status_client_token(const config *c, char **token)

@@ -12,15 +12,17 @@
 #include "deploy/train_results.h"
 #include "deploy/trained.h"
 #include "sampler/prepare.h"
+#include "sampler/store_copy.h"
 #include "worker/evaluation_run.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { RUN_MS = 20, STATUS_US = 400000 };
+enum { RUN_MS = 20, WAIT_MS = 300, STATUS_US = 400000 };
 
 typedef struct train {
     const train_options *options;
@@ -58,12 +60,26 @@ static void on_prepare(void *context, const char *stage, uint64_t done, uint64_t
     (void)rc; /* A job that cannot go on is noticed when training starts. */
 }
 
+/* Another process prepares the same: this one brings it here then. */
+static err_code wait_for_store(train *t)
+{
+    const config *c = t->options->config;
+    uint64_t hash;
+    err_code rc = prepare_hash(c, &hash);
+    if (rc == ERR_OK && !store_copy_is_published(c, hash))
+        log_warn("waiting", "for=\"the prepared store\" folder=\"%s/%016" PRIx64 "\"",
+                 c->store.source, hash);
+    while (rc == ERR_OK && !store_copy_is_published(c, hash)) rc = cluster_run(t->cluster, WAIT_MS);
+    return rc;
+}
+
 static err_code prepare(train *t)
 {
     const train_options *o = t->options;
     progress p = {.report = on_prepare, .context = t, .stop = o->stop};
     uint64_t start = clock_now_us();
-    err_code rc = prepare_run(o->config, &p, &t->store, &t->facts.prepare);
+    err_code rc = o->prepared ? wait_for_store(t) : ERR_OK;
+    if (rc == ERR_OK) rc = prepare_run(o->config, &p, &t->store, &t->facts.prepare);
     progress_printer_end(&t->printer);
     if (rc == ERR_OK) rc = store_path_set(o->config, t->store);
     if (rc == ERR_OK && t->facts.prepare.reused && !is_silent(o)) {
@@ -186,6 +202,7 @@ static err_code finish(train *t)
                        .facts = &t->facts};
     err_code rc = cluster_progress(t->cluster, STAGE_EXPORT, 0, 1);
     out_dir *dir = NULL;
+    if (rc == ERR_OK) rc = cluster_metrics(t->cluster);
     if (rc == ERR_OK) rc = out_dir_open(t->out, &dir);
     if (rc == ERR_OK) rc = train_results_write(&r, dir);
     train_facts_stage(&t->facts, "export", start, 0);
@@ -232,8 +249,11 @@ static err_code check_out(const train *t)
 err_code train_run(const train_options *o)
 {
     train t = {.options = o};
-    cluster_options c = {
-        .config = o->config, .in_process = o->in_process, .fresh = o->fresh, .stop = o->stop};
+    cluster_options c = {.config = o->config,
+                         .in_process = o->in_process,
+                         .attach = o->attach,
+                         .fresh = o->fresh,
+                         .stop = o->stop};
     t.out = o->out_dir ? xstrdup(o->out_dir) : files_join(o->config->work_dir, "out");
     progress_printer_init(&t.printer, "prepare ", is_silent(o));
     t.view = progress_view_new(stderr, is_silent(o));

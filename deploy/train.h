@@ -15,6 +15,8 @@ typedef struct train_options {
     const char *out_dir;    /* NULL: work_dir/out */
     const char *command;    /* the command line, for run.json */
     bool fresh;             /* forget what an earlier run left; else it is gone on with */
+    bool attach;            /* to a cluster whose processes others have started */
+    bool prepared;          /* with attach: the store is awaited in store.source */
     bool in_process, json;  /* json: report.json's content is the only stdout, and
                              * progress is shown on a terminal only */
     const atomic_int *stop; /* the number of a signal that asked to stop, or 0 */

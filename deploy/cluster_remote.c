@@ -1,0 +1,167 @@
+#include "deploy/cluster_remote.h"
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/role.h"
+#include "common/token_file.h"
+#include "common/zmq_client.h"
+#include "deploy/status_client.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOOK_MS = 1000, CALL_TIMEOUT_MS = 15000, TRY_TIMEOUT_MS = 2000 };
+
+struct cluster_remote {
+    const config *config;
+    const atomic_int *stop;
+    keyring *keys; /* the driver's; NULL: none */
+    zmq_client *client;
+    char *url;
+    char *text; /* the newest status; NULL: no answer */
+    uint64_t looked_us, heard_us;
+    err_code over; /* not ERR_OK: the job ends with this, which was printed */
+};
+
+err_code cluster_remote_open(const cluster_options *o, core_peer self, cluster_remote **out)
+{
+    cluster_remote *r = xcalloc(1, sizeof *r);
+    r->config = o->config;
+    r->stop = o->stop;
+    r->heard_us = clock_now_us();
+    err_code rc = status_client_url(o->config, &r->url);
+    if (rc == ERR_OK) rc = role_open_keys(o->config, WIRE_DRIVER, &r->keys);
+    if (rc == ERR_OK) rc = zmq_client_open(self, r->keys, NULL, &r->client);
+    if (rc != ERR_OK) {
+        cluster_remote_close(r);
+        return rc;
+    }
+    *out = r;
+    return ERR_OK;
+}
+
+void cluster_remote_close(cluster_remote *r)
+{
+    if (!r) return;
+    zmq_client_close(r->client);
+    keyring_close(r->keys);
+    free(r->url);
+    free(r->text);
+    free(r);
+}
+
+/* What the status endpoint has at `path`; *text owned.  Everything but that nobody answers is
+ * printed. */
+static err_code get(const cluster_remote *r, const char *path, char **text)
+{
+    char *token = NULL, *url = xprintf("%s%s", r->url, path);
+    const char *file = r->config->http.token_file;
+    err_code rc = file[0] ? token_file_read(file, &token) : ERR_OK;
+    *text = NULL;
+    if (rc == ERR_OK) {
+        rc = status_client_get(url, token, text);
+        if (rc != ERR_CLOSED) rc = status_client_explain(url, rc);
+    }
+    token_free(token);
+    free(url);
+    return rc;
+}
+
+err_code cluster_remote_metrics(const cluster_remote *r, const char *path)
+{
+    char *text;
+    err_code rc = get(r, "/api/v1/metrics.jsonl", &text);
+    if (rc == ERR_CLOSED) rc = status_client_explain(r->url, rc);
+    if (rc == ERR_OK) rc = files_write_atomic(path, text, strlen(text), 0644);
+    free(text);
+    return rc;
+}
+
+static void take(cluster_remote *r, const json_t *status)
+{
+    const char *state = json_string_value(json_object_get(status, "state"));
+    r->heard_us = clock_now_us();
+    if (state && strcmp(state, "FAILED") == 0) {
+        log_user_error("the job failed: the scheduler's log says why (%s)", r->url);
+        r->over = ERR_CLOSED;
+    }
+}
+
+static void look(cluster_remote *r, uint64_t now_us)
+{
+    r->looked_us = now_us;
+    free(r->text);
+    err_code rc = get(r, "/api/v1/status", &r->text);
+    (void)rc; /* asked again */
+    json_t *status = r->text ? json_loads(r->text, 0, NULL) : NULL;
+    if (status) take(r, status);
+    json_decref(status);
+}
+
+/* Looks now and then.  A scheduler that stops is started again by whoever looks after it. */
+static err_code look_after(void *context)
+{
+    cluster_remote *r = context;
+    uint64_t now = clock_now_us(), limit = (uint64_t)r->config->train.stall_timeout_ms * 1000u;
+    if (r->stop && atomic_load(r->stop)) return ERR_STOPPED;
+    if (r->over != ERR_OK) return r->over;
+    if (now - r->looked_us >= LOOK_MS * UINT64_C(1000)) look(r, now);
+    uint64_t silent = clock_now_us() - r->heard_us;
+    if (r->over == ERR_OK && limit && silent >= limit) {
+        log_user_error("nothing was heard of the job at %s for %" PRIu64 " s", r->url,
+                       silent / 1000000);
+        r->over = ERR_CLOSED;
+    }
+    return r->over;
+}
+
+err_code cluster_remote_run(cluster_remote *r, uint32_t wait_ms)
+{
+    err_code rc = look_after(r);
+    if (rc == ERR_OK) usleep(wait_ms * 1000u);
+    return rc;
+}
+
+static err_code ask_scheduler(cluster_remote *r, const wire_header *h, blob *body,
+                              uint32_t timeout_ms, wire_header *answer, blob **answer_body)
+{
+    char to[CORE_TEXT_MAX];
+    role_scheduler_endpoint(r->config, to);
+    err_code rc =
+        zmq_client_call(r->client, to, h, body, timeout_ms, look_after, r, answer, answer_body);
+    return rc == ERR_CLOSED && r->over == ERR_OK ? ERR_NOT_FOUND : rc;
+}
+
+err_code cluster_remote_call(cluster_remote *r, const char *address, const wire_header *h,
+                             blob *body, wire_header *answer, blob **answer_body)
+{
+    err_code rc;
+    if (address)
+        return zmq_client_call(r->client, address, h, body, CALL_TIMEOUT_MS, look_after, r, answer,
+                               answer_body);
+    while ((rc = ask_scheduler(r, h, body, CALL_TIMEOUT_MS, answer, answer_body)) == ERR_NOT_FOUND)
+        log_warn("waiting", "for=\"an answer to %s\" whom=scheduler-0 since_s=%" PRIu64,
+                 wire_op_name(h->op), (clock_now_us() - r->heard_us) / 1000000);
+    return rc;
+}
+
+err_code cluster_remote_try(cluster_remote *r, const wire_header *h, blob *body,
+                            wire_header *answer, blob **answer_body)
+{
+    return ask_scheduler(r, h, body, TRY_TIMEOUT_MS, answer, answer_body);
+}
+
+char *cluster_remote_status(const cluster_remote *r)
+{
+    return r->text ? xstrdup(r->text) : NULL;
+}
+
+const char *cluster_remote_url(const cluster_remote *r)
+{
+    return r->url;
+}
