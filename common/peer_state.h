@@ -11,7 +11,8 @@ typedef enum job_state {
     JOB_STALLED,
     JOB_STOPPING,
     JOB_DONE,
-    JOB_FAILED
+    JOB_FAILED,
+    JOB_STATES
 } job_state;
 const char *job_state_name(job_state s); /* "RUNNING", ... */
 

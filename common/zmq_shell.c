@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/op_meter.h"
 #include "common/op_rules.h"
 #include "common/panic.h"
 #include "common/resolver.h"
@@ -49,6 +50,7 @@ struct zmq_shell {
     void *context, *router;
     keyring *keys; /* NULL: none */
     refusals *refusals;
+    op_meter *meter;
     zmq_guard *guard;
     zmq_peers *peers; /* who comes to the router */
     char *path;       /* of an ipc:// socket; NULL: none */
@@ -122,6 +124,7 @@ err_code zmq_shell_open(const char *endpoint, keyring *keys, zmq_shell **out, ch
     s->signals = s->wake = -1;
     s->keys = keys;
     s->refusals = refusals_new();
+    s->meter = op_meter_new();
     s->peers = zmq_peers_new();
     pthread_mutex_init(&s->lock, NULL);
     if (open_signals(&s->signals) != ERR_OK) goto fail;
@@ -159,6 +162,7 @@ void zmq_shell_close(zmq_shell *s)
     if (s->wake >= 0) close(s->wake);
     pthread_mutex_destroy(&s->lock);
     refusals_free(s->refusals);
+    op_meter_free(s->meter);
     zmq_peers_free(s->peers);
     free(s->path);
     free(s->dealers);
@@ -323,7 +327,9 @@ static void send_action(zmq_shell *s, const core_host *host, const core_action *
 
 static void step(zmq_shell *s, const core_host *host, const core_event *e, core_actions *actions)
 {
+    op_meter_event(s->meter, e);
     s->timer_us = host->step(host->core, e, actions);
+    op_meter_actions(s->meter, actions, e->type == CORE_MESSAGE ? clock_now_us() : e->now_us);
     for (size_t i = 0; i < actions->n && !s->exited; i++) {
         core_action *a = &actions->items[i];
         if (shell_local_action(host, a, zmq_shell_post, s)) continue;
@@ -647,6 +653,11 @@ void zmq_shell_on_idle(zmq_shell *s, zmq_shell_notice *notice, void *user)
 {
     s->notice = notice;
     s->notice_user = user;
+}
+
+const op_meter *zmq_shell_meter(const zmq_shell *s)
+{
+    return s->meter;
 }
 
 void zmq_shell_limit_unread(zmq_shell *s, uint64_t bytes)

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "common/keys.h"
+#include "common/op_meter.h"
 #include "common/refusals.h"
 #include "common/shell.h"
 
@@ -43,6 +44,9 @@ void zmq_shell_on_idle(zmq_shell *s, zmq_shell_notice *notice, void *user);
 
 /* What was refused so far; borrowed until zmq_shell_close. */
 refusals *zmq_shell_refusals(const zmq_shell *s);
+
+/* What its core is asked and asks; borrowed until zmq_shell_close.  Threads: the shell's. */
+const op_meter *zmq_shell_meter(const zmq_shell *s);
 
 /* The most bytes of a connection that wait to be read (zmq_guard.h). */
 void zmq_shell_limit_unread(zmq_shell *s, uint64_t bytes);

@@ -12,14 +12,26 @@ fi
 if [ "${1:-}" = --fuzz ]; then
     packages="$packages clang libclang-rt-dev llvm dpkg-dev"
 fi
-missing=
-for p in $packages; do
-    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
-done
-[ -n "$missing" ] || exit 0
+optional=
+if [ "${1:-}" = --tests ] || [ "${1:-}" = --fuzz ]; then
+    optional="chromium chromium-driver prometheus"
+fi
+missing_of() {
+    for p in "$@"; do
+        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || printf ' %s' "$p"
+    done
+}
+# shellcheck disable=SC2086  # lists of words
+missing=$(missing_of $packages) extra=$(missing_of $optional)
+[ -n "$missing$extra" ] || exit 0
 sudo=
 if [ "$(id -u)" != 0 ]; then sudo=sudo; fi
-echo "installing:$missing"
+install() {
+    echo "installing: $*"
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
 $sudo apt-get update -qq
-# shellcheck disable=SC2086  # a list of words
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+# shellcheck disable=SC2086
+[ -z "$missing" ] || install $missing
+# shellcheck disable=SC2086
+[ -z "$extra" ] || install $extra || echo "could not be installed, tests that need them skip:$extra"

@@ -59,6 +59,7 @@ static err_code run(const config *c, const options *o, int *code)
                                 .driver = o->driver,
                                 .post = zmq_shell_post,
                                 .shell = shell,
+                                .meter = shell ? zmq_shell_meter(shell) : NULL,
                                 .http = true};
     if (rc == ERR_OK) rc = scheduler_node_new(&n, &node);
     if (rc == ERR_OK) {

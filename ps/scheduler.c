@@ -150,7 +150,9 @@ err_code scheduler_new(const scheduler_config *c, const scheduler_plan *plan, ui
     s->stage.loss = NAN;
     s->view = 1;
     s->workers_wanted = c->workers;
-    s->curve_stride = s->valid_stride = 1;
+    status_curve_restart(&s->curve);
+    status_curve_restart(&s->valid);
+    s->staleness = NAN;
     err_code rc = scheduler_durable_restore(s, durable);
     if (!s->servers_wanted) s->servers_wanted = s->config.servers;
     s->servers_durable = s->servers_wanted;
@@ -387,6 +389,7 @@ static void start_commit(scheduler *s, uint64_t now_us, core_actions *out)
 {
     s->phase = PHASE_COMMITTING;
     s->commit_flags = flags_of_commit(s);
+    s->cur.commit_us = now_us;
     send_commit(s, now_us, out);
 }
 
@@ -428,7 +431,7 @@ static void start_stage(scheduler *s, uint64_t now_us, core_actions *out)
 {
     s->phase = PHASE_STAGING;
     s->stage = (stage_state){.stage = scheduler_stage(s), .loss = NAN};
-    s->stage_from_us = now_us;
+    scheduler_status_stage_from(s, now_us);
     s->examples_per_s = 0;
     send_stage(s, now_us, out);
     scheduler_note(s, now_us, out, "stage", (core_peer){WIRE_SCHEDULER, 0, s->config.incarnation},
@@ -526,6 +529,7 @@ static void round_committed(scheduler *s, uint64_t now_us, core_actions *out)
 {
     requests_cancel(s->requests, now_us, out, OWNER_COMMIT);
     scheduler_moved(s, now_us);
+    if (s->cur.commit_us) histogram_add(&s->commit_time, now_us - s->cur.commit_us);
     s->rollbacks_in_row = 0;
     if (s->commit_flags & WIRE_KEEP) scheduler_save_want(s, SAVE_BEST);
     if (s->commit_flags & WIRE_FINISH) {
@@ -704,7 +708,7 @@ static void learn_trained(scheduler *s, uint64_t now_us, core_actions *out)
 static void gathered(scheduler *s, uint64_t now_us, core_actions *out)
 {
     scheduler_moved(s, now_us);
-    s->stage_from_us = now_us;
+    scheduler_status_stage_from(s, now_us);
     if (s->stage.stage != scheduler_stage(s)) /* what was restored is of the stage before */
         s->stage = (stage_state){.stage = scheduler_stage(s), .loss = NAN};
     if (s->rolling && s->must_roll) {

@@ -8,16 +8,17 @@
 #pragma once
 
 #include "common/core.h"
+#include "common/histogram.h"
 #include "common/peer_state.h"
 #include "common/table_codec.h"
 #include "ps/checkpoint_part.h"
 #include "ps/shard_disk.h"
+#include "ps/status_curve.h"
 
 enum {
     SCHEDULER_STAGES_MAX = 16,
     SCHEDULER_PEERS_MAX = 1024,
     SCHEDULER_EVENTS_MAX = 200,
-    SCHEDULER_CURVE_MAX = 500,
     SCHEDULER_SUMS_MAX = METRIC_SUMS_MAX
 };
 
@@ -134,8 +135,10 @@ typedef struct status_peer {
     peer_state state;
     uint64_t last_seen_ms, rss_bytes;
     /* workers */
-    bool draining;  /* has been asked to leave */
-    slot_name slot; /* stage 0: none */
+    bool draining;      /* has been asked to leave */
+    slot_name slot;     /* stage 0: none */
+    uint32_t leases;    /* slots it holds */
+    double lease_age_s; /* since the oldest of them was given; 0: none is open */
     uint64_t slots_done;
     double examples_per_s;
     double step_ms_p50, step_ms_p99; /* computing a slot of training */
@@ -145,6 +148,7 @@ typedef struct status_peer {
     uint32_t saved_step; /* of its last checkpoint; 0: none */
     uint64_t rows, bytes, pulls, pushes, repeats;
     double apply_ms_p50, apply_ms_p99;
+    double pulls_per_s, pushes_per_s;
     /* samplers */
     uint64_t batches, queue;
     double batches_per_s, remote_share;
@@ -157,17 +161,22 @@ typedef struct status_event {
     char why[CORE_TEXT_MAX];
 } status_event;
 
-typedef struct status_valid {
-    uint32_t step;
-    double value;
-} status_valid;
-
 /* What a finished stage that validates came to. */
 typedef struct status_result {
     uint32_t stage, steps, best_step;
     const char *metric; /* static */
     double best;
 } status_result;
+
+/* The checkpoints of this life of the scheduler. */
+typedef struct status_checkpoint {
+    uint32_t made, failed;
+    uint32_t stage, step; /* of the last one; made 0: none */
+    const char *reason;   /* "periodic", ...; static */
+    uint64_t bytes;
+    double age_s, took_s;
+    const char *under_way; /* "taking", "writing", "recording"; NULL: none is being made */
+} status_checkpoint;
 
 /* A copy of what the status page needs, arrays owned by the snapshot. */
 typedef struct scheduler_status {
@@ -197,11 +206,16 @@ typedef struct scheduler_status {
     status_peer *worker, *server, *sampler; /* workers slowest first */
     struct {
         uint64_t leases, reassigned, void_slots, gone, hash_mismatches, refused_peers, repeats;
+        uint64_t rollbacks;
     } counters;
-    uint32_t curve_n, valid_n, events_n;
-    uint32_t *curve_step;
-    float *curve_loss, *curve_rate;
-    status_valid *valid;
+    status_checkpoint checkpoint;
+    double staleness;                  /* of the last step; NaN: none yet */
+    uint32_t workers_here, slots_open; /* not lost; of the open round and not done */
+    histogram step_time, slot_time, commit_time, checkpoint_time, rollback_time;
+    uint32_t curve_stage;        /* of the two curves */
+    status_curve *curve, *valid; /* the second: v[0] */
+    uint32_t events_n;
+    uint64_t events_ever;
     status_event *event; /* oldest first */
 } scheduler_status;
 

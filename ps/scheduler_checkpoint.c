@@ -137,6 +137,7 @@ static void failed(scheduler *s, core_peer who, const char *why, uint64_t now_us
     x->retry_us = now_us + SAVE_RETRY_US;
     x->wanted &= ~(uint32_t)(SAVE_BEST | SAVE_STOP | SAVE_SCALE); /* nobody waits for it any more */
     x->failed = who;
+    s->saved.failed++;
     snprintf(x->why, sizeof x->why, "%s", why);
     requests_cancel(s->requests, now_us, out, OWNER_SNAPSHOT);
     scheduler_note(s, now_us, out, "checkpoint_failed", who, "%s version %u: %.180s",
@@ -270,6 +271,19 @@ static void write_manifest(scheduler *s, core_actions *out)
     core_compute(out, TOKEN_MANIFEST, SCHEDULER_WRITE_MANIFEST, m);
 }
 
+static void note_saved(scheduler *s, uint64_t bytes, uint64_t now_us)
+{
+    const checkpoint_record *r = &s->save.record;
+    s->saved.made++;
+    s->saved.stage = s->plan->stage[r->stage_index];
+    s->saved.step = r->step;
+    s->saved.reason = reason_name(r->reasons);
+    s->saved.bytes = bytes;
+    s->saved.at_us = now_us;
+    s->saved.took_us = now_us - s->save.since_us;
+    histogram_add(&s->checkpoint_time, s->saved.took_us);
+}
+
 static void recorded(scheduler *s, uint64_t now_us, core_actions *out)
 {
     save_state *x = &s->save;
@@ -280,6 +294,7 @@ static void recorded(scheduler *s, uint64_t now_us, core_actions *out)
     core_peer self = {WIRE_SCHEDULER, 0, s->config.incarnation};
     uint64_t bytes = 0;
     for (size_t i = 0; i < x->parts; i++) bytes += x->part[i].bytes;
+    note_saved(s, bytes, now_us);
     scheduler_note(s, now_us, out, "checkpoint", self, "%s step %u, %s, %.1f MB",
                    stage_name(s->plan->stage[x->record.stage_index]), x->record.step,
                    reason_name(x->record.reasons), (double)bytes / 1e6);

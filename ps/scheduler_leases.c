@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { OLD_LEASE_US = 10000000 };
+enum { OLD_LEASE_US = 10000000, SECOND_NOTED_US = 60000000 };
 
 /* The open or ahead round that a version names; NULL: neither. */
 static open_round *round_of(scheduler *s, uint32_t version)
@@ -184,8 +184,21 @@ static uint64_t age_of(const open_round *r, const slot_state *x, uint64_t now_us
     return now_us > from ? now_us - from : 0;
 }
 
+/* Said once in a while for each slow worker: small slots go to a second one all the time. */
+static void note_second(scheduler *s, const slot_state *x, const member_state *w, uint64_t now_us,
+                        core_actions *out)
+{
+    member_state *slow = &s->worker[x->lease[0].worker.index];
+    if (slow->doubled++ && now_us - slow->doubled_us < SECOND_NOTED_US) return;
+    slow->doubled_us = now_us;
+    scheduler_note(s, now_us, out, "reassigned", slow->id, "slot %u, %.1f s old, to worker-%u, too",
+                   (uint32_t)(x - s->cur.slot), (double)age_of(&s->cur, x, now_us) / 1e6,
+                   w->id.index);
+}
+
 /* The oldest open slot goes to a second worker: when it is old, or sooner if this one idles. */
-static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uint64_t now_us)
+static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uint64_t now_us,
+                         core_actions *out)
 {
     uint64_t p95 = latency_quantile(&s->slot_us, 0.95);
     uint64_t old = 5 * p95 > OLD_LEASE_US ? 5 * p95 : OLD_LEASE_US;
@@ -205,16 +218,17 @@ static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uin
     if (!best) return;
     grant(s, best, w, now_us);
     s->counters.reassigned++;
+    note_second(s, best, w, now_us, out);
 }
 
-static void grant_some(scheduler *s, const member_state *w, uint64_t now_us)
+static void grant_some(scheduler *s, const member_state *w, uint64_t now_us, core_actions *out)
 {
     if (!scheduler_leases_allowed(s) || w->leaving || w->draining || w->lost) return;
     uint32_t mine = count_mine(&s->cur, w->id), ahead = count_mine(&s->next, w->id);
     bool credit = core_rule(s->config.mutations, CORE_RULE_CREDIT);
     grant_free(s, &s->cur, w, credit ? mine : mine + ahead, now_us);
     uint32_t now_mine = count_mine(&s->cur, w->id);
-    if (now_mine == mine && s->phase == PHASE_RUNNING) grant_second(s, w, mine, now_us);
+    if (now_mine == mine && s->phase == PHASE_RUNNING) grant_second(s, w, mine, now_us, out);
     grant_free(s, &s->next, w, credit ? ahead : now_mine + ahead, now_us);
 }
 
@@ -275,7 +289,7 @@ static void serve(scheduler *s, member_state *w, uint64_t now_us, core_actions *
 {
     Weft__Grants g = WEFT__GRANTS__INIT;
     Weft__Lease grants[HELD_MAX], drops[HELD_MAX], *grant_list[HELD_MAX], *drop_list[HELD_MAX];
-    grant_some(s, w, now_us);
+    grant_some(s, w, now_us, out);
     g.version = 1;
     g.sequence = w->sequence;
     g.view = s->view;
@@ -291,12 +305,14 @@ static void serve(scheduler *s, member_state *w, uint64_t now_us, core_actions *
     w->told = g.stop;
 }
 
-static void expire(scheduler *s, open_round *r, uint64_t now_us)
+static void expire(scheduler *s, open_round *r, uint64_t now_us, core_actions *out)
 {
     for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
         slot_state *x = &r->slot[j];
         for (uint32_t k = x->leases; k-- > 0;) {
             if (now_us - x->lease[k].renewed_us < LEASE_US) continue;
+            scheduler_note(s, now_us, out, "reassigned", x->lease[k].worker,
+                           "slot %u: the lease ran out", j);
             remove_lease(x, &x->lease[k]);
             s->counters.reassigned++;
         }
@@ -318,8 +334,8 @@ void scheduler_leases_forgive(scheduler *s, uint64_t pause_us)
 
 void scheduler_leases_serve(scheduler *s, uint64_t now_us, core_actions *out)
 {
-    expire(s, &s->cur, now_us);
-    expire(s, &s->next, now_us);
+    expire(s, &s->cur, now_us, out);
+    expire(s, &s->next, now_us, out);
     for (size_t i = 0; i < s->workers; i++) {
         if (s->worker[i].parked) serve(s, &s->worker[i], now_us, out);
     }
@@ -360,6 +376,7 @@ static void finish_slot(scheduler *s, open_round *r, slot_state *x, const Weft__
     if (l) {
         uint64_t from = l->since_us > r->opened_us ? l->since_us : r->opened_us;
         latency_add(&s->slot_us, now_us - from);
+        histogram_add(&s->slot_time, now_us - from);
     }
     x->done = true;
     x->order = ++r->done;
@@ -396,7 +413,9 @@ void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
     if (!done || done->version != 1 || !all_finite(done)) return;
     slot_state *x = slot_of(s, wire_slot(h), h->version);
     if (x && !x->done) {
-        finish_slot(s, round_of(s, h->version), x, done, who, e->now_us);
+        open_round *r = round_of(s, h->version);
+        x->stale = r->version - h->version;
+        finish_slot(s, r, x, done, who, e->now_us);
         scheduler_moved(s, e->now_us);
     }
     scheduler_answer(s, out, e->message.route, h, WIRE_OK, NULL);
@@ -414,14 +433,17 @@ static void count_death(scheduler *s, uint32_t slot, uint64_t now_us, core_actio
                    s->cur.slot[slot].deaths, name);
 }
 
-static void free_round(scheduler *s, open_round *r, core_peer worker)
+static uint32_t free_round(scheduler *s, open_round *r, core_peer worker)
 {
+    uint32_t n = 0;
     for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
         slot_lease *l = lease_of(&r->slot[j], worker);
         if (!l) continue;
         remove_lease(&r->slot[j], l);
         s->counters.reassigned++;
+        n++;
     }
+    return n;
 }
 
 void scheduler_leases_free(scheduler *s, core_peer worker, bool died, uint64_t now_us,
@@ -431,6 +453,8 @@ void scheduler_leases_free(scheduler *s, core_peer worker, bool died, uint64_t n
         if (!s->cur.slot[j].done && lease_of(&s->cur.slot[j], worker))
             count_death(s, j, now_us, out);
     }
-    free_round(s, &s->cur, worker);
-    free_round(s, &s->next, worker);
+    uint32_t n = free_round(s, &s->cur, worker) + free_round(s, &s->next, worker);
+    if (n)
+        scheduler_note(s, now_us, out, "reassigned", worker, "%u slot%s that it held", n,
+                       n == 1 ? "" : "s");
 }

@@ -10,6 +10,7 @@
 #include "common/panic.h"
 #include "common/process.h"
 #include "common/process_http.h"
+#include "common/prometheus.h"
 #include "common/store_path.h"
 #include "common/token_file.h"
 #include "ps/checkpoint_manifest.h"
@@ -18,6 +19,7 @@
 #include "ps/plan_text.h"
 #include "ps/scheduler_commands.h"
 #include "ps/status_json.h"
+#include "ps/status_metrics.h"
 #include "ps/status_page.h"
 
 #include <inttypes.h>
@@ -25,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 struct scheduler_node {
@@ -36,6 +39,8 @@ struct scheduler_node {
     http_server *http;
     shell_post *post;
     void *shell;
+    const op_meter *meter;
+    char *checkpoint_dir;
     char url[64];
     job *job; /* NULL until prepared */
     scheduler_plan plan;
@@ -193,6 +198,23 @@ static void health(void *user, notify_health *out)
     memcpy(out->status, n->line, sizeof out->status);
 }
 
+static void space_of(const char *path, uint64_t *available, uint64_t *size)
+{
+    struct statvfs v;
+    *available = *size = 0;
+    if (statvfs(path, &v) != 0) return; /* not made yet: made when it is needed */
+    *available = (uint64_t)v.f_bavail * v.f_frsize;
+    *size = (uint64_t)v.f_blocks * v.f_frsize;
+}
+
+static status_disks disks_of(const scheduler_node *n)
+{
+    status_disks d;
+    space_of(n->config->work_dir, &d.work_free, &d.work_size);
+    space_of(n->checkpoint_dir, &d.checkpoint_free, &d.checkpoint_size);
+    return d;
+}
+
 static void publish(void *user, uint64_t now_us)
 {
     scheduler_node *n = user;
@@ -200,15 +222,16 @@ static void publish(void *user, uint64_t now_us)
     scheduler_status s;
     scheduler_status_get(n->core, now_us, &s);
     status_input in = input_of(n, &s);
-    char *json = status_json(&in), *prometheus = status_prometheus(&in);
+    status_disks disks = disks_of(n);
+    char *json = status_json(&in), *metrics = status_metrics(&in, &disks, n->meter);
     http_publish(n->http, "/api/v1/status", "application/json", json);
-    http_publish(n->http, "/metrics", "text/plain; version=0.0.4; charset=utf-8", prometheus);
+    http_publish(n->http, "/metrics", PROMETHEUS_CONTENT_TYPE, metrics);
     http_publish_status(n->http, "/healthz", "text/plain", "ok\n", 200, PROCESS_HTTP_HANGS_MS);
     http_publish_status(n->http, "/readyz", "text/plain", n->job ? "ready\n" : "preparing\n",
                         n->job ? 200 : 503, 0);
     say_line(n, &s);
     free(json);
-    free(prometheus);
+    free(metrics);
     scheduler_status_fini(&s);
 }
 
@@ -319,6 +342,8 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
     n->self = (core_peer){.role = WIRE_SCHEDULER, .incarnation = o->incarnation};
     n->post = o->post;
     n->shell = o->shell;
+    n->meter = o->meter;
+    n->checkpoint_dir = checkpoint_files_dir(o->config);
     n->start_wall_s = clock_wall_s();
     n->start_us = n->last_step_us = clock_now_us();
     if (o->fresh) forget_checkpoints(o->config);
@@ -361,6 +386,7 @@ void scheduler_node_free(scheduler_node *n)
     metrics_log_close(n->log);
     blob_unref(n->encoded);
     job_free(n->job);
+    free(n->checkpoint_dir);
     free(n->run_dir);
     free(n);
 }

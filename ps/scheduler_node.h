@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/config.h"
+#include "common/op_meter.h"
 #include "common/shell.h"
 #include "ps/scheduler.h"
 
@@ -12,10 +13,11 @@ typedef struct scheduler_node_options {
     const config *config; /* borrowed until free */
     const char *run_dir;  /* work_dir/run */
     uint64_t incarnation;
-    bool fresh;       /* forget what an earlier life made durable */
-    bool driver;      /* `weft train` prepares, evaluates and says when it is done */
-    shell_post *post; /* how a command reaches the core; NULL with http false */
-    void *shell;      /* given to post */
+    bool fresh;            /* forget what an earlier life made durable */
+    bool driver;           /* `weft train` prepares, evaluates and says when it is done */
+    shell_post *post;      /* how a command reaches the core; NULL with http false */
+    void *shell;           /* given to post */
+    const op_meter *meter; /* of that shell; borrowed until free; NULL with http false */
     bool http; /* start the status endpoint: writes run_dir/url and, on loopback, run_dir/token */
 } scheduler_node_options;
 

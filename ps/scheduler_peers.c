@@ -177,6 +177,19 @@ static void take_rolling(scheduler *s, member_state *p, const Weft__ServerState 
     }
 }
 
+static void take_server_rates(member_state *p, const Weft__ServerState *x, uint64_t now_us)
+{
+    uint64_t dt = now_us - p->rate_us;
+    if (p->rate_us && dt <= 500000) return;
+    if (p->rate_us && x->pulls >= p->rate_pulls && x->pushes >= p->rate_pushes) {
+        p->pulls_per_s = (double)(x->pulls - p->rate_pulls) * 1e6 / (double)dt;
+        p->pushes_per_s = (double)(x->pushes - p->rate_pushes) * 1e6 / (double)dt;
+    }
+    p->rate_us = now_us;
+    p->rate_pulls = x->pulls;
+    p->rate_pushes = x->pushes;
+}
+
 static void take_server(scheduler *s, member_state *p, const Weft__ServerState *x, bool fresh)
 {
     p->rows = x->rows;
@@ -304,6 +317,7 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
     p->refusals = hello->refused;
     bool fresh = h->term == s->term && !p->heard;
     if (hello->server && h->role == WIRE_SERVER) {
+        take_server_rates(p, hello->server, e->now_us);
         take_server(s, p, hello->server, fresh);
         take_rolling(s, p, hello->server, e->now_us, out);
         if (hello->server->saved) scheduler_save_report(s, p, hello->server->saved, e->now_us, out);

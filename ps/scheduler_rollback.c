@@ -75,7 +75,7 @@ static void adopt_target(scheduler *s, uint64_t now_us, core_actions *out)
     scheduler_status_cut(s);
     core_metric cut = {.index = s->metrics, .kind = METRIC_CUT};
     core_metric_line(out, &cut);
-    s->stage_from_us = now_us;
+    scheduler_status_stage_from(s, now_us);
     s->examples_per_s = 0;
 }
 
@@ -125,6 +125,7 @@ void scheduler_rollback(scheduler *s, uint64_t now_us, core_actions *out, const 
                    index < s->plan->stages ? stage_name(s->plan->stage[index]) : "the end",
                    target_version(s), why);
     s->rollbacks++;
+    if (!s->rollback_us) s->rollback_us = now_us;
     begin(s, now_us, out);
 }
 
@@ -219,6 +220,8 @@ static void rolled(scheduler *s, uint64_t now_us, core_actions *out)
     scheduler_note(s, now_us, out, "running", self, "generation %u, %u servers", s->generation,
                    s->config.servers);
     scheduler_moved(s, now_us);
+    if (s->rollback_us) histogram_add(&s->rollback_time, now_us - s->rollback_us);
+    s->rollback_us = 0;
     if (s->stage_index >= s->plan->stages) {
         scheduler_trained(s, now_us, out);
         return;
@@ -264,5 +267,6 @@ void scheduler_rollback_failed(scheduler *s, const member_state *p, const char *
     }
     s->records--;
     s->rollbacks++;
+    if (!s->rollback_us) s->rollback_us = now_us;
     begin(s, now_us, out);
 }

@@ -93,8 +93,11 @@ typedef struct member_state {
     uint32_t slots_n;
     uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches;
     uint32_t apply_us_p50, apply_us_p99;
+    uint64_t rate_pulls, rate_pushes;
+    double pulls_per_s, pushes_per_s;
     /* samplers */
-    uint64_t batches, queue, leaves_asked, leaves_local, rate_batches, rate_us;
+    uint64_t batches, queue, leaves_asked, leaves_local, rate_batches,
+        rate_us; /* rate_us: servers, too */
     double batches_per_s;
     /* workers */
     uint32_t sequence, wanted, state;
@@ -108,6 +111,8 @@ typedef struct member_state {
     uint64_t slots_done, examples, phase_us[5], slot_us_p50, slot_us_p99;
     uint64_t rate_examples, rate_from_us;
     double examples_per_s;
+    uint32_t doubled; /* slots that went to a second worker because of it */
+    uint64_t doubled_us;
 } member_state;
 
 typedef struct slot_lease {
@@ -123,6 +128,7 @@ typedef struct slot_state {
     double *sums;           /* owned; SCORE */
     uint32_t sums_n, order; /* order: of arrival, 1.. */
     uint32_t deaths, leases;
+    uint32_t stale; /* versions between the one it was computed on and the one it changes */
     slot_lease lease[HOLDERS_MAX];
 } slot_state;
 
@@ -139,7 +145,8 @@ typedef struct open_round {
     uint32_t version; /* rounds of the generation committed before it */
     uint32_t done;
     uint64_t opened_us;
-    slot_state *slot; /* owned, [plan.slots] */
+    uint64_t commit_us; /* its commit was ordered; 0: not yet */
+    slot_state *slot;   /* owned, [plan.slots] */
 } open_round;
 
 /* What is known of the stage from its metrics. */
@@ -255,11 +262,17 @@ struct scheduler {
     } counters;
     status_event event[SCHEDULER_EVENTS_MAX];
     uint32_t events; /* ever; the ring holds the last ones */
-    uint32_t curve_n, curve_stride, curve_skip, curve_stage;
-    uint32_t curve_step[SCHEDULER_CURVE_MAX];
-    float curve_loss[SCHEDULER_CURVE_MAX], curve_rate[SCHEDULER_CURVE_MAX];
-    uint32_t valid_n, valid_stride, valid_skip;
-    status_valid valid[SCHEDULER_CURVE_MAX];
+    uint32_t curve_stage;
+    status_curve curve, valid;
+    double staleness;
+    histogram step_time, slot_time, commit_time, checkpoint_time, rollback_time;
+    struct {
+        uint32_t made, failed, stage, step;
+        const char *reason;
+        uint64_t bytes, at_us, took_us;
+    } saved;                  /* checkpoints of this life */
+    uint64_t rollback_us;     /* the one under way began */
+    uint32_t stage_from_step; /* at stage_from_us */
     uint64_t rate_from_us, rate_examples;
     double examples_per_s;
 };
@@ -355,4 +368,6 @@ void scheduler_moved(scheduler *s, uint64_t now_us);
 void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us);
 /* After a rollback: forgets the points behind the stage's state. */
 void scheduler_status_cut(scheduler *s);
+/* The stage begins or goes on here: what is left of it is guessed from now on. */
+void scheduler_status_stage_from(scheduler *s, uint64_t now_us);
 void scheduler_status_stall(scheduler *s, uint64_t now_us, core_actions *out);

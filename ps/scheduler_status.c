@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FORGOTTEN_US = 600000000 };
+
 /* ---- events and metrics, as they come ---- */
 
 void scheduler_note(scheduler *s, uint64_t now_us, core_actions *out, const char *name,
@@ -30,41 +32,35 @@ void scheduler_moved(scheduler *s, uint64_t now_us)
     s->stalled = false;
 }
 
-/* Adds a point to the curve; when it is full every second one goes and the rest come half as often.
- */
-static void curve_add(scheduler *s, uint32_t step, float loss, float rate)
-{
-    if (s->curve_skip++ % s->curve_stride) return;
-    if (s->curve_n == SCHEDULER_CURVE_MAX) {
-        for (uint32_t i = 0; i < SCHEDULER_CURVE_MAX / 2; i++) {
-            s->curve_step[i] = s->curve_step[2 * i];
-            s->curve_loss[i] = s->curve_loss[2 * i];
-            s->curve_rate[i] = s->curve_rate[2 * i];
-        }
-        s->curve_n = SCHEDULER_CURVE_MAX / 2;
-        s->curve_stride *= 2;
-    }
-    s->curve_step[s->curve_n] = step;
-    s->curve_loss[s->curve_n] = loss;
-    s->curve_rate[s->curve_n++] = rate;
-}
-
-static void valid_add(scheduler *s, uint32_t step, double value)
-{
-    if (s->valid_skip++ % s->valid_stride) return;
-    if (s->valid_n == SCHEDULER_CURVE_MAX) {
-        for (uint32_t i = 0; i < SCHEDULER_CURVE_MAX / 2; i++) s->valid[i] = s->valid[2 * i];
-        s->valid_n = SCHEDULER_CURVE_MAX / 2;
-        s->valid_stride *= 2;
-    }
-    s->valid[s->valid_n++] = (status_valid){step, value};
-}
-
 static void curve_restart(scheduler *s, uint32_t stage)
 {
     s->curve_stage = stage;
-    s->curve_n = s->curve_skip = s->valid_n = s->valid_skip = 0;
-    s->curve_stride = s->valid_stride = 1;
+    status_curve_restart(&s->curve);
+    status_curve_restart(&s->valid);
+}
+
+static uint32_t workers_here(const scheduler *s)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < s->workers; i++) n += s->worker[i].id.incarnation && !s->worker[i].lost;
+    return n;
+}
+
+/* What can be said of the open round, whose last slot is DONE. */
+static void measure_round(scheduler *s, uint64_t now_us, curve_point *p)
+{
+    if (!s->cur.open || !now_us) return; /* restored from what an earlier life wrote */
+    uint32_t stale = 0;
+    for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
+        if (s->cur.slot[j].stale > stale) stale = s->cur.slot[j].stale;
+    }
+    uint64_t took_us = now_us - s->cur.opened_us;
+    histogram_add(&s->step_time, took_us);
+    s->staleness = stale;
+    p->v[CURVE_RATE] = s->examples_per_s > 0 ? s->examples_per_s : (double)NAN;
+    p->v[CURVE_STALENESS] = stale;
+    p->v[CURVE_STEP_S] = (double)took_us / 1e6;
+    p->v[CURVE_WORKERS] = workers_here(s);
 }
 
 static void take_rate(scheduler *s, uint64_t now_us)
@@ -85,7 +81,9 @@ static void take_step(scheduler *s, const core_metric *m, uint64_t now_us)
     s->stage.voids += m->voids;
     s->stage.steps = m->step;
     take_rate(s, now_us);
-    curve_add(s, m->step, (float)m->loss, (float)s->examples_per_s);
+    curve_point p = {m->step, {m->loss, NAN, NAN, NAN, NAN}};
+    measure_round(s, now_us, &p);
+    status_curve_add(&s->curve, &p);
 }
 
 static void take_valid(scheduler *s, const core_metric *m)
@@ -99,7 +97,8 @@ static void take_valid(scheduler *s, const core_metric *m)
         s->stage.valid_best = m->value;
         s->stage.best_step = m->step;
     }
-    valid_add(s, m->step, m->value);
+    curve_point p = {m->step, {m->value}};
+    status_curve_add(&s->valid, &p);
 }
 
 /* A stage that validates is over. */
@@ -135,8 +134,14 @@ void scheduler_status_cut(scheduler *s)
         curve_restart(s, scheduler_stage(s));
         return;
     }
-    while (s->curve_n && s->curve_step[s->curve_n - 1] > s->stage.steps) s->curve_n--;
-    while (s->valid_n && s->valid[s->valid_n - 1].step > s->stage.valid_step) s->valid_n--;
+    status_curve_cut(&s->curve, s->stage.steps);
+    status_curve_cut(&s->valid, s->stage.valid_step);
+}
+
+void scheduler_status_stage_from(scheduler *s, uint64_t now_us)
+{
+    s->stage_from_us = now_us;
+    s->stage_from_step = s->stage.steps;
 }
 
 /* ---- what is waited for ---- */
@@ -329,11 +334,27 @@ static void peer_common(const member_state *p, uint64_t now_us, status_peer *x)
     x->state = p->lost ? PEER_LOST : p->heard ? PEER_READY : PEER_STARTING;
 }
 
+/* Since the oldest lease of the open round that it has not finished was given. */
+static double lease_age_s(const scheduler *s, const member_state *p, uint64_t now_us)
+{
+    uint64_t from = UINT64_MAX;
+    for (uint32_t j = 0; s->cur.open && j < s->cur.plan.slots; j++) {
+        const slot_state *x = &s->cur.slot[j];
+        for (uint32_t k = 0; !x->done && k < x->leases; k++) {
+            const slot_lease *l = &x->lease[k];
+            if (l->worker.index == p->id.index && l->since_us < from) from = l->since_us;
+        }
+    }
+    if (from < s->cur.opened_us) from = s->cur.opened_us; /* it was leased ahead */
+    return from < now_us ? (double)(now_us - from) / 1e6 : 0;
+}
+
 static void peer_worker(const member_state *p, status_peer *x)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < 5; i++) sum += p->phase_us[i];
     for (uint32_t i = 0; sum && i < 5; i++) x->time_share[i] = (double)p->phase_us[i] / (double)sum;
+    x->leases = p->lost ? 0 : p->held_n;
     if (p->held_n) x->slot = p->held[0].name;
     for (uint32_t i = 0; i < p->held_n; i++) {
         if (p->held[i].state == PEER_COMPUTING) x->slot = p->held[i].name;
@@ -357,6 +378,8 @@ static void peer_server(const member_state *p, status_peer *x)
     x->repeats = p->repeats;
     x->apply_ms_p50 = p->apply_us_p50 / 1e3;
     x->apply_ms_p99 = p->apply_us_p99 / 1e3;
+    x->pulls_per_s = p->lost ? 0 : p->pulls_per_s;
+    x->pushes_per_s = p->lost ? 0 : p->pushes_per_s;
 }
 
 static void peer_sampler(const member_state *p, status_peer *x)
@@ -376,16 +399,23 @@ static int slowest_first(const void *a, const void *b)
     return x->peer.index < y->peer.index ? -1 : x->peer.index > y->peer.index;
 }
 
+/* Workers come and go: those that have been away for long are no news. */
+static bool is_forgotten(const member_state *p, uint64_t now_us)
+{
+    return p->lost && now_us - p->seen_us > FORGOTTEN_US;
+}
+
 static void fill_workers(const scheduler *s, uint64_t now_us, scheduler_status *out)
 {
     double total = 0;
     out->worker = xcalloc(s->workers + 1, sizeof *out->worker);
     for (size_t i = 0; i < s->workers; i++) {
         const member_state *p = &s->worker[i];
-        if (!p->id.incarnation) continue;
+        if (!p->id.incarnation || is_forgotten(p, now_us)) continue;
         status_peer *x = &out->worker[out->workers++];
         peer_common(p, now_us, x);
         peer_worker(p, x);
+        x->lease_age_s = lease_age_s(s, p, now_us);
         for (uint32_t k = 0; k < 5; k++) out->time_share[k] += p->lost ? 0 : x->time_share[k];
     }
     for (uint32_t k = 0; k < 5; k++) total += out->time_share[k];
@@ -420,20 +450,25 @@ static void fill_peers(const scheduler *s, uint64_t now_us, scheduler_status *ou
     }
 }
 
+static status_curve *copy_curve(const status_curve *c)
+{
+    status_curve *x = xmalloc(sizeof *x);
+    *x = *c;
+    return x;
+}
+
 static void fill_curves(const scheduler *s, scheduler_status *out)
 {
-    uint32_t n = s->curve_n, v = s->valid_n;
-    out->curve_n = n;
-    out->valid_n = v;
-    out->curve_step = xcalloc(n + 1, sizeof *out->curve_step);
-    out->curve_loss = xcalloc(n + 1, sizeof *out->curve_loss);
-    out->curve_rate = xcalloc(n + 1, sizeof *out->curve_rate);
-    out->valid = xcalloc(v + 1, sizeof *out->valid);
-    memcpy(out->curve_step, s->curve_step, n * sizeof *out->curve_step);
-    memcpy(out->curve_loss, s->curve_loss, n * sizeof *out->curve_loss);
-    memcpy(out->curve_rate, s->curve_rate, n * sizeof *out->curve_rate);
-    memcpy(out->valid, s->valid, v * sizeof *out->valid);
+    out->curve_stage = s->curve_stage;
+    out->curve = copy_curve(&s->curve);
+    out->valid = copy_curve(&s->valid);
+    out->step_time = s->step_time;
+    out->slot_time = s->slot_time;
+    out->commit_time = s->commit_time;
+    out->checkpoint_time = s->checkpoint_time;
+    out->rollback_time = s->rollback_time;
     uint32_t all = s->events;
+    out->events_ever = all;
     out->events_n = all < SCHEDULER_EVENTS_MAX ? all : SCHEDULER_EVENTS_MAX;
     out->event = xcalloc(out->events_n + 1, sizeof *out->event);
     for (uint32_t i = 0; i < out->events_n; i++)
@@ -460,6 +495,7 @@ static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *ou
     out->stage = scheduler_stage(s);
     out->metric = "";
     out->eta_s = -1;
+    out->staleness = NAN;
     out->loss = s->stage.loss;
     out->examples = s->stage.examples;
     out->examples_per_s = s->examples_per_s;
@@ -478,8 +514,11 @@ static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *ou
     out->valid_best = s->stage.valid_best;
     out->best_step = s->stage.best_step;
     out->stage_elapsed_s = (double)(now_us - s->stage_from_us) / 1e6;
-    if (out->step)
-        out->eta_s = out->stage_elapsed_s * (double)(out->steps - out->step) / (double)out->step;
+    out->staleness = s->staleness;
+    uint32_t since = out->step > s->stage_from_step ? out->step - s->stage_from_step : 0;
+    if (since) out->eta_s = out->stage_elapsed_s * (double)(out->steps - out->step) / (double)since;
+    for (uint32_t j = 0; s->cur.open && j < s->cur.plan.slots; j++)
+        out->slots_open += !s->cur.slot[j].done;
 }
 
 void scheduler_note_refused(scheduler *s, uint64_t total)
@@ -494,6 +533,30 @@ static uint64_t refusals_of_all(const scheduler *s)
     for (uint32_t i = 0; i < s->config.servers; i++) n += s->server[i].refusals;
     for (uint32_t i = 0; i < s->config.samplers; i++) n += s->sampler[i].refusals;
     return n;
+}
+
+static const char *save_phase_name(save_phase p)
+{
+    switch (p) {
+    case SAVE_TAKING: return "taking";
+    case SAVE_WRITING: return "writing";
+    case SAVE_RECORDING:
+    case SAVE_MANIFEST: return "recording";
+    default: return NULL;
+    }
+}
+
+static void fill_checkpoint(const scheduler *s, uint64_t now_us, status_checkpoint *out)
+{
+    out->made = s->saved.made;
+    out->failed = s->saved.failed;
+    out->stage = s->saved.stage;
+    out->step = s->saved.step;
+    out->reason = s->saved.reason ? s->saved.reason : "";
+    out->bytes = s->saved.bytes;
+    out->age_s = s->saved.made ? (double)(now_us - s->saved.at_us) / 1e6 : 0;
+    out->took_s = (double)s->saved.took_us / 1e6;
+    out->under_way = save_phase_name(s->save.phase);
 }
 
 void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status *out)
@@ -521,6 +584,9 @@ void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status 
     out->counters.reassigned = s->counters.reassigned;
     out->counters.void_slots = s->counters.void_slots;
     out->counters.refused_peers = refusals_of_all(s);
+    out->counters.rollbacks = s->rollbacks;
+    out->workers_here = workers_here(s);
+    fill_checkpoint(s, now_us, &out->checkpoint);
     fill_peers(s, now_us, out);
     fill_curves(s, out);
 }
@@ -530,9 +596,7 @@ void scheduler_status_fini(scheduler_status *st)
     free(st->worker);
     free(st->server);
     free(st->sampler);
-    free(st->curve_step);
-    free(st->curve_loss);
-    free(st->curve_rate);
+    free(st->curve);
     free(st->valid);
     free(st->event);
     memset(st, 0, sizeof *st);

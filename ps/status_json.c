@@ -8,11 +8,11 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static const char *const phases[5] = {"sample", "pull", "compute", "push", "wait"};
+const char *const status_phases[5] = {"sample", "pull", "compute", "push", "wait"};
 
 static void number_element(json_writer *w, double v)
 {
@@ -46,6 +46,15 @@ static void write_stages(json_writer *w, const status_input *in)
     json_array_end(w);
 }
 
+/* Wall time of a moment of the core's clock. */
+static void time_field(json_writer *w, const status_input *in, const char *key, uint64_t at_us)
+{
+    char time[21];
+    int64_t age_s = ((int64_t)at_us - (int64_t)in->start_us) / 1000000;
+    clock_iso((uint64_t)((int64_t)in->start_wall_s + age_s), time);
+    json_field_string(w, key, time);
+}
+
 static void write_head(json_writer *w, const status_input *in)
 {
     const scheduler_status *s = in->status;
@@ -53,6 +62,7 @@ static void write_head(json_writer *w, const status_input *in)
     json_field_string(w, "weft", WEFT_VERSION);
     json_field_string(w, "job", in->config->job);
     json_field_string(w, "state", job_state_name(s->state));
+    time_field(w, in, "started", in->start_us);
     json_key(w, "waiting");
     if (s->is_waiting) {
         json_object_begin(w);
@@ -63,6 +73,8 @@ static void write_head(json_writer *w, const status_input *in)
     } else {
         json_nil(w);
     }
+    json_key(w, "failure");
+    json_str(w, s->failure[0] ? s->failure : NULL);
     json_field_string(w, "stage", stage_name(s->stage));
     write_stages(w, in);
 }
@@ -104,6 +116,13 @@ static void write_results(json_writer *w, const scheduler_status *s)
     json_array_end(w);
 }
 
+static void write_shares(json_writer *w, const double share[5])
+{
+    json_object_begin(w);
+    for (int i = 0; i < 5; i++) json_field_number9(w, status_phases[i], share[i]);
+    json_object_end(w);
+}
+
 static void write_identity(json_writer *w, const status_input *in)
 {
     const scheduler_status *s = in->status;
@@ -115,16 +134,18 @@ static void write_identity(json_writer *w, const status_input *in)
     hex_field(w, "plan_hash", s->plan_hash);
     json_field_u64(w, "seed", in->config->seed);
     json_key(w, "time_share");
-    json_object_begin(w);
-    for (int i = 0; i < 5; i++) json_field_number9(w, phases[i], s->time_share[i]);
-    json_object_end(w);
+    write_shares(w, s->time_share);
+}
+
+static void peer_name(core_peer p, char out[64])
+{
+    snprintf(out, 64, "%s-%" PRIu32, wire_role_name(p.role), p.index);
 }
 
 static void peer_head(json_writer *w, const status_peer *p)
 {
     char id[64];
-    const char *role = p->peer.role == WIRE_SERVER ? "ps" : wire_role_name(p->peer.role);
-    snprintf(id, sizeof id, "%s-%" PRIu32, role, p->peer.index);
+    peer_name(p->peer, id);
     json_object_begin(w);
     json_field_string(w, "id", id);
     hex_field(w, "incarnation", p->peer.incarnation);
@@ -146,10 +167,14 @@ static void write_worker(json_writer *w, const status_peer *p)
     if (p->slot.stage) slot_format(p->slot, slot);
     peer_head(w, p);
     json_field_string(w, "slot", slot);
+    json_field_u64(w, "leases", p->leases);
+    json_field_number9(w, "lease_age_s", p->lease_age_s);
     json_field_u64(w, "slots_done", p->slots_done);
     json_field_number9(w, "examples_per_s", p->examples_per_s);
     json_field_number9(w, "step_ms_p50", p->step_ms_p50);
     json_field_number9(w, "step_ms_p99", p->step_ms_p99);
+    json_key(w, "time_share");
+    write_shares(w, p->time_share);
     peer_tail(w, p);
 }
 
@@ -162,6 +187,8 @@ static void write_server(json_writer *w, const status_peer *p)
     json_field_u64(w, "pulls", p->pulls);
     json_field_u64(w, "pushes", p->pushes);
     json_field_u64(w, "repeats", p->repeats);
+    json_field_number9(w, "pulls_per_s", p->pulls_per_s);
+    json_field_number9(w, "pushes_per_s", p->pushes_per_s);
     json_field_number9(w, "apply_ms_p50", p->apply_ms_p50);
     json_field_number9(w, "apply_ms_p99", p->apply_ms_p99);
     if (p->saved_step) {
@@ -221,31 +248,64 @@ static void write_counters(json_writer *w, const scheduler_status *s)
     json_field_u64(w, "gone", s->counters.gone);
     json_field_u64(w, "hash_mismatches", s->counters.hash_mismatches);
     json_field_u64(w, "refused_peers", s->counters.refused_peers);
+    json_field_u64(w, "repeats", s->counters.repeats);
+    json_field_u64(w, "rollbacks", s->counters.rollbacks);
     json_object_end(w);
+}
+
+static void write_checkpoint(json_writer *w, const scheduler_status *s)
+{
+    const status_checkpoint *c = &s->checkpoint;
+    json_key(w, "checkpoint");
+    json_object_begin(w);
+    json_field_u64(w, "made", c->made);
+    json_field_u64(w, "failed", c->failed);
+    json_key(w, "under_way");
+    json_str(w, c->under_way);
+    json_key(w, "last");
+    if (c->made) {
+        json_object_begin(w);
+        json_field_string(w, "stage", stage_name(c->stage));
+        json_field_u64(w, "step", c->step);
+        json_field_string(w, "reason", c->reason);
+        json_field_u64(w, "bytes", c->bytes);
+        json_field_number9(w, "age_s", c->age_s);
+        json_field_number9(w, "took_s", c->took_s);
+        json_object_end(w);
+    } else {
+        json_nil(w);
+    }
+    json_object_end(w);
+}
+
+static void write_curve(json_writer *w, const char *key, const status_curve *c, curve_value v)
+{
+    json_key(w, key);
+    json_array_begin(w);
+    for (uint32_t i = 0; i < c->n; i++) number_element(w, c->point[i].v[v]);
+    json_array_end(w);
 }
 
 static void write_curves(json_writer *w, const scheduler_status *s)
 {
     json_key(w, "curves");
     json_object_begin(w);
+    json_field_string(w, "stage", stage_name(s->curve_stage));
     json_key(w, "step");
     json_array_begin(w);
-    for (uint32_t i = 0; i < s->curve_n; i++) json_u64(w, s->curve_step[i]);
+    for (uint32_t i = 0; i < s->curve->n; i++) json_u64(w, s->curve->point[i].step);
     json_array_end(w);
-    json_key(w, "loss");
-    json_array_begin(w);
-    for (uint32_t i = 0; i < s->curve_n; i++) number_element(w, (double)s->curve_loss[i]);
-    json_array_end(w);
-    json_key(w, "examples_per_s");
-    json_array_begin(w);
-    for (uint32_t i = 0; i < s->curve_n; i++) number_element(w, (double)s->curve_rate[i]);
-    json_array_end(w);
+    write_curve(w, "loss", s->curve, CURVE_LOSS);
+    write_curve(w, "examples_per_s", s->curve, CURVE_RATE);
+    write_curve(w, "staleness", s->curve, CURVE_STALENESS);
+    write_curve(w, "step_s", s->curve, CURVE_STEP_S);
+    write_curve(w, "workers", s->curve, CURVE_WORKERS);
     json_key(w, "validation");
     json_array_begin(w);
-    for (uint32_t i = 0; i < s->valid_n; i++) {
+    for (uint32_t i = 0; i < s->valid->n; i++) {
         json_array_begin(w);
-        json_u64(w, s->valid[i].step);
-        number_element(w, s->valid[i].value);
+        json_u64(w, s->valid->point[i].step);
+        number_element(w, s->valid->point[i].v[0]);
         json_array_end(w);
     }
     json_array_end(w);
@@ -259,12 +319,10 @@ static void write_events(json_writer *w, const status_input *in)
     json_array_begin(w);
     for (uint32_t i = 0; i < s->events_n; i++) {
         const status_event *e = &s->event[i];
-        char time[21], who[64];
-        int64_t age_s = ((int64_t)e->at_us - (int64_t)in->start_us) / 1000000;
-        clock_iso((uint64_t)((int64_t)in->start_wall_s + age_s), time);
-        snprintf(who, sizeof who, "%s-%" PRIu32, wire_role_name(e->who.role), e->who.index);
+        char who[64];
+        peer_name(e->who, who);
         json_object_begin(w);
-        json_field_string(w, "time", time);
+        time_field(w, in, "time", e->at_us);
         json_field_string(w, "event", e->event);
         json_field_string(w, "who", who);
         json_field_string(w, "why", e->why);
@@ -286,6 +344,7 @@ char *status_json(const status_input *in)
     write_identity(&w, in);
     write_peers(&w, in);
     write_counters(&w, in->status);
+    write_checkpoint(&w, in->status);
     write_curves(&w, in->status);
     write_events(&w, in);
     char *keys = config_flat_json(in->config);
@@ -296,167 +355,5 @@ char *status_json(const status_input *in)
     err_code rc = json_finish(&w);
     (void)rc; /* Into memory: cannot fail. */
     bytes_put(&b, "\n", 2);
-    return (char *)b.data;
-}
-
-/* ---- Prometheus text, version 0.0.4 ---- */
-
-static void line(bytes_writer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void line(bytes_writer *b, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    bytes_put(b, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
-}
-
-/* Whole numbers in full: a counter of bytes must not lose its last digits. */
-static void sample(bytes_writer *b, double v)
-{
-    if (!isfinite(v)) v = 0;
-    line(b, v == floor(v) && fabs(v) < 0x1p53 ? " %.0f\n" : " %.9g\n", v);
-}
-
-static void family(bytes_writer *b, const char *name, const char *type, const char *help)
-{
-    line(b, "# HELP weft_%s %s\n# TYPE weft_%s %s\n", name, help, name, type);
-}
-
-static void single(bytes_writer *b, const char *name, const char *type, const char *help, double v)
-{
-    family(b, name, type, help);
-    line(b, "weft_%s", name);
-    sample(b, v);
-}
-
-typedef double peer_value(const status_peer *p);
-
-static void per_peer(bytes_writer *b, const char *name, const char *type, const char *help,
-                     const status_peer *peer, uint32_t n, peer_value *value)
-{
-    family(b, name, type, help);
-    for (uint32_t i = 0; i < n; i++) {
-        line(b, "weft_%s{role=\"%s\",index=\"%" PRIu32 "\"}", name,
-             wire_role_name(peer[i].peer.role), peer[i].peer.index);
-        sample(b, value(&peer[i]));
-    }
-}
-
-static double v_rows(const status_peer *p)
-{
-    return (double)p->rows;
-}
-static double v_bytes(const status_peer *p)
-{
-    return (double)p->bytes;
-}
-static double v_pulls(const status_peer *p)
-{
-    return (double)p->pulls;
-}
-static double v_pushes(const status_peer *p)
-{
-    return (double)p->pushes;
-}
-static double v_repeats(const status_peer *p)
-{
-    return (double)p->repeats;
-}
-static double v_apply(const status_peer *p)
-{
-    return p->apply_ms_p99 / 1000.0;
-}
-static double v_slots(const status_peer *p)
-{
-    return (double)p->slots_done;
-}
-static double v_rate(const status_peer *p)
-{
-    return p->examples_per_s;
-}
-static double v_seen(const status_peer *p)
-{
-    return (double)p->last_seen_ms / 1000.0;
-}
-static double v_batches(const status_peer *p)
-{
-    return (double)p->batches;
-}
-static double v_queue(const status_peer *p)
-{
-    return (double)p->queue;
-}
-static double v_remote(const status_peer *p)
-{
-    return p->remote_share;
-}
-
-static void job_families(bytes_writer *b, const scheduler_status *s)
-{
-    family(b, "build_info", "gauge", "Version of the scheduler.");
-    line(b, "weft_build_info{version=\"%s\"} 1\n", WEFT_VERSION);
-    family(b, "stage_progress_ratio", "gauge", "Done share of the current stage.");
-    line(b, "weft_stage_progress_ratio{stage=\"%s\"}", stage_name(s->stage));
-    sample(b, s->progress);
-    single(b, "running", "gauge", "1 while the job is running or validating.",
-           s->state == JOB_RUNNING || s->state == JOB_VALIDATING);
-    single(b, "stalled", "gauge", "1 while something has been waited for longer than 30 s.",
-           s->state == JOB_STALLED);
-    single(b, "step", "gauge", "Steps committed in this stage.", s->step);
-    single(b, "train_examples_total", "counter", "Examples of this stage.", (double)s->examples);
-    single(b, "train_examples_per_second", "gauge", "Examples a second.", s->examples_per_s);
-    single(b, "train_loss", "gauge", "Mean loss of the last step.", s->loss);
-    single(b, "validation_best", "gauge", "Best validation value of this stage.",
-           s->has_validation ? s->valid_best : 0);
-    single(b, "generation", "gauge", "Generation of the job.", s->generation);
-    single(b, "term", "gauge", "Life of the scheduler.", s->term);
-    single(b, "map_version", "gauge", "Version of the shard map.", s->map);
-    single(b, "workers", "gauge", "Workers that are here.", s->workers);
-    single(b, "leases_total", "counter", "Leases given.", (double)s->counters.leases);
-    single(b, "lease_reassignments_total", "counter", "Slots given to a second worker.",
-           (double)s->counters.reassigned);
-    single(b, "void_slots_total", "counter", "Slots whose gradient was not finite.",
-           (double)s->counters.void_slots);
-    single(b, "gone_total", "counter", "Pulls of a version that was past.",
-           (double)s->counters.gone);
-    single(b, "hash_mismatches_total", "counter", "Repeated pushes with other bytes.",
-           (double)s->counters.hash_mismatches);
-    single(b, "refused_peers_total", "counter", "Peers refused.",
-           (double)s->counters.refused_peers);
-    family(b, "time_share_ratio", "gauge", "Where the workers' time goes.");
-    for (int i = 0; i < 5; i++) {
-        line(b, "weft_time_share_ratio{phase=\"%s\"}", phases[i]);
-        sample(b, s->time_share[i]);
-    }
-}
-
-char *status_prometheus(const status_input *in)
-{
-    const scheduler_status *s = in->status;
-    bytes_writer b;
-    bytes_writer_init(&b);
-    job_families(&b, s);
-    per_peer(&b, "worker_slots_total", "counter", "Slots done.", s->worker, s->workers, v_slots);
-    per_peer(&b, "worker_examples_per_second", "gauge", "Examples a second.", s->worker, s->workers,
-             v_rate);
-    per_peer(&b, "worker_last_seen_seconds", "gauge", "Since the last message.", s->worker,
-             s->workers, v_seen);
-    per_peer(&b, "server_rows", "gauge", "Rows held.", s->server, s->servers, v_rows);
-    per_peer(&b, "server_table_bytes", "gauge", "Bytes held.", s->server, s->servers, v_bytes);
-    per_peer(&b, "server_pulls_total", "counter", "Pulls.", s->server, s->servers, v_pulls);
-    per_peer(&b, "server_pushes_total", "counter", "Pushes.", s->server, s->servers, v_pushes);
-    per_peer(&b, "server_repeats_total", "counter", "Repeated pushes.", s->server, s->servers,
-             v_repeats);
-    per_peer(&b, "server_apply_p99_seconds", "gauge", "Time of a commit.", s->server, s->servers,
-             v_apply);
-    per_peer(&b, "sampler_batches_total", "counter", "Micro-batches built.", s->sampler,
-             s->samplers, v_batches);
-    per_peer(&b, "sampler_queue", "gauge", "Builds waiting.", s->sampler, s->samplers, v_queue);
-    per_peer(&b, "sampler_remote_ratio", "gauge", "Share of leaves from other samplers.",
-             s->sampler, s->samplers, v_remote);
-    bytes_put_u8(&b, 0);
     return (char *)b.data;
 }

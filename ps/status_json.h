@@ -1,5 +1,4 @@
-/* status_json.h - the scheduler's status as JSON (GET /api/v1/status) and as Prometheus text.
- * Threads: one owner. */
+/* status_json.h - the scheduler's status as JSON (GET /api/v1/status).  Threads: one owner. */
 #pragma once
 
 #include "common/config.h"
@@ -16,5 +15,7 @@ typedef struct status_input {
     uint64_t start_us;     /* monotonic, the same moment */
 } status_input;
 
-char *status_json(const status_input *in);       /* owned */
-char *status_prometheus(const status_input *in); /* owned */
+/* Where a worker's time goes: "sample", "pull", "compute", "push", "wait". */
+extern const char *const status_phases[5];
+
+char *status_json(const status_input *in); /* owned */

@@ -2,6 +2,7 @@
  * yet, and survives numbers that are not finite; the Prometheus text is valid and keeps every
  * digit. */
 #include "ps/status_json.h"
+#include "ps/status_metrics.h"
 
 #include "testing_prepare.h"
 
@@ -17,9 +18,9 @@ static config *settings;
 static scheduler_status status;
 static status_peer workers[WORKERS], server, sampler;
 static status_event events[EVENTS];
-static uint32_t curve_step[2] = {1, 2};
-static float curve_loss[2] = {3.5f, 3.25f}, curve_rate[2] = {100, 200};
-static status_valid valid[1] = {{200, 0.051}};
+static status_curve curve, valid;
+static op_meter *meter;
+static const status_disks disks = {.work_free = 1000, .work_size = 5000};
 static const uint32_t stages[2] = {STAGE_HGNN, STAGE_EMBED};
 static status_input input;
 
@@ -64,6 +65,7 @@ static void fill_job(void)
 static void set_up(void)
 {
     settings = testing_prepare_config("");
+    meter = op_meter_new();
     fill_job();
     for (uint32_t i = 0; i < WORKERS; i++) workers[i] = peer(WIRE_WORKER, i);
     workers[0].slot = (slot_name){STAGE_HGNN, 1, 345, 1};
@@ -79,13 +81,15 @@ static void set_up(void)
     status.worker = workers;
     status.server = &server;
     status.sampler = &sampler;
-    status.curve_n = 2;
-    status.valid_n = 1;
+    curve = (status_curve){.n = 2};
+    curve.point[0] = (curve_point){1, {3.5, 100, 0, 0.5, 2}};
+    curve.point[1] = (curve_point){2, {3.25, 200, 0, 0.25, 2}};
+    valid = (status_curve){.n = 1};
+    valid.point[0] = (curve_point){200, {0.051}};
     status.events_n = EVENTS;
-    status.curve_step = curve_step;
-    status.curve_loss = curve_loss;
-    status.curve_rate = curve_rate;
-    status.valid = valid;
+    status.curve_stage = STAGE_HGNN;
+    status.curve = &curve;
+    status.valid = &valid;
     status.event = events;
     input = (status_input){.status = &status,
                            .config = settings,
@@ -98,7 +102,13 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+    op_meter_free(meter);
     config_free(settings);
+}
+
+static char *metrics(void)
+{
+    return status_metrics(&input, &disks, meter);
 }
 
 static json_t *load(void)
@@ -136,23 +146,28 @@ START_TEST(keys_and_their_order)
     json_t *o = load();
     expect_keys(
         o,
-        "format weft job state waiting stage stages epoch step steps progress elapsed_s "
+        "format weft job state started waiting failure stage stages epoch step steps progress "
+        "elapsed_s "
         "eta_s examples examples_per_s loss validation results generation term map numerics bits "
-        "plan_hash seed time_share wanted workers servers samplers counters curves events config");
+        "plan_hash seed time_share wanted workers servers samplers counters checkpoint curves "
+        "events config");
     expect_keys(json_object_get(o, "validation"), "metric last best best_step");
     expect_keys(json_object_get(o, "time_share"), "sample pull compute push wait");
     expect_keys(first(o, "workers"),
-                "id incarnation pid address state slot slots_done "
-                "examples_per_s step_ms_p50 step_ms_p99 last_seen_ms rss_bytes");
-    expect_keys(
-        first(o, "servers"),
-        "id incarnation pid address state version rows bytes pulls pushes repeats apply_ms_p50 "
-        "apply_ms_p99 last_checkpoint_step last_seen_ms rss_bytes");
+                "id incarnation pid address state slot leases lease_age_s slots_done "
+                "examples_per_s step_ms_p50 step_ms_p99 time_share last_seen_ms rss_bytes");
+    expect_keys(first(o, "servers"),
+                "id incarnation pid address state version rows bytes pulls pushes repeats "
+                "pulls_per_s pushes_per_s apply_ms_p50 apply_ms_p99 last_checkpoint_step "
+                "last_seen_ms rss_bytes");
     expect_keys(first(o, "samplers"), "id incarnation pid address state partitions batches "
                                       "batches_per_s queue remote_share last_seen_ms rss_bytes");
-    expect_keys(json_object_get(o, "counters"),
-                "leases reassigned void_slots gone hash_mismatches refused_peers");
-    expect_keys(json_object_get(o, "curves"), "step loss examples_per_s validation");
+    expect_keys(
+        json_object_get(o, "counters"),
+        "leases reassigned void_slots gone hash_mismatches refused_peers repeats rollbacks");
+    expect_keys(json_object_get(o, "checkpoint"), "made failed under_way last");
+    expect_keys(json_object_get(o, "curves"),
+                "stage step loss examples_per_s staleness step_s workers validation");
     expect_keys(first(o, "events"), "time event who why");
     json_decref(o);
 }
@@ -203,7 +218,13 @@ END_TEST
 /* Before anything is known: no plan, no peers, no loss, no validation. */
 START_TEST(nothing_is_known_yet)
 {
-    status = (scheduler_status){.loss = NAN, .eta_s = -1, .metric = "", .stage = STAGE_PREPARE};
+    curve.n = valid.n = 0;
+    status = (scheduler_status){.loss = NAN,
+                                .eta_s = -1,
+                                .metric = "",
+                                .stage = STAGE_PREPARE,
+                                .curve = &curve,
+                                .valid = &valid};
     input.stages = NULL;
     input.stages_n = input.partitions = 0;
     json_t *o = load();
@@ -213,7 +234,7 @@ START_TEST(nothing_is_known_yet)
     ck_assert(json_is_null(json_object_get(json_object_get(o, "validation"), "best")));
     ck_assert_int_eq((int)json_array_size(json_object_get(o, "workers")), 0);
     json_decref(o);
-    char *text = status_prometheus(&input);
+    char *text = metrics();
     ck_assert_ptr_null(strstr(text, "nan"));
     free(text);
 }
@@ -221,9 +242,9 @@ END_TEST
 
 START_TEST(numbers_that_are_not_finite_are_null)
 {
-    curve_loss[1] = INFINITY;
-    curve_rate[0] = NAN;
-    valid[0].value = NAN;
+    curve.point[1].v[CURVE_LOSS] = INFINITY;
+    curve.point[0].v[CURVE_RATE] = NAN;
+    valid.point[0].v[0] = NAN;
     status.valid_best = -INFINITY;
     json_t *o = load(), *curves = json_object_get(o, "curves");
     ck_assert(json_is_null(json_array_get(json_object_get(curves, "loss"), 1)));
@@ -249,7 +270,10 @@ static void check_sample(const char *line, const char *family)
 {
     size_t n = strcspn(line, "{ ");
     ck_assert_msg(is_name(line, n), "%s", line);
-    ck_assert_msg(strlen(family) == n && strncmp(line, family, n) == 0, "%s in %s", line, family);
+    size_t length = strlen(family); /* of a histogram: with _bucket, _sum or _count */
+    ck_assert_msg(n >= length && strncmp(line, family, length) == 0 &&
+                      (n == length || line[length] == '_'),
+                  "%s in %s", line, family);
     const char *at = line + n;
     while (*at == '{' || *at == ',') {
         size_t label = strcspn(++at, "=");
@@ -268,7 +292,7 @@ static void check_sample(const char *line, const char *family)
 
 START_TEST(prometheus_text_is_valid)
 {
-    char *text = status_prometheus(&input), family[128] = "", seen[8192] = "", *rest = text;
+    char *text = metrics(), family[128] = "", seen[16384] = "", *rest = text;
     ck_assert_int_eq(text[strlen(text) - 1], '\n');
     for (char *line; (line = strsep(&rest, "\n")) && *line;) {
         char name[128], type[16];
@@ -278,7 +302,8 @@ START_TEST(prometheus_text_is_valid)
             snprintf(word, sizeof word, " %s ", name);
             ck_assert_msg(!strstr(seen, word), "%s twice", name);
             strcat(seen, word);
-            ck_assert_int_eq(strncmp(name, "weft_", 5), 0);
+            bool known = strncmp(name, "weft_", 5) == 0 || strncmp(name, "process_", 8) == 0;
+            ck_assert_msg(known, "%s", name);
             bool counter = strcmp(type, "counter") == 0;
             ck_assert_msg(counter ==
                               (strlen(name) > 6 && strcmp(name + strlen(name) - 6, "_total") == 0),
@@ -294,13 +319,56 @@ END_TEST
 
 START_TEST(counters_keep_every_digit)
 {
-    char *text = status_prometheus(&input);
+    char *text = metrics();
     ck_assert_ptr_nonnull(
         strstr(text, "weft_server_table_bytes{role=\"ps\",index=\"0\"} 9007199254740991\n"));
     ck_assert_ptr_nonnull(strstr(text, "weft_train_examples_total 176640\n"));
     ck_assert_ptr_nonnull(strstr(text, "weft_train_loss 2.25\n"));
     ck_assert_ptr_nonnull(
-        strstr(text, "weft_worker_last_seen_seconds{role=\"worker\",index=\"1\"} 1.5\n"));
+        strstr(text, "weft_peer_last_seen_seconds{role=\"worker\",index=\"1\"} 1.5\n"));
+    free(text);
+}
+END_TEST
+
+/* What the last checkpoint was, and what is said while there is none. */
+START_TEST(a_checkpoint_is_told)
+{
+    json_t *o = load();
+    ck_assert(json_is_null(json_object_get(json_object_get(o, "checkpoint"), "last")));
+    json_decref(o);
+    status.checkpoint = (status_checkpoint){.made = 2,
+                                            .failed = 1,
+                                            .stage = STAGE_HGNN,
+                                            .step = 300,
+                                            .reason = "best",
+                                            .bytes = 1234,
+                                            .age_s = 11.25,
+                                            .took_s = 0.5,
+                                            .under_way = "writing"};
+    o = load();
+    json_t *c = json_object_get(o, "checkpoint"), *last = json_object_get(c, "last");
+    expect_keys(last, "stage step reason bytes age_s took_s");
+    ck_assert_str_eq(json_string_value(json_object_get(c, "under_way")), "writing");
+    ck_assert_int_eq(json_integer_value(json_object_get(last, "step")), 300);
+    json_decref(o);
+    char *text = metrics();
+    ck_assert_ptr_nonnull(
+        strstr(text, "weft_checkpoint_last_success_timestamp_seconds 1767225630\n"));
+    ck_assert_ptr_nonnull(strstr(text, "weft_checkpoint_failures_total 1\n"));
+    free(text);
+}
+END_TEST
+
+START_TEST(times_are_histograms)
+{
+    histogram_add(&status.step_time, 300000);
+    histogram_add(&status.step_time, 90000000);
+    char *text = metrics();
+    ck_assert_ptr_nonnull(strstr(text, "weft_step_duration_seconds_bucket{le=\"0.25\"} 0\n"));
+    ck_assert_ptr_nonnull(strstr(text, "weft_step_duration_seconds_bucket{le=\"0.5\"} 1\n"));
+    ck_assert_ptr_nonnull(strstr(text, "weft_step_duration_seconds_bucket{le=\"+Inf\"} 2\n"));
+    ck_assert_ptr_nonnull(strstr(text, "weft_step_duration_seconds_sum 90.3\n"));
+    ck_assert_ptr_nonnull(strstr(text, "weft_step_duration_seconds_count 2\n"));
     free(text);
 }
 END_TEST
@@ -315,6 +383,8 @@ int main(void)
     tcase_add_test(c, a_wait_says_for_what_and_whom);
     tcase_add_test(c, nothing_is_known_yet);
     tcase_add_test(c, numbers_that_are_not_finite_are_null);
+    tcase_add_test(c, a_checkpoint_is_told);
+    tcase_add_test(c, times_are_histograms);
     tcase_add_test(c, prometheus_text_is_valid);
     tcase_add_test(c, counters_keep_every_digit);
     suite_add_tcase(s, c);
