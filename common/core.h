@@ -181,6 +181,8 @@ typedef enum core_rule_id {
     CORE_RULE_TAKEN,           /* no COMMIT before every server has taken the snapshot */
     CORE_RULE_ROLLBACK,        /* every server goes back, not only the one that died */
     CORE_RULE_KEEP,            /* files that a checkpoint needs are not removed */
+    CORE_RULE_REOPEN,          /* a slot that a server does not hold is not DONE */
+    CORE_RULE_PROGRESS,        /* a lease that does not get on is given up */
 } core_rule_id;
 
 static inline bool core_rule(const core_mutations *m, core_rule_id rule)

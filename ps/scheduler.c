@@ -387,6 +387,7 @@ static uint32_t flags_of_commit(const scheduler *s)
 
 static void start_commit(scheduler *s, uint64_t now_us, core_actions *out)
 {
+    for (uint32_t i = 0; i < s->config.servers; i++) s->server[i].lacks = false;
     s->phase = PHASE_COMMITTING;
     s->commit_flags = flags_of_commit(s);
     s->cur.commit_us = now_us;
@@ -809,6 +810,7 @@ void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out)
         before = s->phase;
         advance_scale(s, now_us, out);
         scheduler_save_advance(s, now_us, out);
+        scheduler_reopen_advance(s, now_us, out);
         advance_stop(s, now_us, out);
         switch (s->phase) {
         case PHASE_PREPARING:
@@ -844,6 +846,7 @@ static void on_order_answer(scheduler *s, const core_event *e, core_actions *out
     if (!requests_answer(s->requests, e->now_us, out, h, &m)) return;
     if (m.to.role != WIRE_SERVER || h->incarnation != s->server[m.part].id.incarnation) return;
     member_state *p = &s->server[m.part];
+    if (m.owner == OWNER_COMMIT) scheduler_reopen_refused(s, p, h);
     scheduler_peers_seen(s, p, e->now_us, out);
     if (h->status != WIRE_OK || m.header.generation != s->generation) return;
     if (m.owner == OWNER_STAGE) {

@@ -119,7 +119,7 @@ static bool is_due(scheduler *s, uint64_t now_us)
 bool scheduler_save_allows_commit(const scheduler *s)
 {
     const save_state *x = &s->save;
-    if (!core_rule(s->config.mutations, CORE_RULE_TAKEN)) return true;
+    if (!core_rule(s->config.mutations, CORE_RULE_TAKEN) || s->cur.ordered) return true;
     return x->phase != SAVE_TAKING && !(x->wanted & (SAVE_BEST | SAVE_STOP | SAVE_SCALE));
 }
 
@@ -345,7 +345,7 @@ static void go_on(scheduler *s, uint64_t now_us, core_actions *out)
 void scheduler_save_advance(scheduler *s, uint64_t now_us, core_actions *out)
 {
     save_state *x = &s->save;
-    bool between = s->phase == PHASE_RUNNING, end = s->phase == PHASE_SAVING;
+    bool between = s->phase == PHASE_RUNNING && !s->cur.ordered, end = s->phase == PHASE_SAVING;
     if (x->phase == SAVE_NONE && end && now_us >= x->retry_us)
         start(s, now_us, out, true);
     else if (x->phase == SAVE_NONE && between && is_due(s, now_us))

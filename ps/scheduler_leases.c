@@ -42,7 +42,11 @@ static slot_lease *add_lease(slot_state *x, core_peer worker, uint64_t now_us, u
 {
     if (x->leases == HOLDERS_MAX) return NULL;
     slot_lease *l = &x->lease[x->leases++];
-    *l = (slot_lease){worker, now_us, now_us, sequence};
+    *l = (slot_lease){.worker = worker,
+                      .since_us = now_us,
+                      .renewed_us = now_us,
+                      .moved_us = now_us,
+                      .sequence = sequence};
     return l;
 }
 
@@ -55,6 +59,17 @@ uint32_t scheduler_leases_live(const scheduler *s)
             n += round[r]->slot[j].leases;
     }
     return n;
+}
+
+/* A lease that was given up, as its holder does not get on; NULL: none of this worker. */
+static slot_lease *stuck_of(slot_state *x, core_peer worker)
+{
+    for (uint32_t k = 0; k < HOLDERS_MAX; k++) {
+        if (x->stuck[k].worker.index == worker.index &&
+            x->stuck[k].worker.incarnation == worker.incarnation)
+            return &x->stuck[k];
+    }
+    return NULL;
 }
 
 /* ---- what a worker lists ---- */
@@ -78,6 +93,12 @@ static bool is_listed(const member_state *w, const open_round *r, uint32_t slot)
     return false;
 }
 
+/* It still lists what was given up: it would not be told that it has it again. */
+static bool stands_still(slot_state *x, const open_round *r, uint32_t slot, const member_state *w)
+{
+    return stuck_of(x, w->id) && is_listed(w, r, slot);
+}
+
 /* What a worker does not list, although it had the answer that granted it, is free again. */
 static void free_unlisted(const member_state *w, open_round *r)
 {
@@ -85,6 +106,18 @@ static void free_unlisted(const member_state *w, open_round *r)
         slot_lease *l = lease_of(&r->slot[j], w->id);
         if (l && l->sequence < w->sequence && !is_listed(w, r, j)) remove_lease(&r->slot[j], l);
     }
+}
+
+/* The lease is listed: a worker in an earlier life of ours has it, or one that stood still and gets
+ * on again. */
+static slot_lease *take_up(slot_state *x, const member_state *w, uint64_t progress, uint64_t now_us)
+{
+    slot_lease *stuck = stuck_of(x, w->id), *l;
+    if (stuck && stuck->progress == progress) return NULL;
+    if (stuck) *stuck = (slot_lease){0};
+    l = add_lease(x, w->id, now_us, 0);
+    if (l) l->progress = progress;
+    return l;
 }
 
 static void renew_listed(scheduler *s, member_state *w, uint64_t now_us)
@@ -95,8 +128,12 @@ static void renew_listed(scheduler *s, member_state *w, uint64_t now_us)
         slot_state *x = slot_of(s, h->name, h->version);
         if (!x) continue; /* not gathered yet */
         slot_lease *l = lease_of(x, w->id);
-        if (!l) l = add_lease(x, w->id, now_us, 0); /* from an earlier life of ours */
-        if (l) l->renewed_us = now_us;
+        if (!l) l = take_up(x, w, h->progress, now_us);
+        if (!l) continue;
+        l->renewed_us = now_us;
+        if (l->progress == h->progress) continue;
+        l->progress = h->progress;
+        l->moved_us = now_us;
     }
 }
 
@@ -105,8 +142,8 @@ static void take_list(member_state *w, const Weft__Work *work)
     w->held_n = 0;
     for (size_t i = 0; i < work->n_held && w->held_n < HELD_MAX; i++) {
         const Weft__Lease *x = work->held[i];
-        w->held[w->held_n++] =
-            (held_lease){{x->stage, x->epoch, x->step, x->slot}, x->generation, x->round, x->state};
+        w->held[w->held_n++] = (held_lease){
+            {x->stage, x->epoch, x->step, x->slot}, x->generation, x->round, x->state, x->progress};
     }
 }
 
@@ -167,7 +204,7 @@ static void grant_free(scheduler *s, open_round *r, const member_state *w, uint3
     uint32_t share = r->open ? fair_share(s, r, w) : 0;
     for (uint32_t j = 0; r->open && j < r->plan.slots && mine < share; j++) {
         slot_state *x = &r->slot[j];
-        if (x->done || x->leases) continue;
+        if (x->done || x->leases || stands_still(x, r, j, w)) continue;
         grant(s, x, w, now_us);
         mine++;
     }
@@ -210,6 +247,7 @@ static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uin
     for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
         slot_state *x = &s->cur.slot[j];
         if (x->done || !x->leases || x->leases > 1 || lease_of(x, w->id)) continue;
+        if (stands_still(x, &s->cur, j, w)) continue;
         uint64_t age = age_of(&s->cur, x, now_us);
         if (age < oldest) continue;
         oldest = age;
@@ -305,15 +343,26 @@ static void serve(scheduler *s, member_state *w, uint64_t now_us, core_actions *
     w->told = g.stop;
 }
 
+/* Listed without getting on, by a process whose computing hangs. */
+static bool is_stuck(const scheduler *s, const slot_lease *l, uint64_t now_us)
+{
+    uint64_t p95 = latency_quantile(&s->slot_us, 0.95);
+    uint64_t stuck = 5 * p95 > STUCK_US ? 5 * p95 : STUCK_US;
+    return core_rule(s->config.mutations, CORE_RULE_PROGRESS) && now_us - l->moved_us >= stuck;
+}
+
 static void expire(scheduler *s, open_round *r, uint64_t now_us, core_actions *out)
 {
     for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
         slot_state *x = &r->slot[j];
         for (uint32_t k = x->leases; k-- > 0;) {
-            if (now_us - x->lease[k].renewed_us < LEASE_US) continue;
-            scheduler_note(s, now_us, out, "reassigned", x->lease[k].worker,
-                           "slot %u: the lease ran out", j);
-            remove_lease(x, &x->lease[k]);
+            slot_lease *l = &x->lease[k];
+            bool stuck = is_stuck(s, l, now_us);
+            if (!stuck && now_us - l->renewed_us < LEASE_US) continue;
+            scheduler_note(s, now_us, out, "reassigned", l->worker, "slot %u: the lease %s", j,
+                           stuck ? "stands still" : "ran out");
+            if (stuck) x->stuck[x->stucks++ % HOLDERS_MAX] = *l;
+            remove_lease(x, l);
             s->counters.reassigned++;
         }
     }
@@ -322,7 +371,10 @@ static void expire(scheduler *s, open_round *r, uint64_t now_us, core_actions *o
 static void forgive(open_round *r, uint64_t pause_us)
 {
     for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
-        for (uint32_t k = 0; k < r->slot[j].leases; k++) r->slot[j].lease[k].renewed_us += pause_us;
+        for (uint32_t k = 0; k < r->slot[j].leases; k++) {
+            r->slot[j].lease[k].renewed_us += pause_us;
+            r->slot[j].lease[k].moved_us += pause_us;
+        }
     }
 }
 
@@ -380,6 +432,7 @@ static void finish_slot(scheduler *s, open_round *r, slot_state *x, const Weft__
     }
     x->done = true;
     x->order = ++r->done;
+    x->by = who;
     x->is_void = done->is_void != 0;
     x->examples = done->examples;
     x->loss = done->loss;
@@ -410,7 +463,11 @@ void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
     }
     Weft__Done *done =
         proto_unpack(&s->arena, &weft__done__descriptor, e->message.body, WIRE_CONTROL_MAX);
-    if (!done || done->version != 1 || !all_finite(done)) return;
+    if (!done || done->version != 1 || !all_finite(done)) {
+        static const char why[] = "a malformed DONE, or one that is not finite";
+        scheduler_answer(s, out, e->message.route, h, WIRE_REFUSED, blob_copy(why, sizeof why - 1));
+        return;
+    }
     slot_state *x = slot_of(s, wire_slot(h), h->version);
     if (x && !x->done) {
         open_round *r = round_of(s, h->version);

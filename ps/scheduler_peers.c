@@ -321,6 +321,7 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
         take_server(s, p, hello->server, fresh);
         take_rolling(s, p, hello->server, e->now_us, out);
         if (hello->server->saved) scheduler_save_report(s, p, hello->server->saved, e->now_us, out);
+        scheduler_reopen_listed(s, p, hello->server, e->now_us, out);
     }
     if (hello->sampler && h->role == WIRE_SAMPLER) take_sampler(p, hello->sampler, e->now_us);
     if (h->term == s->term) p->heard = true;

@@ -2,7 +2,8 @@
  *
  * scheduler.c is the life of the job (stages, rounds, commits), scheduler_checkpoint.c snapshots
  * and their records, scheduler_rollback.c going back to one, scheduler_peers.c membership,
- * scheduler_leases.c WORK and DONE, scheduler_status.c what people see. */
+ * scheduler_leases.c WORK and DONE, scheduler_reopen.c a DONE that was not true, scheduler_status.c
+ * what people see. */
 #pragma once
 
 #include "common/latency.h"
@@ -16,6 +17,7 @@ enum { HOLDERS_MAX = 4, PAST_LIVES = 4, HELD_MAX = 256, RECORDS_MAX = SCHEDULER_
 enum {
     LEASE_US = 10000000,     /* a lease lives so long without being listed */
     PEER_LOST_US = 5000000,  /* a worker or sampler that is silent so long is lost */
+    STUCK_US = 60000000,     /* and so long, or 5 x p95, without its counter moving */
     IDLE_BACKUP_US = 200000, /* the youngest lease that an idle worker may double */
     STALLED_US = 30000000,
     WAITING_US = 1000000,
@@ -65,6 +67,7 @@ typedef struct held_lease {
     slot_name name;
     uint32_t generation, version, state;
 } held_lease;
+    uint64_t progress;
 
 /* A slot that a server holds for its open round. */
 typedef struct held_slot {
@@ -89,6 +92,7 @@ typedef struct member_state {
     bool finished, staged;
     bool ready, taken, saved; /* has gone back; has taken the snapshot; has written it */
     uint32_t saved_step;      /* of its last checkpoint; 0: none */
+    bool lacks;               /* refused the COMMIT: it does not hold every slot */
     held_slot *slots;         /* owned; as of the HELLO that made us `heard` */
     uint32_t slots_n;
     uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches;
@@ -117,13 +121,15 @@ typedef struct member_state {
 
 typedef struct slot_lease {
     core_peer worker;
-    uint64_t since_us, renewed_us;
+    uint64_t since_us, renewed_us, moved_us; /* granted; listed; listed with another counter */
+    uint64_t progress;                       /* that counter */
     uint32_t sequence; /* of the WORK that it answered; 0: learned from a list */
 } slot_lease;
 
 typedef struct slot_state {
     bool done, is_void;
     uint64_t examples;
+    core_peer by; /* who said so; role 0: servers did */
     double loss;
     double *sums;           /* owned; SCORE */
     uint32_t sums_n, order; /* order: of arrival, 1.. */
@@ -131,6 +137,8 @@ typedef struct slot_state {
     uint32_t stale; /* versions between the one it was computed on and the one it changes */
     slot_lease lease[HOLDERS_MAX];
 } slot_state;
+    slot_lease stuck[HOLDERS_MAX]; /* given up: not granted again while they stand still */
+    uint32_t stucks;               /* ever; the ring holds the last ones */
 
 typedef struct position {
     uint32_t step; /* of the main stage, 1.. */
@@ -141,6 +149,7 @@ typedef struct position {
 typedef struct open_round {
     bool open;
     position at;
+    bool ordered; /* a COMMIT has gone out, and slots were opened again since */
     plan_round plan;
     uint32_t version; /* rounds of the generation committed before it */
     uint32_t done;
@@ -367,6 +376,15 @@ void scheduler_moved(scheduler *s, uint64_t now_us);
 /* Takes a metric (new or restored) into the stage's state and the curves. */
 void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us);
 /* After a rollback: forgets the points behind the stage's state. */
+/* scheduler_reopen.c */
+/* A server has refused the COMMIT of the open round with this answer. */
+void scheduler_reopen_refused(scheduler *s, member_state *p, const wire_header *answer);
+/* Goes back if a server has obeyed a COMMIT that the others could not. */
+void scheduler_reopen_advance(scheduler *s, uint64_t now_us, core_actions *out);
+/* What it holds: slots that are missing there are leased again. */
+void scheduler_reopen_listed(scheduler *s, member_state *p, const Weft__ServerState *x,
+                             uint64_t now_us, core_actions *out);
+
 void scheduler_status_cut(scheduler *s);
 /* The stage begins or goes on here: what is left of it is guessed from now on. */
 void scheduler_status_stage_from(scheduler *s, uint64_t now_us);

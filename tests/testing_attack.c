@@ -2,6 +2,7 @@
 
 #include "common/hash.h"
 #include "common/mem.h"
+#include "common/proto_alloc.h"
 #include "common/zmq_frames.h"
 #include "proto/weft.pb-c.h"
 
@@ -334,4 +335,23 @@ bool testing_attack_run(int kind, const testing_attack *a)
     zmq_close(s.socket);
     zmq_ctx_term(s.context);
     return there;
+}
+
+void testing_attack_done(const testing_attack *a, uint32_t epoch, uint32_t step, uint32_t slots)
+{
+    script s = {.a = a, .context = zmq_ctx_new()};
+    connect_script(&s);
+    for (uint32_t j = 0; j < slots; j++) {
+        Weft__Done done = WEFT__DONE__INIT;
+        wire_header h = header(WIRE_DONE);
+        wire_set_slot(&h, (slot_name){a->stage, epoch, step, j});
+        h.generation = a->generation;
+        h.version = a->version;
+        done.version = 1;
+        blob *body = proto_pack(&done.base);
+        message(&s, &h, blob_data(body), blob_size(body));
+        blob_unref(body);
+    }
+    zmq_close(s.socket);
+    zmq_ctx_term(s.context);
 }

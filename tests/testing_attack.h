@@ -20,3 +20,5 @@ const char *testing_attack_name(int kind);
 /* Runs script `kind`, with a context of its own, to its end; nothing it is answered matters. False:
  * nobody was there. */
 bool testing_attack_run(int kind, const testing_attack *a);
+/* Says that slot 0..slots-1 of a step are DONE, which nobody has computed. */
+void testing_attack_done(const testing_attack *a, uint32_t epoch, uint32_t step, uint32_t slots);

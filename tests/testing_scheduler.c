@@ -60,7 +60,7 @@ void testing_scheduler_start(testing_scheduler *t, uint64_t stall_timeout_us)
                           .numerics = "right",
                           .stall_timeout_us = stall_timeout_us};
     core_event e = {.type = CORE_START};
-    *t = (testing_scheduler){.now_us = 1000000, .exit_code = -1};
+    *t = (testing_scheduler){.now_us = 1000000, .exit_code = -1, .term = 1, .config = c};
     core_actions_init(&t->out);
     ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH, NULL, &t->core), ERR_OK);
     step(t, &e);
@@ -99,18 +99,48 @@ void testing_scheduler_timer(testing_scheduler *t, uint64_t after_us)
     step(t, &e);
 }
 
-void testing_scheduler_staged(testing_scheduler *t)
+bool testing_scheduler_answer(testing_scheduler *t, wire_op op, wire_status status,
+                              uint32_t version)
 {
     for (size_t i = 0; i < t->out.n; i++) {
         const core_action *a = &t->out.items[i];
-        if (a->type != CORE_SEND || a->send.header.op != WIRE_STAGE) continue;
-        wire_header h = wire_answer(&a->send.header, WIRE_OK);
+        if (a->type != CORE_SEND || a->send.header.op != op) continue;
+        wire_header h = wire_answer(&a->send.header, status);
         h.role = WIRE_SERVER;
         h.incarnation = WIRE_SERVER * 100 + 1;
         deliver(t, &h, NULL);
-        return;
+        return true;
     }
-    ck_abort_msg("no STAGE was ordered");
+    return false;
+}
+
+void testing_scheduler_staged(testing_scheduler *t)
+{
+    ck_assert_msg(testing_scheduler_answer(t, WIRE_STAGE, WIRE_OK, 0), "no STAGE was ordered");
+}
+
+void testing_scheduler_holds(testing_scheduler *t, uint32_t version, const uint32_t *slot, size_t n)
+{
+    Weft__Hello x = WEFT__HELLO__INIT;
+    Weft__ServerState state = WEFT__SERVER_STATE__INIT;
+    Weft__HeldSlot held[8], *list[8];
+    char numerics[] = "right";
+    for (size_t i = 0; i < n; i++) {
+        weft__held_slot__init(&held[i]);
+        held[i].slot = slot[i];
+        list[i] = &held[i];
+    }
+    state.generation = 1;
+    state.stage = STAGE_HGNN;
+    state.version = version;
+    state.held = list;
+    state.n_held = n;
+    x.version = 1;
+    x.plan_hash = SIM_PLAN_HASH;
+    x.numerics = numerics;
+    x.server = &state;
+    wire_header h = from(t, WIRE_SERVER, 0, WIRE_HELLO);
+    deliver(t, &h, proto_pack(&x.base));
 }
 
 static int granted(const testing_scheduler *t, bool *leave)
@@ -124,6 +154,8 @@ static int granted(const testing_scheduler *t, bool *leave)
         if (leave) *leave = g->leave;
         weft__grants__free_unpacked(g, NULL);
         return n;
+        h.generation = 1;
+        h.version = version;
     }
     return -1;
 }
@@ -155,8 +187,14 @@ void testing_scheduler_done(testing_scheduler *t, uint32_t worker, slot_name nam
     Weft__Done x = WEFT__DONE__INIT;
     x.version = 1;
     x.examples = 4;
-    x.loss = 8;
+    x.loss = loss;
     wire_header h = from(t, WIRE_WORKER, worker, WIRE_DONE);
     wire_set_slot(&h, name);
     deliver(t, &h, proto_pack(&x.base));
+    held.progress = w.progress;
 }
+{
+    testing_scheduler_done_loss(t, worker, name, 8);
+}
+
+void testing_scheduler_done_loss(testing_scheduler *t, uint32_t worker, slot_name name, double loss)

@@ -30,11 +30,20 @@ void testing_scheduler_staged(testing_scheduler *t);
 void testing_scheduler_done(testing_scheduler *t, uint32_t worker, slot_name name);
 
 typedef struct testing_work {
+/* The server's answer to the order `op` of the last step; false: there was none. */
+bool testing_scheduler_answer(testing_scheduler *t, wire_op op, wire_status status,
+                              uint32_t version);
+/* Server 0 says HELLO: it is in generation 1 at `version` and holds these slots. */
+void testing_scheduler_holds(testing_scheduler *t, uint32_t version, const uint32_t *slot,
+                             size_t n);
     uint32_t sequence; /* 1, 2, ... */
     bool leaving;
     slot_name held; /* stage 0: none */
+void testing_scheduler_done_loss(testing_scheduler *t, uint32_t worker, slot_name name,
+                                 double loss);
     uint32_t state; /* of what is held: peer_state */
 } testing_work;
 /* Asks for work; returns how many slots the answer grants, -1 without one.  *leave (may be NULL):
  * the worker is told to leave. */
 int testing_scheduler_work(testing_scheduler *t, uint32_t worker, testing_work w, bool *leave);
+    uint64_t progress;

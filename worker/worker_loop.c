@@ -669,6 +669,11 @@ static void on_reported(worker_loop *w, lease *l, const core_event *e, core_acti
         lease_fini(l);
         return;
     }
+    if (e->message.header->status == WIRE_REFUSED) {
+        w->failures = FAILURES_MAX; /* another try would be refused too */
+        fail_text(w, l, e->now_us, out, "the scheduler refuses it", e->message.body);
+        return;
+    }
     give_back(w, l, e->now_us, out, RETRY_US);
 }
 
@@ -709,12 +714,20 @@ static void account(worker_loop *w, uint64_t now_us)
     w->clock_us = now_us;
 }
 
-static size_t list_leases(const worker_loop *w, Weft__Lease *x, Weft__Lease **list)
+/* Whoever waits for others (for a named version, an answer) gets on; whoever computes, or waits for
+ * its turn to, gets on only when that does. */
+static bool waits_for_us(const lease *l)
+{
+    return l->state == LEASE_READY || l->state == LEASE_COMPUTING;
+}
+
+static size_t list_leases(worker_loop *w, Weft__Lease *x, Weft__Lease **list)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
-        const lease *l = &w->lease[i];
+        lease *l = &w->lease[i];
         if (!is_held(l)) continue;
+        if (!waits_for_us(l)) l->progress++;
         weft__lease__init(&x[n]);
         x[n].stage = l->task.name.stage;
         x[n].epoch = l->task.name.epoch;

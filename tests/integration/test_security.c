@@ -280,6 +280,56 @@ START_TEST(hostile_workers_change_nothing)
 }
 END_TEST
 
+static void same_file(const char *a, const char *b)
+{
+    size_t n, m;
+    char *x = testing_get_text(a, &n), *y = testing_get_text(b, &m);
+    ck_assert_msg(n == m && memcmp(x, y, n) == 0, "%s and %s differ", a, b);
+    free(x);
+    free(y);
+}
+
+/* Nobody has computed them: the server lacks them, and they are leased again.  What a step's loss
+ * was is hearsay; the model is not. */
+START_TEST(a_slot_that_is_said_to_be_done_is_computed_all_the_same)
+{
+    enum { SLOTS = 16, TRIES = 200 };
+    static const char *const model[] = {"model.safetensors", "items.npy", "users.npy"};
+    target t[3];
+    testing_attack a = {.at = WIRE_SCHEDULER};
+    testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process " LONG);
+    pid_t job = testing_run_start("two", "train -c job.yaml --set work_dir=two " KEYED LONG, port);
+    testing_run_wait_step("two", "hgnn", 2);
+    pid_t honest = testing_run_process("two", "weft-worker", 0);
+    ck_assert_int_eq(kill(honest, SIGSTOP), 0);
+    find_targets("two", t, &a);
+    a.keys = testing_echo_keys("keys", WIRE_WORKER);
+    a.endpoint = t[0].endpoint;
+    char *log = NULL;
+    for (int i = 0; i < TRIES && !(log && strstr(log, "false_done")); i++) {
+        json_t *status = testing_run_status("two");
+        uint32_t epoch = (uint32_t)json_integer_value(json_object_get(status, "epoch"));
+        a.version = (uint32_t)json_integer_value(json_object_get(status, "step"));
+        testing_attack_done(&a, epoch, a.version + 1, SLOTS);
+        json_decref(status);
+        usleep(200000);
+        free(log);
+        log = testing_get_text("two/logs/scheduler-0.log", NULL);
+    }
+    ck_assert_msg(strstr(log, "false_done") != NULL, "%s", log);
+    free(log);
+    keyring_close(a.keys);
+    ck_assert_int_eq(kill(honest, SIGCONT), 0);
+    ck_assert_int_eq(testing_run_wait("two", job, TESTING_RUN_WAIT_MS), 0);
+    for (size_t i = 0; i < sizeof model / sizeof *model; i++) {
+        char x[64], y[64];
+        snprintf(x, sizeof x, "one/out/%s", model[i]);
+        snprintf(y, sizeof y, "two/out/%s", model[i]);
+        same_file(x, y);
+    }
+}
+END_TEST
+
 START_TEST(a_key_that_others_can_read_stops_the_job_before_it_begins)
 {
     ck_assert_int_eq(chmod("keys/driver.key", 0644), 0);
@@ -300,6 +350,7 @@ int main(void)
     tcase_add_test(c, who_has_no_good_keys_does_not_take_part);
     tcase_add_test(c, nothing_on_the_wire_can_be_read);
     tcase_add_test(c, hostile_workers_change_nothing);
+    tcase_add_test(c, a_slot_that_is_said_to_be_done_is_computed_all_the_same);
     tcase_add_test(c, a_key_that_others_can_read_stops_the_job_before_it_begins);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

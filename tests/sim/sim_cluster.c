@@ -3,6 +3,7 @@
 #include "common/hash.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "common/proto_alloc.h"
 #include "proto/weft.pb-c.h"
 #include "ps/shard_disk.h"
 #include "sampler/sampler_loop.h"
@@ -18,6 +19,7 @@ enum {
     NODES_MAX = 64,
     SERVERS_AT_MOST = 4,
     FAULTS = 14,
+    FALSE_DONES = 12,
     LIVENESS_US = 900000000,
     STEP_MAX_US = 60000000
 };
@@ -25,7 +27,7 @@ enum { GHOST = WIRE_ROLES }; /* a scheduler that everybody believes dead */
 
 typedef struct sim_event {
     uint64_t at_us, serial;
-    enum { E_MESSAGE, E_TIMER, E_RESULT, E_START, E_FAULT, E_PERSISTED } type;
+    enum { E_MESSAGE, E_TIMER, E_RESULT, E_START, E_FAULT, E_PERSISTED, E_FALSE_DONE } type;
     uint32_t node;
     uint64_t life; /* of the node it is for; 0: whoever lives there */
     uint64_t route;
@@ -341,11 +343,12 @@ static sim_work *compute(sim *s, const worker_task *t)
     return w;
 }
 
-/* A computation that hangs: for a while, or (only one worker, so that others can go on) for good.
+/* A computation that hangs: for a while, or (not at every worker, so that it can go on) for good.
  */
 static uint64_t hang(sim *s, const sim_node *n)
 {
-    if (s->workers > 1 && n->index == 0 && below(s, 4) == 0) return 2 * (uint64_t)LIVENESS_US;
+    bool for_good = s->o.hangs ? n->index + 1 < s->workers : s->workers > 1 && n->index == 0;
+    if (for_good && below(s, 4) == 0) return 2 * (uint64_t)LIVENESS_US;
     return below(s, STEP_MAX_US);
 }
 
@@ -399,7 +402,7 @@ static void on_compute(sim *s, uint32_t node, const core_action *a)
     }
     bool is_digest = a->compute.kind == WORKER_DIGEST;
     uint64_t delay = is_digest ? 100 + below(s, 1000) : (1000 + below(s, 30000)) * n->slowness;
-    if (!is_digest && chance(s, 20)) delay += hang(s, n);
+    if (!is_digest && chance(s, s->o.hangs ? 200 : 20)) delay += hang(s, n);
     heap_push(s, (sim_event){.at_us = s->now_us + delay,
                              .type = E_RESULT,
                              .node = node,
@@ -774,6 +777,14 @@ static bool same_metric(const core_metric *a, const core_metric *b)
            memcmp(a->sums, b->sums, a->sums_n * sizeof *a->sums) == 0;
 }
 
+/* The loss of a step is what workers say it is, and one of them lies. */
+static bool is_hearsay(const sim *s, const core_metric *a, const core_metric *b)
+{
+    bool step = a->kind == METRIC_STEP || a->kind == METRIC_PUT || a->kind == METRIC_STAGE;
+    return s->o.hostile && step && a->index == b->index && a->kind == b->kind &&
+           a->stage == b->stage && a->epoch == b->epoch && a->step == b->step;
+}
+
 static void on_metric(sim *s, const core_metric *m)
 {
     if (m->kind == METRIC_CUT) {
@@ -782,7 +793,7 @@ static void on_metric(sim *s, const core_metric *m)
     }
     const core_metric *want;
     size_t n = sim_oracle_metrics(s->oracle, &want);
-    if (m->index >= n || !same_metric(m, &want[m->index])) {
+    if (m->index >= n || !(same_metric(m, &want[m->index]) || is_hearsay(s, m, &want[m->index]))) {
         violation(s, "metric %" PRIu64 " (%s step %u) is not the oracle's", m->index,
                   stage_name(m->stage), m->step);
         return;
@@ -965,7 +976,7 @@ static void carry_out(sim *s, uint32_t node)
             trace(s, "node %u event %s: %s", node, a->event.name, a->event.why);
             if (strcmp(a->event.name, "checkpoint_damaged") == 0 && !s->o.rot)
                 violation(s, "a recorded checkpoint cannot be read: %s", a->event.why);
-            if (strcmp(a->event.name, "commit_behind") == 0)
+            if (strcmp(a->event.name, "commit_behind") == 0 && !s->o.hostile)
                 violation(s, "a commit without its slots: %s", a->event.why);
             break;
         case CORE_EXIT: node_exits(s, node, a); return;
@@ -1072,6 +1083,32 @@ static void on_node_event(sim *s, sim_event *e)
     }
 }
 
+/* A worker's key is enough to say that a slot is DONE. */
+static void false_done(sim *s)
+{
+    scheduler_view v;
+    Weft__Done done = WEFT__DONE__INIT;
+    if (!s->node[0].core) return;
+    scheduler_view_get(s->node[0].core, &v);
+    if (!v.running || !v.round.slots || v.round.kind == ROUND_SCORE) return;
+    wire_header h = wire_request(WIRE_DONE);
+    slot_name name = {v.round.stage, v.round.epoch, v.round.step,
+                      (uint32_t)below(s, v.round.slots)};
+    wire_set_slot(&h, name);
+    h.role = WIRE_WORKER;
+    h.incarnation = UINT64_MAX;
+    h.generation = v.generation;
+    h.version = v.version;
+    done.version = 1;
+    done.examples = below(s, 9);
+    done.loss = (double)below(s, 9);
+    blob *body = proto_pack(&done.base);
+    h.body_bytes = blob_size(body);
+    trace(s, "a false DONE of slot %u, version %u", name.slot, v.version);
+    post(s, 0, 0, UINT64_MAX, &h, body, 0);
+    blob_unref(body);
+}
+
 static void on_fault(sim *s, const sim_event *e)
 {
     if (e->life) { /* the scheduler, at an interesting moment */
@@ -1092,6 +1129,8 @@ static void handle(sim *s, sim_event *e)
         on_start(s, e->node);
     } else if (e->type == E_FAULT) {
         on_fault(s, e);
+    } else if (e->type == E_FALSE_DONE) {
+        false_done(s);
     } else if (!n->core || (e->life && e->life != n->life)) {
         return; /* nobody there any more */
     } else if (n->paused_until_us > s->now_us) {
@@ -1118,6 +1157,7 @@ static void set_up(sim *s)
     s->servers = s->o.servers ? s->o.servers : 1 + (uint32_t)below(s, 3);
     s->samplers = s->o.samplers ? s->o.samplers : 1 + (uint32_t)below(s, 2);
     s->workers = s->o.workers ? s->o.workers : 1 + (uint32_t)below(s, 4);
+    if (s->o.hangs && s->workers < 3) s->workers = 3;
     add_node(s, WIRE_SCHEDULER, 0);
     s->every_us = s->o.calm ? 0 : 200000 + below(s, 3000000);
     s->first_server = s->nodes;
@@ -1132,6 +1172,8 @@ static void set_up(sim *s)
     s->node[s->ghost] = (sim_node){.role = GHOST, .slowness = 1};
     for (uint32_t i = 0; i < FAULTS && !s->o.calm; i++)
         heap_push(s, (sim_event){.at_us = s->now_us + below(s, 40000000), .type = E_FAULT});
+    for (uint32_t i = 0; i < FALSE_DONES && s->o.hostile; i++)
+        heap_push(s, (sim_event){.at_us = s->now_us + below(s, 40000000), .type = E_FALSE_DONE});
     if (s->o.kill_server_at_ms)
         heap_push(s, (sim_event){.at_us = s->now_us + (uint64_t)s->o.kill_server_at_ms * 1000,
                                  .type = E_FAULT});

@@ -16,6 +16,8 @@ typedef struct sim_options {
     bool trace;                          /* every message and fault to stderr */
     uint32_t kill_server_at_ms; /* not 0: a server dies then, for good: the job must end with 1 */
     bool rot;                   /* parts of checkpoints are damaged now and then */
+    bool hangs;                 /* many computations never end, but for the last worker's */
+    bool hostile;               /* somebody says DONE of slots that were never computed */
     core_mutations mutations;
 } sim_options;
 

@@ -22,7 +22,12 @@ static uint64_t seeds_wanted = SEEDS_DEFAULT;
 
 static bool passes(const sim_oracle *oracle, uint64_t seed, uint64_t off, bool trace, sim_result *r)
 {
-    sim_options o = {.seed = seed, .trace = trace, .rot = seed % 4 == 0, .mutations = {off}};
+    sim_options o = {.seed = seed,
+                     .trace = trace,
+                     .rot = seed % 4 == 0,
+                     .hostile = seed % 4 == 1,
+                     .hangs = seed % 8 == 6,
+                     .mutations = {off}};
     *r = sim_run(&o, oracle);
     return r->ok;
 }
@@ -145,6 +150,8 @@ static const mutation mutations[] = {
     {CORE_RULE_TAKEN, "COMMIT before every server has taken the snapshot"},
     {CORE_RULE_ROLLBACK, "only the server that died goes back"},
     {CORE_RULE_KEEP, "files that a checkpoint needs are removed"},
+    {CORE_RULE_REOPEN, "a slot is DONE because a worker says so"},
+    {CORE_RULE_PROGRESS, "a lease lives as long as it is listed"},
 };
 
 START_TEST(each_rule_switched_off_is_caught)
