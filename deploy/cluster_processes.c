@@ -46,21 +46,16 @@ struct cluster_processes {
 
 /* ---- Starting ---- */
 
-/* Words that a scheduler of a later life gets besides: it begins with the number of workers that is
- * wanted now, and where the one before was watched, so that an open page goes on. */
+/* Words that a scheduler of a later life gets besides: where the one before was watched, so that an
+ * open page goes on. */
 typedef struct later_life {
-    char workers[16], bind[96];
-    const char *word[5]; /* NULL-terminated */
+    char bind[96];
+    const char *word[3]; /* NULL-terminated */
 } later_life;
 
 static void add_later_life(const cluster_processes *p, later_life *l)
 {
     size_t n = 0;
-    if (p->watch.wants && p->watch.workers) {
-        snprintf(l->workers, sizeof l->workers, "%" PRIu32, p->watch.workers);
-        l->word[n++] = "--workers";
-        l->word[n++] = l->workers;
-    }
     if (p->watch.place) {
         snprintf(l->bind, sizeof l->bind, "http.bind=%s", p->watch.place);
         l->word[n++] = "--set";
@@ -75,8 +70,7 @@ static err_code start_scheduler(cluster_processes *p, const char *name, const ch
     job_watch_forget(&p->watch);
     add_later_life(p, &l);
     const char *first[] = {"-c", p->config_file, "--driver", flag, NULL};
-    const char *again[] = {"-c",      p->config_file, "--driver", l.word[0],
-                           l.word[1], l.word[2],      l.word[3],  NULL};
+    const char *again[] = {"-c", p->config_file, "--driver", l.word[0], l.word[1], NULL};
     return supervisor_start(p->children, name, "weft-scheduler", p->up ? again : first);
 }
 

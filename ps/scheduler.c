@@ -145,17 +145,16 @@ err_code scheduler_new(const scheduler_config *c, const scheduler_plan *plan, ui
     s->requests = requests_new(&r);
     shard_map_init(&s->map, 1, c->virtual_shards, c->servers);
     s->servers_configured = c->servers;
+    s->workers_configured = s->workers_wanted = c->workers;
     s->sampler = xcalloc(c->samplers, sizeof *s->sampler);
     s->answer_config = c->config;
     s->stage.loss = NAN;
     s->view = 1;
-    s->workers_wanted = c->workers;
     status_curve_restart(&s->curve);
     status_curve_restart(&s->valid);
     s->staleness = NAN;
     err_code rc = scheduler_durable_restore(s, durable);
     if (!s->servers_wanted) s->servers_wanted = s->config.servers;
-    s->servers_durable = s->servers_wanted;
     scheduler_servers_known(s, s->config.servers);
     if (rc == ERR_OK && plan) rc = scheduler_set_plan(s, plan, plan_hash, NULL);
     if (rc == ERR_OK) rc = restore_metrics(s, durable);
@@ -387,8 +386,8 @@ static uint32_t flags_of_commit(const scheduler *s)
 
 static void start_commit(scheduler *s, uint64_t now_us, core_actions *out)
 {
-    for (uint32_t i = 0; i < s->config.servers; i++) s->server[i].lacks = false;
     s->phase = PHASE_COMMITTING;
+    for (uint32_t i = 0; i < s->config.servers; i++) s->server[i].lacks = false;
     s->commit_flags = flags_of_commit(s);
     s->cur.commit_us = now_us;
     send_commit(s, now_us, out);
@@ -764,8 +763,8 @@ static bool all_done(const scheduler *s)
 static void advance_scale(scheduler *s, uint64_t now_us, core_actions *out)
 {
     if (s->phase != PHASE_RUNNING) return;
-    if (s->servers_durable != s->servers_wanted) {
-        s->servers_durable = s->servers_wanted;
+    if (s->wants_durable) {
+        s->wants_durable = false;
         scheduler_persist(s, out, TOKEN_WANTED, s->generation, s->stage_index);
     }
     if (s->servers_wanted == s->config.servers || !scheduler_servers_are_here(s)) return;
@@ -810,8 +809,8 @@ void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out)
         before = s->phase;
         advance_scale(s, now_us, out);
         scheduler_save_advance(s, now_us, out);
-        scheduler_reopen_advance(s, now_us, out);
         advance_stop(s, now_us, out);
+        scheduler_reopen_advance(s, now_us, out);
         switch (s->phase) {
         case PHASE_PREPARING:
             if (s->plan) s->phase = PHASE_GATHER;
@@ -846,8 +845,8 @@ static void on_order_answer(scheduler *s, const core_event *e, core_actions *out
     if (!requests_answer(s->requests, e->now_us, out, h, &m)) return;
     if (m.to.role != WIRE_SERVER || h->incarnation != s->server[m.part].id.incarnation) return;
     member_state *p = &s->server[m.part];
-    if (m.owner == OWNER_COMMIT) scheduler_reopen_refused(s, p, h);
     scheduler_peers_seen(s, p, e->now_us, out);
+    if (m.owner == OWNER_COMMIT) scheduler_reopen_refused(s, p, h);
     if (h->status != WIRE_OK || m.header.generation != s->generation) return;
     if (m.owner == OWNER_STAGE) {
         p->staged = true;

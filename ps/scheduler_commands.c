@@ -21,9 +21,18 @@ static void drain(scheduler *s, uint32_t index, uint64_t now_us, core_actions *o
         return;
     }
     if (w->draining) return;
-    w->draining = true;
+    w->draining = s->wants_durable = true;
+    s->drained[s->drains++ % DRAINED_MAX] = w->id.incarnation;
     if (index < WIRE_FREE_INDEX_FIRST && s->workers_wanted) s->workers_wanted--;
     scheduler_note(s, now_us, out, "drain", w->id, "asked for");
+}
+
+bool scheduler_commands_drains(const scheduler *s, uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < DRAINED_MAX; i++) {
+        if (incarnation && s->drained[i] == incarnation) return true;
+    }
+    return false;
 }
 
 bool scheduler_commands_take(scheduler *s, const core_event *e, core_actions *out)
@@ -39,6 +48,7 @@ bool scheduler_commands_take(scheduler *s, const core_event *e, core_actions *ou
         break;
     case COMMAND_SCALE_WORKERS:
         s->workers_wanted = n;
+        s->wants_durable = true;
         scheduler_note(s, e->now_us, out, "scale", self, "%u workers", n);
         break;
     case COMMAND_SCALE_SERVERS:

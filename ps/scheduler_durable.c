@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DURABLE_MAGIC = 0x32534657 };
+enum { DURABLE_MAGIC = 0x33534657 };
 
 typedef struct durable_head {
     uint32_t magic, term, generation, stage_index;
@@ -15,6 +15,9 @@ typedef struct durable_head {
     uint32_t map, shards, servers, servers_configured, servers_wanted;
     uint32_t records, record_bytes;
     uint32_t must_roll; /* the map is another one than the servers' tables */
+    uint32_t workers_configured, workers_wanted, drains;
+    uint32_t zero; /* no padding: every byte is written to disk */
+    uint64_t drained[DRAINED_MAX];
 } durable_head;
 
 blob *scheduler_durable_encode(const scheduler *s, uint32_t generation, uint32_t stage_index)
@@ -33,8 +36,12 @@ blob *scheduler_durable_encode(const scheduler *s, uint32_t generation, uint32_t
                       .servers_configured = s->servers_configured,
                       .servers_wanted = s->servers_wanted,
                       .must_roll = s->must_roll,
+                      .workers_configured = s->workers_configured,
+                      .workers_wanted = s->workers_wanted,
+                      .drains = s->drains,
                       .records = s->records,
                       .record_bytes = sizeof s->record[0]};
+    memcpy(h.drained, s->drained, sizeof h.drained);
     size_t bytes = s->records * sizeof s->record[0];
     uint8_t *all = xmalloc(sizeof h + bytes);
     memcpy(all, &h, sizeof h);
@@ -57,6 +64,14 @@ static void restore_map(scheduler *s, const durable_head *h)
     shard_map_init(&s->map, h->map + other, h->shards, servers);
 }
 
+/* Likewise for workers; whoever was asked to leave still is to. */
+static void restore_workers(scheduler *s, const durable_head *h)
+{
+    if (s->workers_configured == h->workers_configured) s->workers_wanted = h->workers_wanted;
+    s->drains = h->drains;
+    memcpy(s->drained, h->drained, sizeof s->drained);
+}
+
 err_code scheduler_durable_restore(scheduler *s, const scheduler_durable *d)
 {
     durable_head h;
@@ -66,7 +81,8 @@ err_code scheduler_durable_restore(scheduler *s, const scheduler_durable *d)
     if (h.magic != DURABLE_MAGIC || h.record_bytes != sizeof s->record[0] ||
         h.records > RECORDS_MAX || d->state_bytes != sizeof h + h.records * sizeof s->record[0])
         return ERR_CORRUPT;
-    if (h.servers_wanted > SERVERS_MAX) return ERR_CORRUPT;
+    if (h.servers_wanted > SERVERS_MAX || h.workers_wanted > SCHEDULER_PEERS_MAX)
+        return ERR_CORRUPT;
     if (!h.shards || h.shards > SHARDS_MAX || !h.servers || h.servers > SERVERS_MAX)
         return ERR_CORRUPT;
     memcpy(s->record, (const uint8_t *)d->state + sizeof h, h.records * sizeof s->record[0]);
@@ -80,6 +96,7 @@ err_code scheduler_durable_restore(scheduler *s, const scheduler_durable *d)
     s->metrics_durable = h.metrics;
     s->restored = s->generation > 0;
     restore_map(s, &h);
+    restore_workers(s, &h);
     s->next_map = s->map;
     return ERR_OK;
 }

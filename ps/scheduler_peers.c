@@ -138,6 +138,7 @@ static void new_life(scheduler *s, member_state *p, const core_event *e, const W
     p->past_n = past_n;
     p->id = id;
     p->pid = hello->pid;
+    p->draining = h->role == WIRE_WORKER && scheduler_commands_drains(s, h->incarnation);
     snprintf(p->address, sizeof p->address, "%s", hello->address);
     scheduler_note(s, e->now_us, out, "join", id, "%s", p->address);
     if (h->role == WIRE_SERVER || h->role == WIRE_SAMPLER) {
@@ -320,8 +321,8 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
         take_server_rates(p, hello->server, e->now_us);
         take_server(s, p, hello->server, fresh);
         take_rolling(s, p, hello->server, e->now_us, out);
-        if (hello->server->saved) scheduler_save_report(s, p, hello->server->saved, e->now_us, out);
         scheduler_reopen_listed(s, p, hello->server, e->now_us, out);
+        if (hello->server->saved) scheduler_save_report(s, p, hello->server->saved, e->now_us, out);
     }
     if (hello->sampler && h->role == WIRE_SAMPLER) take_sampler(p, hello->sampler, e->now_us);
     if (h->term == s->term) p->heard = true;

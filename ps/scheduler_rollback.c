@@ -23,7 +23,9 @@ void scheduler_servers_known(scheduler *s, uint32_t n)
 
 void scheduler_want_servers(scheduler *s, uint32_t servers)
 {
-    if (servers && servers <= SERVERS_MAX) s->servers_wanted = servers;
+    if (!servers || servers > SERVERS_MAX) return;
+    s->servers_wanted = servers;
+    s->wants_durable = true;
 }
 
 bool scheduler_servers_are_here(const scheduler *s)

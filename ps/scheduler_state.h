@@ -14,10 +14,11 @@
 #include "ps/scheduler_commands.h"
 
 enum { HOLDERS_MAX = 4, PAST_LIVES = 4, HELD_MAX = 256, RECORDS_MAX = SCHEDULER_STAGES_MAX + 8 };
+enum { DRAINED_MAX = 32 };
 enum {
     LEASE_US = 10000000,     /* a lease lives so long without being listed */
-    PEER_LOST_US = 5000000,  /* a worker or sampler that is silent so long is lost */
     STUCK_US = 60000000,     /* and so long, or 5 x p95, without its counter moving */
+    PEER_LOST_US = 5000000,  /* a worker or sampler that is silent so long is lost */
     IDLE_BACKUP_US = 200000, /* the youngest lease that an idle worker may double */
     STALLED_US = 30000000,
     WAITING_US = 1000000,
@@ -66,8 +67,8 @@ typedef enum phase {
 typedef struct held_lease {
     slot_name name;
     uint32_t generation, version, state;
-} held_lease;
     uint64_t progress;
+} held_lease;
 
 /* A slot that a server holds for its open round. */
 typedef struct held_slot {
@@ -91,8 +92,8 @@ typedef struct member_state {
     uint32_t generation, version;
     bool finished, staged;
     bool ready, taken, saved; /* has gone back; has taken the snapshot; has written it */
-    uint32_t saved_step;      /* of its last checkpoint; 0: none */
     bool lacks;               /* refused the COMMIT: it does not hold every slot */
+    uint32_t saved_step;      /* of its last checkpoint; 0: none */
     held_slot *slots;         /* owned; as of the HELLO that made us `heard` */
     uint32_t slots_n;
     uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches;
@@ -128,17 +129,17 @@ typedef struct slot_lease {
 
 typedef struct slot_state {
     bool done, is_void;
-    uint64_t examples;
     core_peer by; /* who said so; role 0: servers did */
+    uint64_t examples;
     double loss;
     double *sums;           /* owned; SCORE */
     uint32_t sums_n, order; /* order: of arrival, 1.. */
     uint32_t deaths, leases;
     uint32_t stale; /* versions between the one it was computed on and the one it changes */
     slot_lease lease[HOLDERS_MAX];
-} slot_state;
     slot_lease stuck[HOLDERS_MAX]; /* given up: not granted again while they stand still */
     uint32_t stucks;               /* ever; the ring holds the last ones */
+} slot_state;
 
 typedef struct position {
     uint32_t step; /* of the main stage, 1.. */
@@ -148,8 +149,8 @@ typedef struct position {
 
 typedef struct open_round {
     bool open;
-    position at;
     bool ordered; /* a COMMIT has gone out, and slots were opened again since */
+    position at;
     plan_round plan;
     uint32_t version; /* rounds of the generation committed before it */
     uint32_t done;
@@ -224,8 +225,9 @@ struct scheduler {
     bool restored;
     shard_map map;
     uint32_t servers_configured;
-    uint32_t servers_wanted, servers_durable; /* by the configuration or a command; as persisted */
-    checkpoint_record record[RECORDS_MAX];    /* oldest first; a rollback goes to the last one */
+    uint32_t servers_wanted;               /* by the configuration or a command */
+    bool wants_durable;                    /* a command has changed what is wanted */
+    checkpoint_record record[RECORDS_MAX]; /* oldest first; a rollback goes to the last one */
     uint32_t records;
     save_state save;
     bool rolling;             /* durable: a rollback has begun and is not over */
@@ -259,8 +261,10 @@ struct scheduler {
     uint64_t over_until_us;
     char failure[CORE_TEXT_MAX];
     /* what people see */
-    uint32_t workers_wanted; /* by the configuration or a command */
-    uint64_t suggested;      /* indexes given to workers that asked for one */
+    uint32_t workers_configured, workers_wanted; /* wanted: or by a command */
+    uint64_t drained[DRAINED_MAX];               /* incarnations; a ring, 0: none */
+    uint32_t drains;                             /* ever */
+    uint64_t suggested;                          /* indexes given to workers that asked for one */
     uint64_t started_us, moved_us, stage_from_us, stepped_us;
     bool stalled;
     uint32_t driver_stage;
@@ -347,6 +351,10 @@ bool scheduler_servers_are_here(const scheduler *s);
 /* Room for members [n]. */
 void scheduler_servers_known(scheduler *s, uint32_t n);
 
+/* scheduler_commands.c */
+/* It has been asked to leave, perhaps in an earlier life of ours. */
+bool scheduler_commands_drains(const scheduler *s, uint64_t incarnation);
+
 /* scheduler_peers.c */
 void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out);
 void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *out);
@@ -368,14 +376,6 @@ void scheduler_leases_free(scheduler *s, core_peer worker, bool died, uint64_t n
 uint32_t scheduler_leases_live(const scheduler *s);
 void scheduler_leases_forgive(scheduler *s, uint64_t pause_us);
 
-/* scheduler_status.c */
-void scheduler_note(scheduler *s, uint64_t now_us, core_actions *out, const char *name,
-                    core_peer who, const char *format, ...) __attribute__((format(printf, 6, 7)));
-/* Something went forward: the wait starts anew. */
-void scheduler_moved(scheduler *s, uint64_t now_us);
-/* Takes a metric (new or restored) into the stage's state and the curves. */
-void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us);
-/* After a rollback: forgets the points behind the stage's state. */
 /* scheduler_reopen.c */
 /* A server has refused the COMMIT of the open round with this answer. */
 void scheduler_reopen_refused(scheduler *s, member_state *p, const wire_header *answer);
@@ -385,6 +385,14 @@ void scheduler_reopen_advance(scheduler *s, uint64_t now_us, core_actions *out);
 void scheduler_reopen_listed(scheduler *s, member_state *p, const Weft__ServerState *x,
                              uint64_t now_us, core_actions *out);
 
+/* scheduler_status.c */
+void scheduler_note(scheduler *s, uint64_t now_us, core_actions *out, const char *name,
+                    core_peer who, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* Something went forward: the wait starts anew. */
+void scheduler_moved(scheduler *s, uint64_t now_us);
+/* Takes a metric (new or restored) into the stage's state and the curves. */
+void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us);
+/* After a rollback: forgets the points behind the stage's state. */
 void scheduler_status_cut(scheduler *s);
 /* The stage begins or goes on here: what is left of it is guessed from now on. */
 void scheduler_status_stage_from(scheduler *s, uint64_t now_us);

@@ -15,7 +15,11 @@ static void step(testing_scheduler *t, core_event *e)
     scheduler_step(t->core, e, &t->out);
     for (size_t i = 0; i < t->out.n; i++) {
         const core_action *a = &t->out.items[i];
-        if (a->type == CORE_PERSIST) persisted = a->persist.token;
+        if (a->type == CORE_PERSIST) {
+            persisted = a->persist.token;
+            blob_unref(t->durable);
+            t->durable = blob_ref(a->persist.bytes);
+        }
         if (a->type != CORE_EXIT) continue;
         t->exit_code = a->exit.code;
         memcpy(t->exit_why, a->exit.why, sizeof t->exit_why);
@@ -44,7 +48,7 @@ static wire_header from(testing_scheduler *t, wire_role role, uint32_t index, wi
     h.index = index;
     h.incarnation = role * 100 + index + 1;
     h.tag = ++t->tags;
-    h.term = 1;
+    h.term = t->term;
     h.generation = 1;
     return h;
 }
@@ -62,12 +66,25 @@ void testing_scheduler_start(testing_scheduler *t, uint64_t stall_timeout_us)
     core_event e = {.type = CORE_START};
     *t = (testing_scheduler){.now_us = 1000000, .exit_code = -1, .term = 1, .config = c};
     core_actions_init(&t->out);
-    ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH, NULL, &t->core), ERR_OK);
+    ck_assert_int_eq(scheduler_new(&t->config, sim_plan(), SIM_PLAN_HASH, NULL, &t->core), ERR_OK);
     step(t, &e);
+}
+
+void testing_scheduler_restart(testing_scheduler *t)
+{
+    core_event e = {.type = CORE_START};
+    blob *durable = blob_ref(t->durable);
+    scheduler_durable d = {.state = blob_data(durable), .state_bytes = blob_size(durable)};
+    scheduler_free(t->core);
+    t->term++;
+    ck_assert_int_eq(scheduler_new(&t->config, sim_plan(), SIM_PLAN_HASH, &d, &t->core), ERR_OK);
+    step(t, &e);
+    blob_unref(durable);
 }
 
 void testing_scheduler_fini(testing_scheduler *t)
 {
+    blob_unref(t->durable);
     scheduler_free(t->core);
     core_actions_fini(&t->out);
 }
@@ -108,6 +125,8 @@ bool testing_scheduler_answer(testing_scheduler *t, wire_op op, wire_status stat
         wire_header h = wire_answer(&a->send.header, status);
         h.role = WIRE_SERVER;
         h.incarnation = WIRE_SERVER * 100 + 1;
+        h.generation = 1;
+        h.version = version;
         deliver(t, &h, NULL);
         return true;
     }
@@ -154,8 +173,6 @@ static int granted(const testing_scheduler *t, bool *leave)
         if (leave) *leave = g->leave;
         weft__grants__free_unpacked(g, NULL);
         return n;
-        h.generation = 1;
-        h.version = version;
     }
     return -1;
 }
@@ -174,6 +191,7 @@ int testing_scheduler_work(testing_scheduler *t, uint32_t worker, testing_work w
     held.slot = w.held.slot;
     held.generation = 1;
     held.state = w.state;
+    held.progress = w.progress;
     x.held = list;
     x.n_held = w.held.stage ? 1 : 0;
     wire_header h = from(t, WIRE_WORKER, worker, WIRE_WORK);
@@ -184,6 +202,11 @@ int testing_scheduler_work(testing_scheduler *t, uint32_t worker, testing_work w
 
 void testing_scheduler_done(testing_scheduler *t, uint32_t worker, slot_name name)
 {
+    testing_scheduler_done_loss(t, worker, name, 8);
+}
+
+void testing_scheduler_done_loss(testing_scheduler *t, uint32_t worker, slot_name name, double loss)
+{
     Weft__Done x = WEFT__DONE__INIT;
     x.version = 1;
     x.examples = 4;
@@ -191,10 +214,4 @@ void testing_scheduler_done(testing_scheduler *t, uint32_t worker, slot_name nam
     wire_header h = from(t, WIRE_WORKER, worker, WIRE_DONE);
     wire_set_slot(&h, name);
     deliver(t, &h, proto_pack(&x.base));
-    held.progress = w.progress;
 }
-{
-    testing_scheduler_done_loss(t, worker, name, 8);
-}
-
-void testing_scheduler_done_loss(testing_scheduler *t, uint32_t worker, slot_name name, double loss)

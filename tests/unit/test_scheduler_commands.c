@@ -175,6 +175,48 @@ START_TEST(draining_nobody_is_noted)
 }
 END_TEST
 
+/* ---- A scheduler in a new life ---- */
+
+static void restart(void)
+{
+    testing_scheduler_restart(&t);
+    testing_scheduler_hello(&t, WIRE_WORKER, 0);
+    testing_scheduler_hello(&t, WIRE_WORKER, 1);
+}
+
+START_TEST(what_is_wanted_is_durable)
+{
+    command(COMMAND_SCALE_WORKERS, 5);
+    command(COMMAND_SCALE_SERVERS, 3);
+    restart();
+    expect_wanted(5, 3);
+}
+END_TEST
+
+/* Who edits the file means it, whatever was commanded before. */
+START_TEST(another_number_in_the_configuration_wins)
+{
+    command(COMMAND_SCALE_WORKERS, 5);
+    t.config.workers = 3;
+    restart();
+    expect_wanted(3, 1);
+}
+END_TEST
+
+START_TEST(who_was_to_leave_still_is)
+{
+    bool leave = false;
+    command(COMMAND_DRAIN, 0);
+    restart();
+    expect_wanted(1, 1);
+    work(0, 1, false, &leave);
+    ck_assert(leave);
+    leave = false;
+    work(1, 1, false, &leave);
+    ck_assert(!leave);
+}
+END_TEST
+
 #define COUNT(array) (int)(sizeof array / sizeof *array)
 
 int main(void)
@@ -190,6 +232,9 @@ int main(void)
     tcase_add_test(core, a_drained_worker_is_shown_and_counted_once);
     tcase_add_test(core, a_drained_worker_that_joined_by_itself_changes_no_number);
     tcase_add_test(core, draining_nobody_is_noted);
+    tcase_add_test(core, what_is_wanted_is_durable);
+    tcase_add_test(core, another_number_in_the_configuration_wins);
+    tcase_add_test(core, who_was_to_leave_still_is);
     suite_add_tcase(suite, core);
     SRunner *r = srunner_create(suite);
     srunner_run_all(r, CK_NORMAL);
