@@ -59,6 +59,7 @@ void cluster_close(cluster *c)
     if (!c) return;
     cluster_processes_close(c->processes);
     cluster_remote_close(c->remote);
+    if (c->nodes && c->stop && atomic_load(c->stop)) cluster_nodes_goodbye(c->nodes);
     cluster_nodes_close(c->nodes);
     work_lock_drop(&c->lock);
     free(c->run_dir);

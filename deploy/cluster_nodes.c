@@ -10,6 +10,7 @@
 #include "worker/worker_node.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@ struct cluster_nodes {
     server_node **server;   /* [servers] */
     sampler_node **sampler; /* [samplers] */
     worker_node **worker;   /* [workers] */
+    bool told;              /* why it ended has been printed */
 };
 
 err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh, cluster_nodes **out)
@@ -44,6 +46,17 @@ err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh, cl
     inprocess_add(n->shell, &host);
     *out = n;
     return ERR_OK;
+}
+
+void cluster_nodes_goodbye(cluster_nodes *n)
+{
+    enum { WAIT_MS = 20 };
+    int code;
+    const char *why;
+    uint64_t end = clock_now_us() + CLUSTER_NODES_GOODBYE_MS * UINT64_C(1000);
+    inprocess_stop(n->shell, WIRE_SCHEDULER, 0, SIGTERM);
+    while (!inprocess_exited(n->shell, WIRE_SCHEDULER, 0, &code, &why) && clock_now_us() < end)
+        inprocess_run(n->shell, WAIT_MS);
 }
 
 void cluster_nodes_close(cluster_nodes *n)
@@ -92,14 +105,16 @@ err_code cluster_nodes_start(cluster_nodes *n, const job *j, const char *store_f
 }
 
 /* The first core of a role that ended with an error, the scheduler's reason before the others'. */
-static err_code failed(const cluster_nodes *n, uint32_t role, uint32_t count)
+static err_code failed(cluster_nodes *n, uint32_t role, uint32_t count)
 {
     int code;
     const char *why;
     for (uint32_t i = 0; i < count; i++) {
         if (!inprocess_exited(n->shell, role, i, &code, &why) || code == 0) continue;
-        log_user_error("the job failed: %s-%" PRIu32 ": %s", wire_role_name(role), i, why);
-        return ERR_CLOSED;
+        if (!n->told)
+            log_user_error("the job failed: %s-%" PRIu32 ": %s", wire_role_name(role), i, why);
+        n->told = true;
+        return code == 2 ? ERR_INVALID : ERR_CLOSED;
     }
     return ERR_OK;
 }
@@ -117,7 +132,8 @@ err_code cluster_nodes_call(cluster_nodes *n, core_peer from, core_peer to, cons
                             blob *body, const atomic_int *stop, wire_header *answer,
                             blob **answer_body)
 {
-    return inprocess_call(n->shell, from, to, h, body, stop, answer, answer_body);
+    err_code rc = inprocess_call(n->shell, from, to, h, body, stop, answer, answer_body);
+    return rc == ERR_CLOSED && failed(n, WIRE_SCHEDULER, 1) == ERR_INVALID ? ERR_INVALID : rc;
 }
 
 char *cluster_nodes_status(const cluster_nodes *n)

@@ -11,6 +11,9 @@ typedef struct cluster_nodes cluster_nodes;
  * ERR_IO, ERR_CORRUPT (logged).  *out owned: cluster_nodes_close. */
 MUST_USE err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh,
                                      cluster_nodes **out);
+/* The job stops: its scheduler makes a checkpoint, for at most CLUSTER_NODES_GOODBYE_MS. */
+void cluster_nodes_goodbye(cluster_nodes *n);
+enum { CLUSTER_NODES_GOODBYE_MS = 25000 };
 void cluster_nodes_close(cluster_nodes *n); /* accepts NULL */
 /* Servers, samplers and workers of `j`, borrowed until cluster_nodes_close. */
 MUST_USE err_code cluster_nodes_start(cluster_nodes *n, const job *j, const char *store_folder);

@@ -237,12 +237,11 @@ bool inprocess_exited(const inprocess *p, uint32_t role, uint32_t index, int *co
     return true;
 }
 
-void inprocess_stop(inprocess *p, int signal)
+void inprocess_stop(inprocess *p, uint32_t role, uint32_t index, int signal)
 {
-    for (uint32_t i = 0; i < p->n; i++) {
-        core_event e = {.type = CORE_STOP, .now_us = clock_now_us(), .signal = signal};
-        step(p, i, &e);
-    }
+    uint32_t at;
+    core_event e = {.type = CORE_STOP, .now_us = clock_now_us(), .signal = signal};
+    if (find(p, role, index, &at)) step(p, at, &e);
 }
 
 err_code inprocess_call(inprocess *p, core_peer from, core_peer to, const wire_header *request,
