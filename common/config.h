@@ -142,6 +142,7 @@ typedef struct config {
         struct {
             char *url, *model, *key_file, *template;
             uint32_t batch, timeout_ms, retries, max_chars;
+            bool base64; /* encoding: float | base64 */
         } openai;
     } features;
     struct {

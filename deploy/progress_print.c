@@ -9,7 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TERMINAL_EVERY_US = 200000, LINE_EVERY_US = 10000000, RATE_AFTER_US = 500000 };
+enum {
+    TERMINAL_EVERY_US = 200000,
+    LINE_EVERY_US = 10000000,
+    RATE_AFTER_US = 500000,
+    MARK_EVERY_US = 10000000
+};
 
 void progress_printer_init(progress_printer *p, const char *prefix, bool silent)
 {
@@ -23,12 +28,25 @@ void progress_printer_end(progress_printer *p)
     p->line_open = false;
 }
 
+/* Of late, not of the whole stage: what is taken from a cache comes first and fast. */
+static double rate_of(progress_printer *p, uint64_t now, uint64_t done)
+{
+    if (now - p->mark_us[1] >= MARK_EVERY_US) {
+        p->mark_us[0] = p->mark_us[1];
+        p->mark_done[0] = p->mark_done[1];
+        p->mark_us[1] = now;
+        p->mark_done[1] = done;
+    }
+    double seconds = (double)(now - p->mark_us[0]) / 1e6;
+    return seconds > 0 && done > p->mark_done[0] ? (double)(done - p->mark_done[0]) / seconds : 0;
+}
+
 static void print_line(progress_printer *p, uint64_t now, uint64_t done, uint64_t total)
 {
     char head[48], left[STATUS_VIEW_DURATION_MAX];
     double seconds = (double)(now - p->stage_start_us) / 1e6;
-    double rate = seconds > 0.0 ? (double)done / seconds : 0.0;
-    bool rated = now - p->stage_start_us > RATE_AFTER_US && done > 0 && total > 1;
+    double late = rate_of(p, now, done), rate = done == total ? (double)done / seconds : late;
+    bool rated = now - p->stage_start_us > RATE_AFTER_US && rate > 0 && total > 1;
 
     snprintf(head, sizeof head, "%s%s", p->prefix, p->stage);
     fprintf(stderr, "%s%-*s", p->terminal ? "\r\033[K" : "", PROGRESS_VIEW_HEAD, head);
@@ -54,7 +72,8 @@ void progress_print(void *context, const char *stage, uint64_t done, uint64_t to
     if (strcmp(p->stage, stage) != 0) {
         progress_printer_end(p);
         snprintf(p->stage, sizeof p->stage, "%s", stage);
-        p->stage_start_us = p->last_us = now;
+        p->stage_start_us = p->last_us = p->mark_us[0] = p->mark_us[1] = now;
+        p->mark_done[0] = p->mark_done[1] = done;
         if (p->terminal) print_line(p, now, done, total);
     }
     uint64_t every = p->terminal ? TERMINAL_EVERY_US : LINE_EVERY_US;

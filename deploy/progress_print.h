@@ -13,7 +13,9 @@ typedef struct progress_printer {
     const char *prefix; /* before the stage: "prepare " or "" */
     char stage[32];
     uint64_t stage_start_us, last_us;
-    bool line_open; /* the terminal's line has no newline yet */
+    uint64_t mark_us[2],
+        mark_done[2]; /* where the rate is taken from: 10 to 20 s ago, then later */
+    bool line_open;   /* the terminal's line has no newline yet */
 } progress_printer;
 
 /* silent: reports print nothing.  `prefix` is borrowed until the last report. */

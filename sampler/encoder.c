@@ -19,13 +19,16 @@ enum { THREADS_MAX = 64, LEVELS_MAX = 6, EXE_PATH_MAX = 4096, THREAD_TEXTS_MIN =
 
 struct encoder {
     encoder_kind kind;
-    const char *name, *note; /* static */
+    const char *name, *note; /* static, or client_note */
     uint32_t block_dim, ngram_dim;
     uint64_t id, cache_id;
     size_t threads;
     bool missing_zero;
     use_lite *use_lite;
     vector_file *vectors;
+    embedding_client *client;
+    char *client_note; /* owned */
+    size_t client_batch;
 };
 
 static bool has_weights(const char *folder)
@@ -124,6 +127,20 @@ static err_code open_hash(encoder *e)
     return ERR_OK;
 }
 
+static err_code open_client(const config *c, encoder *e)
+{
+    err_code rc = embedding_client_open(c, &e->client);
+    if (rc != ERR_OK) return rc;
+    e->name = "openai";
+    e->client_note = xprintf("vectors of the model %s from an OpenAI-compatible endpoint",
+                             c->features.openai.model);
+    e->note = e->client_note;
+    e->ngram_dim = 0;
+    e->id = e->cache_id = embedding_client_id(e->client);
+    e->client_batch = c->features.openai.batch;
+    return ERR_OK;
+}
+
 static err_code open_kind(const config *c, encoder *e)
 {
     switch (e->kind) {
@@ -135,10 +152,7 @@ static err_code open_kind(const config *c, encoder *e)
         e->note = "";
         e->ngram_dim = 0;
         return ERR_OK;
-    case ENCODER_OPENAI:
-        log_user_error("features.encoder: openai is not in this build: use embedded, precomputed, "
-                       "hash or none");
-        return ERR_INVALID;
+    case ENCODER_OPENAI: return open_client(c, e);
     }
     UNREACHABLE();
 }
@@ -170,6 +184,8 @@ void encoder_close(encoder *e)
     if (!e) return;
     use_lite_close(e->use_lite);
     vector_file_close(e->vectors);
+    embedding_client_close(e->client);
+    free(e->client_note);
     free(e);
 }
 
@@ -185,12 +201,12 @@ const char *encoder_note(const encoder *e)
 
 uint32_t encoder_dim(const encoder *e)
 {
-    return e->block_dim + e->ngram_dim;
+    return encoder_block_dim(e) + e->ngram_dim;
 }
 
 uint32_t encoder_block_dim(const encoder *e)
 {
-    return e->block_dim;
+    return e->client ? embedding_client_dim(e->client) : e->block_dim;
 }
 
 uint32_t encoder_ngram_dim(const encoder *e)
@@ -210,7 +226,17 @@ uint64_t encoder_cache_id(const encoder *e)
 
 bool encoder_is_cacheable(const encoder *e)
 {
-    return e->use_lite != NULL;
+    return e->use_lite != NULL || e->client != NULL;
+}
+
+embedding_client *encoder_client(const encoder *e)
+{
+    return e->client;
+}
+
+size_t encoder_batch(const encoder *e)
+{
+    return e->client ? e->client_batch : 0;
 }
 
 /* One thread's share of the texts. */
@@ -288,6 +314,8 @@ static err_code look_up(const encoder *e, const char *const *ids, size_t n, floa
 err_code encoder_encode(encoder *e, const char *const *ids, const char *const *texts, size_t n,
                         float *out)
 {
-    if (n == 0 || e->block_dim == 0) return ERR_OK;
+    if (n == 0) return ERR_OK;
+    if (e->client) return embedding_client_embed(e->client, texts, n, out);
+    if (e->block_dim == 0) return ERR_OK;
     return e->use_lite ? encode_use_lite(e, texts, n, out) : look_up(e, ids, n, out);
 }

@@ -1,11 +1,12 @@
 #include "sampler/features.h"
 
-#include "common/clock.h"
 #include "common/f16.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
 #include "common/reduce.h"
+#include "sampler/embedding_answer.h"
+#include "sampler/item_line.h"
 #include "sampler/ngram.h"
 #include "sampler/text_norm.h"
 
@@ -20,6 +21,7 @@ enum { CHUNK = 1024, BLOCKS = 2 };
  * cache, from the precomputed file, or from `raw` when a slow encoder has no cache. */
 typedef struct builder {
     const features_input *in;
+    const config *config; /* where items are looked up for messages */
     encoder *encoder;
     text_cache *cache;
     ngram_model *ngram;
@@ -27,7 +29,8 @@ typedef struct builder {
     float *raw;             /* [n, width[0]] or NULL */
     float *chunk;           /* [CHUNK, dim] */
     float *block;           /* [CHUNK, width[0]] */
-    uint64_t started_us;
+    size_t chunk_first;
+    uint64_t encoded; /* by the encoder, of those that the cache lacked */
     features *f;
 } builder;
 
@@ -45,7 +48,19 @@ static bool in_corpus(const builder *b, size_t i)
 
 static err_code encode_missing(void *context, const char *const *texts, size_t n, float *out)
 {
-    return encoder_encode(context, texts, texts, n, out); /* cacheable: ids are not read */
+    builder *b = context;
+    if (progress_stopped(b->in->progress)) return ERR_STOPPED;
+    err_code rc = encoder_encode(b->encoder, texts, texts, n, out); /* cacheable: no ids */
+    if (rc != ERR_OK) return rc;
+    b->encoded += n;
+    progress_report(b->in->progress, "text", b->f->cache.hits + b->encoded, b->in->n);
+    return ERR_OK;
+}
+
+static size_t cache_batch(const builder *b)
+{
+    size_t batch = encoder_batch(b->encoder);
+    return batch ? batch : TEXT_CACHE_BATCH;
 }
 
 /* b->block for items first .. first + n - 1. */
@@ -53,7 +68,9 @@ static err_code read_block(builder *b, size_t first, size_t n, text_cache_stats 
 {
     const char *const *texts = b->in->texts + first;
     if (b->cache) {
-        return text_cache_fill(b->cache, encode_missing, b->encoder, texts, n, b->block, stats);
+        b->chunk_first = first;
+        return text_cache_fill(b->cache, encode_missing, b, texts, n, cache_batch(b), b->block,
+                               stats);
     }
     return encoder_encode(b->encoder, b->in->ids + first, texts, n, b->block);
 }
@@ -98,14 +115,6 @@ static void count_grams(builder *b)
     }
 }
 
-static void report(const builder *b, size_t done)
-{
-    if (!b->in->progress) return;
-    uint64_t us = clock_now_us() - b->started_us;
-    double per_s = us ? (double)b->f->cache.misses * 1e6 / (double)us : 0;
-    b->in->progress(b->in->progress_context, done, b->in->n, per_s);
-}
-
 /* Adds the corpus rows of the chunk; items without a block do not count in it. */
 static void add_to_mean(const builder *b, size_t first, size_t n, double *sum,
                         uint64_t count[BLOCKS])
@@ -135,7 +144,7 @@ static err_code scan(builder *b, bool center)
     uint64_t count[BLOCKS] = {0};
     double *sum = xcalloc(b->f->dim, sizeof *sum);
     err_code rc = ERR_OK;
-    for (size_t first = 0; first < b->in->n; first += CHUNK) {
+    for (size_t first = 0; rc == ERR_OK && first < b->in->n; first += CHUNK) {
         size_t n = b->in->n - first < CHUNK ? b->in->n - first : CHUNK;
         rc = read_block(b, first, n, &b->f->cache);
         if (rc != ERR_OK) break;
@@ -145,7 +154,8 @@ static err_code scan(builder *b, bool center)
         }
         join_blocks(b, first, n);
         if (center) add_to_mean(b, first, n, sum, count);
-        report(b, first + n);
+        progress_report(b->in->progress, "text", first + n, b->in->n);
+        if (progress_stopped(b->in->progress)) rc = ERR_STOPPED;
     }
     if (rc == ERR_OK && center) finish_mean(b, sum, count);
     free(sum);
@@ -235,30 +245,86 @@ static err_code open_cache(builder *b)
     return text_cache_open(b->in->cache_dir, encoder_cache_id(b->encoder), b->width[0], &b->cache);
 }
 
+/* ---- An encoder behind a network ---- */
+
+/* Names a text that was passed to the encoder.  A lookup in the chunk is enough. */
+static char *name_text(void *context, const char *text)
+{
+    const builder *b = context;
+    for (size_t i = b->chunk_first; i < b->in->n && i < b->chunk_first + CHUNK; i++) {
+        if (b->in->texts[i] == text) return item_line_describe(b->config, b->in->ids[i]);
+    }
+    return NULL;
+}
+
+/* The width of the vectors: from the cache, else from the answer for the first text there is, so
+ * that a run whose texts are all in the cache needs no server. */
+static err_code open_client(builder *b, const config *c)
+{
+    embedding_client *client = encoder_client(b->encoder);
+    const atomic_int *stop = b->in->progress ? b->in->progress->stop : NULL;
+    uint32_t dim = 0;
+    size_t i = 0;
+    err_code rc = ERR_OK;
+    b->config = c;
+    embedding_client_attach(client, name_text, b, stop);
+    if (b->in->cache_dir) {
+        rc = text_cache_find_dim(b->in->cache_dir, encoder_cache_id(b->encoder), &dim);
+    }
+    if (rc != ERR_OK) return rc;
+    if (dim) {
+        embedding_client_set_dim(client, dim);
+        return ERR_OK;
+    }
+    while (i < b->in->n && text_norm_is_blank(b->in->texts[i])) i++;
+    if (i == b->in->n) {
+        log_user_error("features.encoder: openai: no item has a text");
+        return ERR_INVALID;
+    }
+    float *row = try_malloc(EMBEDDING_DIM_MAX, sizeof *row);
+    if (!row) return ERR_NO_MEMORY;
+    b->chunk_first = i;
+    rc = embedding_client_embed(client, b->in->texts + i, 1, row);
+    free(row);
+    return rc;
+}
+
+static void say_what_is_kept(const builder *b)
+{
+    uint64_t kept = b->f->cache.hits + b->encoded;
+    if (kept == 0) return;
+    log_user_error("%s: the vectors of %" PRIu64 " texts are kept; the same command goes on from "
+                   "there",
+                   b->in->cache_dir, kept);
+}
+
 static err_code build(builder *b, const config *c)
 {
     features *f = b->f;
     err_code rc = encoder_open(c, &b->encoder);
+    if (rc == ERR_OK && encoder_client(b->encoder)) rc = open_client(b, c);
     if (rc != ERR_OK) return rc;
-    f->dim = encoder_dim(b->encoder);
     f->storage = c->features.storage;
     f->encoder = xstrdup(encoder_name(b->encoder));
     f->note = xstrdup(encoder_note(b->encoder));
     f->encoder_id = encoder_id(b->encoder);
+    f->dim = encoder_dim(b->encoder);
     if (f->dim == 0) return ERR_OK;
     b->width[0] = encoder_block_dim(b->encoder);
     b->width[1] = encoder_ngram_dim(b->encoder);
     rc = open_cache(b);
+    if (rc == ERR_OK && b->cache && encoder_client(b->encoder)) rc = text_cache_put_dim(b->cache);
     if (rc == ERR_OK) rc = allocate(b);
     if (rc != ERR_OK) return rc;
     count_grams(b);
     rc = scan(b, c->features.center);
+    if (rc != ERR_OK && b->cache && encoder_client(b->encoder)) say_what_is_kept(b);
     return rc == ERR_OK ? finish(b) : rc;
 }
 
 err_code features_build_texts(const config *c, const features_input *in, features **out)
 {
-    builder b = {.in = in, .f = xcalloc(1, sizeof *b.f), .started_us = clock_now_us()};
+    builder b = {.in = in, .f = xcalloc(1, sizeof *b.f)};
     b.f->n = in->n;
     err_code rc = build(&b, c);
     encoder_close(b.encoder);
@@ -276,8 +342,7 @@ err_code features_build_texts(const config *c, const features_input *in, feature
 }
 
 err_code features_build(const config *c, const catalog *items, const uint8_t *corpus,
-                        const char *cache_dir, text_progress *progress, void *progress_context,
-                        features **out)
+                        const char *cache_dir, const progress *p, features **out)
 {
     const char **ids = try_malloc((size_t)items->items_n + 1, sizeof *ids);
     const char **texts = try_malloc((size_t)items->items_n + 1, sizeof *texts);
@@ -287,8 +352,7 @@ err_code features_build(const config *c, const catalog *items, const uint8_t *co
             ids[i] = catalog_item_id(items, i);
             texts[i] = catalog_item_text(items, i);
         }
-        features_input in = {ids,       texts,    items->items_n,  corpus,
-                             cache_dir, progress, progress_context};
+        features_input in = {ids, texts, items->items_n, corpus, cache_dir, p};
         rc = features_build_texts(c, &in, out);
     }
     free(ids);

@@ -9,6 +9,7 @@
 
 #include "common/config.h"
 #include "common/err.h"
+#include "common/progress.h"
 #include "sampler/catalog.h"
 #include "sampler/encoder.h"
 #include "sampler/text_cache.h"
@@ -32,21 +33,20 @@ typedef struct features_input {
     const char *const *ids;
     const char *const *texts;
     uint32_t n;
-    const uint8_t *corpus;   /* [n] nonzero: counts in idf and mean; NULL: all */
-    const char *cache_dir;   /* folder of the cache; NULL: none */
-    text_progress *progress; /* NULL: none; done and total are items */
-    void *progress_context;
+    const uint8_t *corpus;    /* [n] nonzero: counts in idf and mean; NULL: all */
+    const char *cache_dir;    /* folder of the cache; NULL: none */
+    const progress *progress; /* NULL: none; stage "text", in items */
 } features_input;
 
-/* ERR_INVALID, ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT (printed where they are found), ERR_NO_MEMORY.
+/* ERR_INVALID, ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT, ERR_CLOSED, ERR_MISMATCH (printed where they are
+ * found), ERR_STOPPED, ERR_NO_MEMORY.
  * *out is owned: features_free. */
 MUST_USE err_code features_build_texts(const config *c, const features_input *in, features **out);
 
 /* The same for the items of a catalogue, in its order; cache_dir is usually work_dir/cache/text.
- * corpus: items that train can see (events of train), NULL: all. */
+ * corpus: items that train can see (events of train), NULL: all.  ERR_STOPPED: p->stop was set. */
 MUST_USE err_code features_build(const config *c, const catalog *items, const uint8_t *corpus,
-                                 const char *cache_dir, text_progress *progress,
-                                 void *progress_context, features **out);
+                                 const char *cache_dir, const progress *p, features **out);
 void features_free(features *f); /* accepts NULL */
 
 /* Row i as floats: out [dim] overwritten. */

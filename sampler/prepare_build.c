@@ -111,29 +111,19 @@ static err_code count_roles(builder *b)
     return good ? ERR_OK : ERR_NO_MEMORY;
 }
 
-static void text_reported(void *context, uint64_t done, uint64_t total, double per_s)
-{
-    (void)per_s;
-    progress_report(context, "text", done, total);
-}
-
 /* idf and mean see the items that train sees. */
 static err_code make_features(builder *b)
 {
     uint32_t n = b->data->items_n, seen = 0;
     uint8_t *corpus = try_calloc((size_t)n + 1, 1);
     char *cache = files_join(b->c->work_dir, "cache/text");
-    progress none = {0}, *p = &none;
-
-    if (b->progress != NULL) none = *b->progress;
     for (uint32_t i = 0; corpus != NULL && i < n; i++) {
         corpus[i] = b->train_any[i] > 0;
         seen += corpus[i];
     }
     err_code rc = corpus == NULL ? ERR_NO_MEMORY : files_make_dirs(cache);
     if (rc == ERR_OK) {
-        rc = features_build(b->c, b->data, seen > 0 ? corpus : NULL, cache, text_reported, p,
-                            &b->text);
+        rc = features_build(b->c, b->data, seen > 0 ? corpus : NULL, cache, b->progress, &b->text);
     }
     free(corpus);
     free(cache);

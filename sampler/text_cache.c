@@ -103,6 +103,68 @@ void text_cache_close(text_cache *c)
     free(c);
 }
 
+/* ---- The width of a model's vectors, where only its server knows it ---- */
+
+typedef struct dim_key {
+    char name[8];
+    uint64_t model_id, spare; /* no text's key is as long */
+} dim_key;
+
+static MDB_val dim_key_of(dim_key *k, uint64_t model_id)
+{
+    *k = (dim_key){.name = "dim", .model_id = model_id};
+    return (MDB_val){sizeof *k, k};
+}
+
+static int get_dim(text_cache *c, uint32_t *dim)
+{
+    MDB_txn *txn;
+    MDB_val v;
+    dim_key key;
+    int code = begin(c, MDB_RDONLY, &txn);
+    if (code) return code;
+    MDB_val k = dim_key_of(&key, c->model_id);
+    code = mdb_get(txn, c->dbi, &k, &v);
+    if (code == 0 && v.mv_size == sizeof *dim) memcpy(dim, v.mv_data, sizeof *dim);
+    mdb_txn_abort(txn);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+err_code text_cache_find_dim(const char *folder, uint64_t model_id, uint32_t *dim)
+{
+    text_cache *c = NULL;
+    *dim = 0;
+    err_code rc = text_cache_open(folder, model_id, 1, &c);
+    if (rc != ERR_OK) return rc;
+    int code = get_dim(c, dim);
+    if (code) rc = failed(c, "cannot be read", code);
+    if (*dim > TEXT_CACHE_DIM_MAX) *dim = 0;
+    text_cache_close(c);
+    return rc;
+}
+
+static int put_dim(text_cache *c)
+{
+    MDB_txn *txn;
+    dim_key key;
+    MDB_val k = dim_key_of(&key, c->model_id), v = {sizeof c->dim, &c->dim};
+    int code = begin(c, 0, &txn);
+    if (code) return code;
+    code = mdb_put(txn, c->dbi, &k, &v, 0);
+    if (!code) return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return code;
+}
+
+err_code text_cache_put_dim(text_cache *c)
+{
+    int code = put_dim(c);
+    while (code == MDB_MAP_FULL && (code = grow_map(c)) == 0) code = put_dim(c);
+    return code ? failed(c, "cannot be written", code) : ERR_OK;
+}
+
+/* ---- Vectors ---- */
+
 /* 128 bits from two seeds: with 64, a hundred million texts would meet by chance. */
 static void make_key(const text_cache *c, const char *text, uint64_t key[2])
 {
@@ -199,34 +261,44 @@ static err_code fill_missing(text_cache *c, text_cache_encode_fn *encode, void *
     return rc;
 }
 
-static err_code fill_batch(text_cache *c, text_cache_encode_fn *encode, void *context,
-                           const char *const *texts, size_t n, float *out, text_cache_stats *stats)
+/* The texts of a window that the cache lacks. */
+typedef struct missing_texts {
+    const char *text[TEXT_CACHE_WINDOW];
+    size_t row[TEXT_CACHE_WINDOW], n;
+} missing_texts;
+
+static err_code fill_window(text_cache *c, text_cache_encode_fn *encode, void *context,
+                            const char *const *texts, size_t n, size_t batch, float *out,
+                            text_cache_stats *stats)
 {
-    bool found[TEXT_CACHE_BATCH];
-    const char *missing[TEXT_CACHE_BATCH];
-    size_t rows[TEXT_CACHE_BATCH], missing_n = 0;
-    ASSERT(n <= TEXT_CACHE_BATCH);
+    bool found[TEXT_CACHE_WINDOW];
+    missing_texts m;
+    m.n = 0;
+    ASSERT(n <= TEXT_CACHE_WINDOW && batch > 0);
     err_code rc = get_counted(c, texts, n, out, found, &stats->corrupt);
     if (rc != ERR_OK) return rc;
     for (size_t i = 0; i < n; i++) {
         if (found[i]) continue;
-        rows[missing_n] = i;
-        missing[missing_n++] = texts[i];
+        m.row[m.n] = i;
+        m.text[m.n++] = texts[i];
     }
-    stats->hits += n - missing_n;
-    stats->misses += missing_n;
-    return missing_n ? fill_missing(c, encode, context, missing, rows, missing_n, out) : ERR_OK;
+    stats->hits += n - m.n;
+    stats->misses += m.n;
+    for (size_t done = 0; rc == ERR_OK && done < m.n; done += batch) {
+        size_t some = m.n - done < batch ? m.n - done : batch;
+        rc = fill_missing(c, encode, context, m.text + done, m.row + done, some, out);
+    }
+    return rc;
 }
 
 err_code text_cache_fill(text_cache *c, text_cache_encode_fn *encode, void *context,
-                         const char *const *texts, size_t n, float *out, text_cache_stats *stats)
+                         const char *const *texts, size_t n, size_t batch, float *out,
+                         text_cache_stats *stats)
 {
-    for (size_t done = 0; done < n;) {
-        size_t batch = n - done < TEXT_CACHE_BATCH ? n - done : TEXT_CACHE_BATCH;
-        err_code rc =
-            fill_batch(c, encode, context, texts + done, batch, out + done * c->dim, stats);
-        if (rc != ERR_OK) return rc;
-        done += batch;
+    err_code rc = ERR_OK;
+    for (size_t done = 0; rc == ERR_OK && done < n; done += TEXT_CACHE_WINDOW) {
+        size_t some = n - done < TEXT_CACHE_WINDOW ? n - done : TEXT_CACHE_WINDOW;
+        rc = fill_window(c, encode, context, texts + done, some, batch, out + done * c->dim, stats);
     }
-    return ERR_OK;
+    return rc;
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TEXT_CACHE_BATCH = 256, TEXT_CACHE_DIM_MAX = 16384 };
+enum { TEXT_CACHE_BATCH = 256, TEXT_CACHE_WINDOW = 1024, TEXT_CACHE_DIM_MAX = 16384 };
 
 typedef struct text_cache text_cache;
 
@@ -26,6 +26,10 @@ MUST_USE err_code text_cache_open(const char *folder, uint64_t model_id, uint32_
                                   text_cache **out);
 void text_cache_close(text_cache *c); /* accepts NULL */
 
+/* The dim that text_cache_put_dim left for the model; 0: none.  ERR_IO, ERR_CORRUPT: as open. */
+MUST_USE err_code text_cache_find_dim(const char *folder, uint64_t model_id, uint32_t *dim);
+MUST_USE err_code text_cache_put_dim(text_cache *c);
+
 /* found[i] tells whether out[i] [n, dim] was filled from texts[i].  ERR_IO. */
 MUST_USE err_code text_cache_get(text_cache *c, const char *const *texts, size_t n, float *out,
                                  bool *found);
@@ -36,12 +40,10 @@ MUST_USE err_code text_cache_put(text_cache *c, const char *const *texts, size_t
 /* Encodes what the cache lacks.  encode: out [n, dim] of n texts; an error of it is passed on. */
 typedef err_code text_cache_encode_fn(void *context, const char *const *texts, size_t n,
                                       float *out);
-/* Called after each batch; per_s: texts encoded (not found) a second since the start, 0: none yet.
- */
-typedef void text_progress(void *context, uint64_t done, uint64_t total, double per_s);
 
-/* out [n, dim] overwritten, from the cache where it has them, else by `encode` and stored.  Counts
- * into *stats.  ERR_IO, ERR_NO_MEMORY. */
+/* out [n, dim] overwritten, from the cache where it has them, else by `encode`, for at most `batch`
+ * texts at once (up to TEXT_CACHE_WINDOW, gathered from as many), and stored after each.  Counts
+ * into *stats, misses before they are encoded.  ERR_IO, ERR_NO_MEMORY. */
 MUST_USE err_code text_cache_fill(text_cache *c, text_cache_encode_fn *encode, void *context,
-                                  const char *const *texts, size_t n, float *out,
+                                  const char *const *texts, size_t n, size_t batch, float *out,
                                   text_cache_stats *stats);

@@ -342,7 +342,6 @@ START_TEST(what_comes_later_is_refused)
                                        "two_tower.foundation=crossfit",
                                        "mode=refresh",
                                        "mode=frozen",
-                                       "features.encoder=openai",
                                        "hgnn.init_from=x",
                                        "two_tower.init_from=x",
                                        "checkpoint.copies=2"};

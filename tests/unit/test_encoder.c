@@ -250,11 +250,55 @@ START_TEST(missing_weights_are_not_found)
 }
 END_TEST
 
-START_TEST(openai_is_refused)
+static config openai(char *url, char *model)
 {
+    static char template[] = "{text}";
     config c = precomputed();
     c.features.encoder = ENCODER_OPENAI;
+    c.features.openai.url = url;
+    c.features.openai.model = model;
+    c.features.openai.template = template;
+    return c;
+}
+
+START_TEST(openai_needs_a_url_and_a_model)
+{
+    static char none[] = "", url[] = "http://127.0.0.1:1/v1/embeddings", model[] = "m";
+    static char ftp[] = "ftp://127.0.0.1/", with_password[] = "http://me:secret@127.0.0.1/";
+    static char malformed[] = "http://127.0.0.1:port/";
+    config c = openai(none, model);
     ck_assert_int_eq(open_error(&c), ERR_INVALID);
+    c = openai(url, none);
+    ck_assert_int_eq(open_error(&c), ERR_INVALID);
+    c = openai(ftp, model);
+    ck_assert_int_eq(open_error(&c), ERR_INVALID);
+    c = openai(with_password, model);
+    ck_assert_int_eq(open_error(&c), ERR_INVALID);
+    c = openai(malformed, model);
+    ck_assert_int_eq(open_error(&c), ERR_INVALID);
+}
+END_TEST
+
+START_TEST(openai_opens_without_a_server_and_is_known_by_its_model)
+{
+    static char url[] = "http://127.0.0.1:1/v1/embeddings", model[] = "m", other[] = "n";
+    static char template[] = "query: {text}";
+    config c = openai(url, model);
+    encoder *e = open_encoder(&c);
+    uint64_t id = encoder_id(e);
+    ck_assert_str_eq(encoder_name(e), "openai");
+    ck_assert_ptr_nonnull(strstr(encoder_note(e), "model m "));
+    ck_assert(encoder_is_cacheable(e));
+    ck_assert_uint_eq(encoder_dim(e), 0);
+    encoder_close(e);
+    c.features.openai.template = template;
+    e = open_encoder(&c);
+    ck_assert_uint_ne(encoder_id(e), id);
+    encoder_close(e);
+    c = openai(url, other);
+    e = open_encoder(&c);
+    ck_assert_uint_ne(encoder_id(e), id);
+    encoder_close(e);
 }
 END_TEST
 
@@ -308,7 +352,8 @@ int main(void)
     tcase_add_test(c, the_id_follows_the_numbers);
     tcase_add_test(c, hash_and_none_have_no_first_block);
     tcase_add_test(c, missing_weights_are_not_found);
-    tcase_add_test(c, openai_is_refused);
+    tcase_add_test(c, openai_needs_a_url_and_a_model);
+    tcase_add_test(c, openai_opens_without_a_server_and_is_known_by_its_model);
     if (weights) {
         tcase_add_test(c, threads_and_neighbours_do_not_change_a_vector);
     } else {

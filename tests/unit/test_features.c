@@ -148,11 +148,11 @@ typedef struct seen {
     uint64_t done, total;
 } seen;
 
-static void note_progress(void *context, uint64_t done, uint64_t total, double per_s)
+static void note_progress(void *context, const char *stage, uint64_t done, uint64_t total)
 {
     seen *s = context;
+    ck_assert_str_eq(stage, "text");
     ck_assert_uint_gt(done, s->done);
-    ck_assert(per_s >= 0);
     *s = (seen){done, total};
 }
 
@@ -160,13 +160,24 @@ START_TEST(progress_ends_at_the_total)
 {
     config c = hash_config();
     seen s = {0};
-    features_input in = {
-        .ids = IDS, .texts = TEXTS, .n = N, .progress = note_progress, .progress_context = &s};
+    progress p = {.report = note_progress, .context = &s};
+    features_input in = {.ids = IDS, .texts = TEXTS, .n = N, .progress = &p};
     features *f = NULL;
     ck_assert_int_eq(features_build_texts(&c, &in, &f), ERR_OK);
     ck_assert_uint_eq(s.done, N);
     ck_assert_uint_eq(s.total, N);
     features_free(f);
+}
+END_TEST
+
+START_TEST(a_stop_ends_it)
+{
+    config c = hash_config();
+    atomic_int stop = 1;
+    progress p = {.stop = &stop};
+    features_input in = {.ids = IDS, .texts = TEXTS, .n = N, .progress = &p};
+    features *f = NULL;
+    ck_assert_int_eq(features_build_texts(&c, &in, &f), ERR_STOPPED);
 }
 END_TEST
 
@@ -219,6 +230,7 @@ int main(void)
     tcase_add_test(c, no_items_are_no_error);
     tcase_add_test(c, the_same_input_gives_the_same_bytes);
     tcase_add_test(c, progress_ends_at_the_total);
+    tcase_add_test(c, a_stop_ends_it);
     if (weights) {
         tcase_add_test(c, embedded_vectors_are_the_same_with_and_without_cache_and_threads);
     } else {

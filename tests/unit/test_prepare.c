@@ -87,7 +87,7 @@ START_TEST(item_rows_hold_keys_counts_attributes_and_text)
 
     prepare();
     for (uint32_t i = 0; i < data->items_n; i++) corpus[i] = d->train_any[i] > 0;
-    ck_assert_int_eq(features_build(c, data, corpus, NULL, NULL, NULL, &f), ERR_OK);
+    ck_assert_int_eq(features_build(c, data, corpus, NULL, NULL, &f), ERR_OK);
     for (uint32_t i = 0; i < data->items_n; i++) {
         store_item item;
         float row[16];

@@ -56,13 +56,15 @@ START_TEST(a_second_run_asks_only_for_what_is_new)
     fake f = {0};
     text_cache_stats stats = {0};
     text_cache *c = open_cache(MODEL);
-    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 3, first, &stats), ERR_OK);
+    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 3, TEXT_CACHE_BATCH, first, &stats),
+                     ERR_OK);
     text_cache_close(c);
     ck_assert_uint_eq(stats.hits, 0);
     ck_assert_uint_eq(stats.misses, 3);
     c = open_cache(MODEL);
     stats = (text_cache_stats){0};
-    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 4, second, &stats), ERR_OK);
+    ck_assert_int_eq(
+        text_cache_fill(c, fake_encode, &f, texts, 4, TEXT_CACHE_BATCH, second, &stats), ERR_OK);
     text_cache_close(c);
     ck_assert_uint_eq(stats.hits, 3);
     ck_assert_uint_eq(stats.misses, 1);
@@ -84,9 +86,11 @@ START_TEST(many_texts_come_in_batches)
     fake f = {0};
     text_cache_stats stats = {0};
     text_cache *c = open_cache(MODEL);
-    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, N, out, &stats), ERR_OK);
+    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, N, TEXT_CACHE_BATCH, out, &stats),
+                     ERR_OK);
     ck_assert_uint_eq(f.calls, 4);
-    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, N, again, &stats), ERR_OK);
+    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, N, TEXT_CACHE_BATCH, again, &stats),
+                     ERR_OK);
     ck_assert_uint_eq(f.calls, 4);
     ck_assert_uint_eq(stats.hits + stats.misses, 2 * N);
     ck_assert_mem_eq(out, again, sizeof out);
@@ -126,7 +130,8 @@ START_TEST(models_do_not_share_vectors)
     text_cache_stats stats = {0};
     for (uint64_t model = 1; model <= 2; model++) {
         text_cache *c = open_cache(model);
-        ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 1, out, &stats), ERR_OK);
+        ck_assert_int_eq(
+            text_cache_fill(c, fake_encode, &f, texts, 1, TEXT_CACHE_BATCH, out, &stats), ERR_OK);
         text_cache_close(c);
     }
     ck_assert_uint_eq(stats.hits, 0);
@@ -142,7 +147,8 @@ START_TEST(an_encoder_that_fails_stores_nothing)
     fake f = {.rc = ERR_NO_MEMORY};
     text_cache_stats stats = {0};
     text_cache *c = open_cache(MODEL);
-    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 1, out, &stats), ERR_NO_MEMORY);
+    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 1, TEXT_CACHE_BATCH, out, &stats),
+                     ERR_NO_MEMORY);
     ck_assert_int_eq(text_cache_get(c, texts, 1, out, &found), ERR_OK);
     ck_assert(!found);
     text_cache_close(c);
@@ -173,11 +179,13 @@ START_TEST(a_damaged_value_is_computed_again)
     fake f = {0};
     text_cache_stats stats = {0};
     text_cache *c = open_cache(MODEL);
-    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 1, out, &stats), ERR_OK);
+    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 1, TEXT_CACHE_BATCH, out, &stats),
+                     ERR_OK);
     text_cache_close(c);
     damage(out);
     c = open_cache(MODEL);
-    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 1, again, &stats), ERR_OK);
+    ck_assert_int_eq(text_cache_fill(c, fake_encode, &f, texts, 1, TEXT_CACHE_BATCH, again, &stats),
+                     ERR_OK);
     ck_assert_uint_eq(stats.corrupt, 1);
     ck_assert_uint_eq(f.calls, 2);
     ck_assert_mem_eq(out, again, sizeof out);
