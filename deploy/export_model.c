@@ -117,6 +117,23 @@ static void add_metadata(safetensors_writer *w, const export_input *in)
     free(keys);
 }
 
+/* What the towers read besides weights, so that they can be run from the file alone: f16 texts, and
+ * how many users have an item in train. */
+static err_code add_inputs(safetensors_writer *w, const export_input *in, float **positives)
+{
+    const dataset *d = in->data;
+    const model_spec *s = in->job->two_tower;
+    const uint64_t texts[2] = {d->items, d->text_dim}, items[1] = {d->items};
+    if (d->text_dim && (s->skip_text || s->item_text || !s->use_z)) {
+        safetensors_add_f16(w, "text.vectors", texts, 2, d->text);
+    }
+    *positives = try_malloc((size_t)d->items + 1, sizeof **positives);
+    if (!*positives) return ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < d->items; i++) (*positives)[i] = (float)d->train_positives[i];
+    safetensors_add(w, "two_tower.positives", items, 1, *positives);
+    return ERR_OK;
+}
+
 err_code export_model_write(const export_input *in, const char *path)
 {
     const dataset *d = in->data;
@@ -127,11 +144,10 @@ err_code export_model_write(const export_input *in, const char *path)
     add_spec(w, in->job->two_tower, in->two_tower);
     add_matrix(w, "two_tower.item_id", d->items, in->job->config->two_tower.item_id, in->item_id);
     if (d->text_dim) safetensors_add(w, "text.mean", mean, 1, d->text_mean);
-    if (d->text_dim && in->job->two_tower->skip_text) {
-        const uint64_t shape[2] = {d->items, d->text_dim};
-        safetensors_add_f16(w, "text.vectors", shape, 2, d->text);
-    }
-    err_code rc = safetensors_write(w, path);
+    float *positives = NULL;
+    err_code rc = add_inputs(w, in, &positives);
+    if (rc == ERR_OK) rc = safetensors_write(w, path);
     safetensors_writer_free(w);
+    free(positives);
     return rc;
 }

@@ -182,7 +182,12 @@ START_TEST(the_model_file_has_tensors_and_metadata)
     ck_assert_int_eq(t->type, SAFETENSORS_F16);
     ck_assert_uint_eq(t->values, (uint64_t)e.data->items * e.data->text_dim);
     ck_assert_mem_eq(t->data, e.data->text, t->values * sizeof(uint16_t));
-    ck_assert_uint_eq(safetensors_count(f), e.job->hgnn->tensors + e.job->two_tower->tensors + 3);
+    ck_assert_uint_eq(safetensors_count(f), e.job->hgnn->tensors + e.job->two_tower->tensors + 4);
+    t = safetensors_find(f, "two_tower.positives");
+    ck_assert_uint_eq(t->values, e.data->items);
+    for (uint32_t i = 0; i < e.data->items; i++) {
+        ck_assert_float_eq(((const float *)t->data)[i], (float)e.data->train_positives[i]);
+    }
     ck_assert_str_eq(safetensors_metadata(f, "format"), "weft-model-1");
     ck_assert_str_eq(safetensors_metadata(f, "types"), "[\"rare\", \"movie\", \"book\"]");
     ck_assert_str_eq(safetensors_metadata(f, "numerics"), "numerics");
