@@ -19,7 +19,7 @@ install(FILES deploy/systemd/weft.target DESTINATION lib/systemd/system)
 install(FILES deploy/systemd/weft.sysusers DESTINATION lib/sysusers.d RENAME weft.conf)
 
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/weft)
-install(PROGRAMS deploy/get-encoder.sh DESTINATION ${CMAKE_INSTALL_DATADIR}/weft)
+install(PROGRAMS deploy/get-encoder.sh deploy/weft_model.py DESTINATION ${CMAKE_INSTALL_DATADIR}/weft)
 install(FILES deploy/completion/weft DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 # The completion of `weft` is loaded for the others by links.
 foreach(name weft-scheduler weft-ps weft-sampler weft-worker)
