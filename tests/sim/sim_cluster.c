@@ -8,6 +8,7 @@
 #include "ps/shard_disk.h"
 #include "sampler/sampler_loop.h"
 #include "sim/sim_disk.h"
+#include "sim/sim_network.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -16,11 +17,15 @@
 #include <string.h>
 
 enum {
-    NODES_MAX = 64,
+    NODES_MAX = SIM_NODES_MAX,
     SERVERS_AT_MOST = 4,
-    FAULTS = 14,
+    FAULTS = 18,
     FALSE_DONES = 12,
-    LIVENESS_US = 900000000,
+    FAULTS_US = 40000000,
+    LOSSY_END_US = 900000000,   /* by then the job has ended */
+    HEALING_END_US = 240000000, /* or so long after the last fault began */
+    ENDLESS_US = 60000000,
+    ENDLESS_FAULTS = 50,
     STEP_MAX_US = 60000000
 };
 enum { GHOST = WIRE_ROLES }; /* a scheduler that everybody believes dead */
@@ -54,6 +59,7 @@ typedef struct sim_node {
     uint64_t life; /* incarnation; 0: down */
     void *core;
     uint64_t paused_until_us, timer_us, timer_serial;
+    sim_clock clock;
     uint32_t slowness;            /* of a worker's computing */
     uint32_t generation, version; /* servers: last seen */
     bool unchecked;               /* its tables were still being read then */
@@ -69,6 +75,9 @@ typedef struct sim {
     uint32_t nodes, first_server, first_sampler, first_worker, ghost;
     uint32_t servers, samplers, workers; /* servers: of the map, or on the way to it */
     sim_disk disk;
+    sim_network network;
+    uint64_t healthy_from_us; /* nothing goes wrong any more */
+    uint32_t lossy;           /* messages per mille */
     core_actions actions;
     /* the scheduler's disk */
     uint8_t durable[8192];
@@ -101,9 +110,14 @@ static uint64_t below(sim *s, uint64_t n)
     return draw(s) % n;
 }
 
+static bool is_healthy(const sim *s)
+{
+    return s->o.calm || s->now_us >= s->healthy_from_us;
+}
+
 static bool chance(sim *s, uint32_t per_mille)
 {
-    return !s->o.calm && below(s, 1000) < per_mille;
+    return !is_healthy(s) && below(s, 1000) < per_mille;
 }
 
 /* ---- complaints ---- */
@@ -197,7 +211,7 @@ static void describe(const sim_node *n, char text[32])
 
 static uint64_t network_delay(sim *s)
 {
-    if (s->o.calm) return 200 + below(s, 300);
+    if (is_healthy(s)) return 200 + below(s, 300);
     uint64_t x = below(s, 100);
     if (x < 70) return 200 + below(s, 800);
     if (x < 90) return 1000 + below(s, 20000);
@@ -278,12 +292,13 @@ static void send(sim *s, uint32_t from, const core_action *a)
               a->send.header.version, a->send.header.stage, a->send.header.epoch,
               a->send.header.step, a->send.header.slot, a->send.header.tag);
     }
-    if (chance(s, 20)) {
+    if (chance(s, s->lossy) || sim_network_is_cut(&s->network, from, to, s->now_us)) {
         s->result.dropped++;
         return;
     }
     uint64_t life = answer ? a->send.route : 0;
-    post(s, to, life, n->life, &a->send.header, a->send.body, network_delay(s));
+    uint64_t delay = network_delay(s) + sim_network_late_us(&s->network, from, to, s->now_us);
+    post(s, to, life, n->life, &a->send.header, a->send.body, delay);
     if (chance(s, 50)) post(s, to, life, n->life, &a->send.header, a->send.body, repeat_delay(s));
 }
 
@@ -348,7 +363,7 @@ static sim_work *compute(sim *s, const worker_task *t)
 static uint64_t hang(sim *s, const sim_node *n)
 {
     bool for_good = s->o.hangs ? n->index + 1 < s->workers : s->workers > 1 && n->index == 0;
-    if (for_good && below(s, 4) == 0) return 2 * (uint64_t)LIVENESS_US;
+    if (for_good && below(s, 4) == 0) return 2 * (uint64_t)LOSSY_END_US;
     return below(s, STEP_MAX_US);
 }
 
@@ -665,8 +680,10 @@ static void fault(sim *s)
     uint32_t server = s->first_server + (uint32_t)below(s, s->servers);
     if (s->o.rot) s->result.damages += sim_disk_rot(&s->disk, draw(s));
     s->result.faults++;
-    uint64_t x = below(s, 100);
-    if (x < 15)
+    uint64_t x = below(s, 130);
+    if (x >= 100)
+        sim_network_fault(&s->network, s->nodes, s->now_us, draw(s));
+    else if (x < 15)
         kill_node(s, worker, 100000 + below(s, 3000000));
     else if (x < 30)
         s->node[worker].paused_until_us = s->now_us + below(s, 40000000);
@@ -811,7 +828,7 @@ static uint32_t map_servers(const sim *s)
 {
     scheduler_status st;
     if (!s->node[0].core) return s->servers;
-    scheduler_status_get(s->node[0].core, s->now_us, &st);
+    scheduler_status_get(s->node[0].core, sim_clock_shows(&s->node[0].clock, s->now_us), &st);
     uint32_t n = st.servers;
     scheduler_status_fini(&st);
     return n;
@@ -896,7 +913,7 @@ static void node_exits(sim *s, uint32_t node, const core_action *a)
     }
     if (s->node[0].core && n->role == WIRE_SERVER) {
         scheduler_status st;
-        scheduler_status_get(s->node[0].core, s->now_us, &st);
+        scheduler_status_get(s->node[0].core, sim_clock_shows(&s->node[0].clock, s->now_us), &st);
         if (st.state == JOB_FAILED && !s->o.kill_server_at_ms)
             violation(s, "the job failed: %s", st.failure);
         scheduler_status_fini(&st);
@@ -949,13 +966,22 @@ static void on_persisted(sim *s, const sim_event *e)
     memcpy(&s->durable_generation, s->durable + 8, sizeof s->durable_generation);
 }
 
-/* Dies soon after it ordered a commit: some servers have it, some do not. */
-static void maybe_die_committing(sim *s, const sim_node *n, const core_action *a)
+static bool is_order(const wire_header *h)
 {
-    if (n->role != WIRE_SCHEDULER || a->send.header.op != WIRE_COMMIT || !chance(s, 10)) return;
-    heap_push(
-        s, (sim_event){
-               .at_us = s->now_us + below(s, 30000), .type = E_FAULT, .node = 1, .life = n->life});
+    return h->op == WIRE_COMMIT || h->op == WIRE_STAGE || h->op == WIRE_SNAPSHOT ||
+           h->op == WIRE_ROLLBACK;
+}
+
+/* The scheduler dies soon after an order (some servers have it, some do not), or the server that it
+ * is for. */
+static void maybe_die_ordering(sim *s, const sim_node *n, const core_action *a)
+{
+    if (n->role != WIRE_SCHEDULER || !is_order(&a->send.header) || !chance(s, 12)) return;
+    const sim_node *victim = below(s, 2) ? n : &s->node[node_of(s, WIRE_SERVER, a->send.to.index)];
+    heap_push(s, (sim_event){.at_us = s->now_us + below(s, 30000),
+                             .type = E_FAULT,
+                             .node = 1,
+                             .life = victim->life});
 }
 
 static void carry_out(sim *s, uint32_t node)
@@ -964,7 +990,7 @@ static void carry_out(sim *s, uint32_t node)
         const core_action *a = &s->actions.items[i];
         switch (a->type) {
         case CORE_SEND:
-            maybe_die_committing(s, &s->node[node], a);
+            maybe_die_ordering(s, &s->node[node], a);
             send(s, node, a);
             break;
         case CORE_COMPUTE: on_compute(s, node, a); break;
@@ -988,6 +1014,7 @@ static void carry_out(sim *s, uint32_t node)
 static void set_timer(sim *s, uint32_t node, uint64_t at)
 {
     sim_node *n = &s->node[node];
+    at = sim_clock_when(&n->clock, at);
     n->timer_serial++;
     n->timer_us = at;
     if (at == UINT64_MAX) return;
@@ -1001,7 +1028,7 @@ static void set_timer(sim *s, uint32_t node, uint64_t at)
 static void step(sim *s, uint32_t node, core_event *e)
 {
     sim_node *n = &s->node[node];
-    e->now_us = s->now_us;
+    e->now_us = sim_clock_shows(&n->clock, s->now_us);
     core_actions_reset(&s->actions);
     uint64_t life = n->life, at = core_step(n, e, &s->actions);
     check_node(s, n);
@@ -1020,6 +1047,7 @@ static void on_start(sim *s, uint32_t node)
     n->slowness = 1;
     n->generation = n->version = 0;
     n->unchecked = false;
+    if (!s->o.calm) n->clock = sim_clock_new(s->now_us, draw(s));
     n->core = new_core(s, n);
     if (!n->core) return;
     char x[32];
@@ -1111,8 +1139,9 @@ static void false_done(sim *s)
 
 static void on_fault(sim *s, const sim_event *e)
 {
-    if (e->life) { /* the scheduler, at an interesting moment */
-        if (s->node[0].life == e->life) kill_node(s, 0, 50000 + below(s, 2000000));
+    if (e->node) { /* at an interesting moment */
+        uint32_t node = e->life ? node_of_life(s, e->life) : UINT32_MAX;
+        if (node != UINT32_MAX) kill_node(s, node, 50000 + below(s, 2000000));
         return;
     }
     if (s->o.kill_server_at_ms) {
@@ -1152,6 +1181,18 @@ static void add_node(sim *s, uint32_t role, uint32_t index)
     s->nodes++;
 }
 
+static void set_up_faults(sim *s)
+{
+    bool endless = s->o.mode == SIM_ENDLESS;
+    uint32_t n = s->o.calm ? 0 : endless ? ENDLESS_FAULTS : FAULTS;
+    s->healthy_from_us = s->o.mode == SIM_HEALING ? s->now_us + FAULTS_US : UINT64_MAX;
+    s->lossy = endless ? (uint32_t)below(s, 200) : 20;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t at = s->now_us + below(s, endless ? ENDLESS_US : FAULTS_US);
+        heap_push(s, (sim_event){.at_us = at, .type = E_FAULT});
+    }
+}
+
 static void set_up(sim *s)
 {
     s->servers = s->o.servers ? s->o.servers : 1 + (uint32_t)below(s, 3);
@@ -1170,10 +1211,9 @@ static void set_up(sim *s)
     for (uint32_t i = 0; i < s->workers; i++) add_node(s, WIRE_WORKER, i);
     s->ghost = s->nodes++;
     s->node[s->ghost] = (sim_node){.role = GHOST, .slowness = 1};
-    for (uint32_t i = 0; i < FAULTS && !s->o.calm; i++)
-        heap_push(s, (sim_event){.at_us = s->now_us + below(s, 40000000), .type = E_FAULT});
+    set_up_faults(s);
     for (uint32_t i = 0; i < FALSE_DONES && s->o.hostile; i++)
-        heap_push(s, (sim_event){.at_us = s->now_us + below(s, 40000000), .type = E_FALSE_DONE});
+        heap_push(s, (sim_event){.at_us = s->now_us + below(s, FAULTS_US), .type = E_FALSE_DONE});
     if (s->o.kill_server_at_ms)
         heap_push(s, (sim_event){.at_us = s->now_us + (uint64_t)s->o.kill_server_at_ms * 1000,
                                  .type = E_FAULT});
@@ -1191,6 +1231,17 @@ static void tear_down(sim *s)
     free(s->metric);
 }
 
+/* When a job that has not ended is stuck, or (faults never end) has been watched for long enough.
+ */
+static uint64_t watched_until_us(const sim *s)
+{
+    switch (s->o.mode) {
+    case SIM_HEALING: return s->healthy_from_us + HEALING_END_US;
+    case SIM_ENDLESS: return ENDLESS_US;
+    default: return LOSSY_END_US;
+    }
+}
+
 sim_result sim_run(const sim_options *o, const sim_oracle *oracle)
 {
     sim *s = xcalloc(1, sizeof *s);
@@ -1201,7 +1252,7 @@ sim_result sim_run(const sim_options *o, const sim_oracle *oracle)
     s->result.exit_code = -1;
     core_actions_init(&s->actions);
     set_up(s);
-    while (s->heap_n && !s->ended && !s->result.why[0] && s->now_us < LIVENESS_US) {
+    while (s->heap_n && !s->ended && !s->result.why[0] && s->now_us < watched_until_us(s)) {
         sim_event e = heap_pop(s);
         s->now_us = e.at_us > s->now_us ? e.at_us : s->now_us;
         uint64_t x[3] = {e.at_us, e.type, e.node};
@@ -1211,11 +1262,11 @@ sim_result sim_run(const sim_options *o, const sim_oracle *oracle)
         free_event(&e);
     }
     s->result.time_us = s->now_us;
-    if (!s->ended)
+    if (!s->ended && o->mode != SIM_ENDLESS)
         violation(s, "stuck");
-    else if (s->result.exit_code == 0)
+    else if (s->ended && s->result.exit_code == 0)
         check_end(s);
-    else if (!o->kill_server_at_ms)
+    else if (s->ended && !o->kill_server_at_ms)
         violation(s, "the job failed: %s", s->result.exit_why);
     s->result.ok = !s->result.why[0];
     sim_result r = s->result;

@@ -9,8 +9,15 @@
 #include "common/core.h"
 #include "sim/sim_model.h"
 
+typedef enum sim_mode {
+    SIM_LOSSY,   /* the network never gets good; the job ends all the same */
+    SIM_HEALING, /* every fault ends at some time, and the job ends soon after */
+    SIM_ENDLESS  /* faults never end: nothing wrong is committed, whether or not the job ends */
+} sim_mode;
+
 typedef struct sim_options {
     uint64_t seed;
+    sim_mode mode;
     uint32_t servers, samplers, workers; /* 0: drawn from the seed */
     bool calm;                           /* nothing is lost and nobody dies */
     bool trace;                          /* every message and fault to stderr */

@@ -4,7 +4,7 @@
  *
  *     test_simulation [SEEDS]            that many seeds, each with its faults
  *     test_simulation --seed N [--trace] [--off RULE]   one of them again; RULE: a core_rule_id */
-#include "sim/sim_cluster.h"
+#include "sim/sim_seeds.h"
 
 #include <check.h>
 #include <inttypes.h>
@@ -13,32 +13,20 @@
 #include <string.h>
 
 #ifdef WEFT_ASAN
-enum { SEEDS_DEFAULT = 200, MUTATION_SEEDS = 1000 };
+enum { SEEDS_DEFAULT = 200, MUTATION_SEEDS = 4000 };
 #else
-enum { SEEDS_DEFAULT = 3000, MUTATION_SEEDS = 1000 };
+enum { SEEDS_DEFAULT = 500, MUTATION_SEEDS = 4000 };
 #endif
 
 static uint64_t seeds_wanted = SEEDS_DEFAULT;
 
-static bool passes(const sim_oracle *oracle, uint64_t seed, uint64_t off, bool trace, sim_result *r)
-{
-    sim_options o = {.seed = seed,
-                     .trace = trace,
-                     .rot = seed % 4 == 0,
-                     .hostile = seed % 4 == 1,
-                     .hangs = seed % 8 == 6,
-                     .mutations = {off}};
-    *r = sim_run(&o, oracle);
-    return r->ok;
-}
-
 START_TEST(every_seed_ends_with_the_oracles_bits)
 {
-    sim_oracle *oracle = sim_oracle_new();
+    sim_seeds *seeds = sim_seeds_new();
     uint64_t events = 0, time_us = 0, worst = 0, rollbacks = 0, saves = 0;
     for (uint64_t seed = 1; seed <= seeds_wanted; seed++) {
         sim_result r;
-        bool ok = passes(oracle, seed, 0, false, &r);
+        bool ok = sim_seeds_run(seeds, seed, 0, false, &r);
         ck_assert_msg(ok,
                       "seed %" PRIu64 ": %s (again: test_simulation --seed %" PRIu64 " --trace)",
                       seed, r.why, seed);
@@ -51,7 +39,7 @@ START_TEST(every_seed_ends_with_the_oracles_bits)
     printf("%" PRIu64 " seeds, %" PRIu64 " events, %" PRIu64 " rollbacks, %" PRIu64
            " snapshots, mean %" PRIu64 " ms, worst %" PRIu64 " ms\n",
            seeds_wanted, events, rollbacks, saves, time_us / seeds_wanted / 1000, worst / 1000);
-    sim_oracle_free(oracle);
+    sim_seeds_free(seeds);
 }
 END_TEST
 
@@ -70,14 +58,14 @@ END_TEST
 
 START_TEST(a_seed_replays_the_same_history)
 {
-    sim_oracle *oracle = sim_oracle_new();
+    sim_seeds *seeds = sim_seeds_new();
     sim_result a, b, c;
-    ck_assert(passes(oracle, 5, 0, false, &a));
-    ck_assert(passes(oracle, 5, 0, false, &b));
-    ck_assert(passes(oracle, 6, 0, false, &c));
+    ck_assert(sim_seeds_run(seeds, 5, 0, false, &a));
+    ck_assert(sim_seeds_run(seeds, 5, 0, false, &b));
+    ck_assert(sim_seeds_run(seeds, 6, 0, false, &c));
     ck_assert_uint_eq(a.digest, b.digest);
     ck_assert_uint_ne(a.digest, c.digest);
-    sim_oracle_free(oracle);
+    sim_seeds_free(seeds);
 }
 END_TEST
 
@@ -156,16 +144,16 @@ static const mutation mutations[] = {
 
 START_TEST(each_rule_switched_off_is_caught)
 {
-    sim_oracle *oracle = sim_oracle_new();
+    sim_seeds *seeds = sim_seeds_new();
     const mutation *m = &mutations[_i];
     sim_result r;
     uint64_t seed = 1;
-    while (seed <= MUTATION_SEEDS && passes(oracle, seed, UINT64_C(1) << m->rule, false, &r))
+    while (seed <= MUTATION_SEEDS && sim_seeds_run(seeds, seed, UINT64_C(1) << m->rule, false, &r))
         seed++;
     ck_assert_msg(seed <= MUTATION_SEEDS, "%s: not caught within %d seeds", m->name,
                   MUTATION_SEEDS);
     printf("%-45s seed %3" PRIu64 ": %s\n", m->name, seed, r.why);
-    sim_oracle_free(oracle);
+    sim_seeds_free(seeds);
 }
 END_TEST
 
@@ -187,12 +175,12 @@ static Suite *suite(void)
 
 static int one_seed(uint64_t seed, uint64_t off, bool trace)
 {
-    sim_oracle *oracle = sim_oracle_new();
+    sim_seeds *seeds = sim_seeds_new();
     sim_result r;
-    bool ok = passes(oracle, seed, off, trace, &r);
+    bool ok = sim_seeds_run(seeds, seed, off, trace, &r);
     printf("seed %" PRIu64 ": %s, %" PRIu64 " events, %" PRIu64 " ms\n", seed, ok ? "ok" : r.why,
            r.events, r.time_us / 1000);
-    sim_oracle_free(oracle);
+    sim_seeds_free(seeds);
     return ok ? 0 : 1;
 }
 
