@@ -24,10 +24,12 @@ enum {
 #define CONFIG                                                                                     \
     {"config", 'c', "FILE", 0, "Configuration", 0},                                                \
     {"set", OPTION_SET, "KEY=VALUE", 0, "One key of the configuration, value in YAML; repeatable", 0}
+#define WORKERS {"workers", OPTION_WORKERS, "N", 0, "Short for --set cluster.workers=N", 0}
+#define SERVERS {"servers", OPTION_SERVERS, "N", 0, "Short for --set cluster.servers=N", 0}
 #define COUNTS                                                                                     \
-    {"workers", OPTION_WORKERS, "N", 0, "Short for --set cluster.workers=N", 0},                   \
+    WORKERS,                                                                                       \
     {"samplers", OPTION_SAMPLERS, "N", 0, "Short for --set cluster.samplers=N", 0},                \
-    {"servers", OPTION_SERVERS, "N", 0, "Short for --set cluster.servers=N", 0}
+    SERVERS
 #define DATA                                                                                       \
     {"data", OPTION_DATA, "DIR", 0,                                                                \
      "Folder of items, interactions and perhaps users: .tsv or .csv, or these .gz", 0}
@@ -39,7 +41,9 @@ enum {
 static const struct argp_option options_all[] = {CONFIG, COUNTS, DATA, OUT, JSON, LAST};
 static const struct argp_option options_data[] = {CONFIG, COUNTS, DATA, JSON, LAST};
 static const struct argp_option options_process[] = {CONFIG, COUNTS, LAST};
-static const struct argp_option options_scale[] = {CONFIG, COUNTS, JSON, LAST};
+static const struct argp_option options_role[] = {CONFIG, LAST};
+static const struct argp_option options_input[] = {CONFIG, DATA, JSON, LAST};
+static const struct argp_option options_scale[] = {CONFIG, WORKERS, SERVERS, JSON, LAST};
 static const struct argp_option options_job[] = {CONFIG, JSON, LAST};
 static const struct argp_option options_out[] = {OUT, JSON, LAST};
 static const struct argp_option options_json[] = {JSON, LAST};
@@ -71,6 +75,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 const struct argp cli_argp_all = {.options = options_all, .parser = parse_option};
 const struct argp cli_argp_data = {.options = options_data, .parser = parse_option};
 const struct argp cli_argp_process = {.options = options_process, .parser = parse_option};
+const struct argp cli_argp_role = {.options = options_role, .parser = parse_option};
+const struct argp cli_argp_input = {.options = options_input, .parser = parse_option};
 const struct argp cli_argp_scale = {.options = options_scale, .parser = parse_option};
 const struct argp cli_argp_job = {.options = options_job, .parser = parse_option};
 const struct argp cli_argp_out = {.options = options_out, .parser = parse_option};

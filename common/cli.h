@@ -28,7 +28,9 @@ typedef struct cli_options {
 extern const struct argp cli_argp_all;
 extern const struct argp cli_argp_data;    /* all but --out */
 extern const struct argp cli_argp_process; /* -c, --set, --workers, ... */
-extern const struct argp cli_argp_scale;   /* -c, --set, --workers, ..., --json */
+extern const struct argp cli_argp_role;    /* -c, --set */
+extern const struct argp cli_argp_input;   /* -c, --set, --data, --json */
+extern const struct argp cli_argp_scale;   /* -c, --set, --workers, --servers, --json */
 extern const struct argp cli_argp_job;     /* -c, --set, --json */
 extern const struct argp cli_argp_out;     /* --out, --json */
 extern const struct argp cli_argp_json;    /* --json */

@@ -184,18 +184,28 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     }
 }
 
-static const struct argp_option option_list[] = {
-    {"index", 'i', "N|auto", 0, "Which one of its role; auto: from the host name's ordinal", 0},
-    {"scheduler", 's', "ADDRESS", 0, "Where the scheduler is (workers need no -c)", 0},
-    {"advertise", OPTION_ADVERTISE, "HOST", 0,
-     "Address that others reach this process at (cluster.advertise)", 0},
-    {"http", OPTION_HTTP, "HOST:PORT", 0,
-     "Where /healthz, /readyz and /metrics are (http.process_bind)", 0},
+/* clang-format off */
+#define ROLE_OPTIONS                                                                               \
+    {"index", 'i', "N|auto", 0, "Which one of its role; auto: from the host name's ordinal", 0},   \
+    {"advertise", OPTION_ADVERTISE, "HOST", 0,                                                     \
+     "Address that others reach this process at (cluster.advertise)", 0},                          \
+    {"http", OPTION_HTTP, "HOST:PORT", 0,                                                          \
+     "Where /healthz, /readyz and /metrics are (http.process_bind)", 0}
+/* clang-format on */
+
+/* Servers and samplers have their configuration; a worker can do with the scheduler's address. */
+static const struct argp_option role_options_all[] = {ROLE_OPTIONS, {0}};
+static const struct argp_option worker_options[] = {
+    ROLE_OPTIONS,
+    {"scheduler", 's', "ADDRESS", 0, "Where the scheduler is, instead of -c", 0},
     {"keys", 'k', "DIR", 0, "Folder of the keys (security.keys) where there is no -c", 0},
     {0}};
-static const struct argp_child children[] = {{&cli_argp_process, 0, "Common options:", 0}, {0}};
-static const struct argp role_argp = {
-    option_list, parse_option, NULL, "Runs one process of a weft cluster.", children, NULL, NULL};
+static const struct argp_child children[] = {{&cli_argp_role, 0, "Common options:", 0}, {0}};
+static const char role_doc[] = "Runs one process of a weft cluster.";
+static const struct argp role_argp = {role_options_all, parse_option, NULL, role_doc,
+                                      children,         NULL,         NULL};
+static const struct argp worker_argp = {worker_options, parse_option, NULL, role_doc,
+                                        children,       NULL,         NULL};
 
 /* SLURM_PROCID, or the digits at the end of the host name (ps-3). */
 static bool index_auto(uint32_t *out)
@@ -358,7 +368,7 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
     *r = (role_start){.self = {.role = role, .incarnation = process_incarnation()}};
     role_options o = {.is_worker = role == WIRE_WORKER};
     if (version_asked(argv, code)) return false;
-    cli_parse(&role_argp, argc, argv, &o);
+    cli_parse(o.is_worker ? &worker_argp : &role_argp, argc, argv, &o);
     err_code rc = ERR_OK;
     if (!parse_index(&o, &r->self.index)) {
         log_user_error("--index: \"%s\" is not a number", o.index ? o.index : "");

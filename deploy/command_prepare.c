@@ -111,7 +111,7 @@ int command_prepare(int argc, char **argv)
 
     cli_parse_simple("Reads the catalogue and the interactions and builds the store: text vectors, "
                      "graph, partitions.",
-                     &cli_argp_data, argc, argv, &cli);
+                     &cli_argp_input, argc, argv, &cli);
     catch_signals();
     err_code rc = run(&cli);
     cli_options_fini(&cli);

@@ -34,7 +34,7 @@ static const struct argp_option option_list[] = {
     {"model", 'm', "DIR", 0, "Output of a finished job: its weights instead of the plan's first",
      0},
     {0}};
-static const struct argp_child children[] = {{&cli_argp_data, 0, "Common options:", 0}, {0}};
+static const struct argp_child children[] = {{&cli_argp_job, 0, "Common options:", 0}, {0}};
 static const struct argp replay_argp = {
     option_list,
     parse_option,
