@@ -3,6 +3,7 @@
 #include "deploy/command_config.h"
 #include "deploy/command_drain.h"
 #include "deploy/command_keygen.h"
+#include "deploy/command_plan.h"
 #include "deploy/command_prepare.h"
 #include "deploy/command_recommend.h"
 #include "deploy/command_replay.h"
@@ -17,6 +18,7 @@
 static const command_entry commands[] = {
     {"train", command_train, true, "Prepare, train, evaluate and export, on this machine"},
     {"prepare", command_prepare, false, "Read the data and build the store"},
+    {"plan", command_plan, true, "What a job will need: memory, disk, network, time"},
     {"synth", command_synth, false, "Write a generated catalogue with interactions"},
     {"status", command_status, false, "What a running job does"},
     {"stop", command_stop, false, "Stop a running job cleanly"},

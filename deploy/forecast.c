@@ -1,0 +1,29 @@
+#include "deploy/forecast.h"
+
+#include <stdlib.h>
+
+void forecast_make(const job *j, const outlook *o, const calibration *speed, forecast *f)
+{
+    *f = (forecast){0};
+    forecast_memory(j, o, f);
+    forecast_time(j, o, speed, f);
+    f->store = (double)(o->partition_bytes + o->dataset_bytes);
+    double width = j->manifest->text_dim * 4.0;
+    f->cache =
+        j->config->features.encoder == ENCODER_EMBEDDED ? j->manifest->items * (width + 64) : 0;
+    double edges = 0;
+    for (uint32_t r = 0; r < j->manifest->relations; r++)
+        edges += (double)j->manifest->relation[r].edges;
+    f->temporary = o->prepared ? 0 : edges * 14;
+    double items = j->manifest->items, users = j->manifest->users, d = j->two_tower->output_dim;
+    f->results = 4 * (items + users) * d + 4 * items * j->hgnn->z_dim +
+                 4 * (items * (j->config->two_tower.item_id + j->manifest->text_dim)) +
+                 4.0 * (double)(j->hgnn->values + j->two_tower->values) + (double)o->string_bytes +
+                 12 * (double)o->history + 200 * (double)o->tested;
+}
+
+void forecast_fini(forecast *f)
+{
+    for (uint32_t i = 0; i < f->notes; i++) free(f->note[i]);
+    *f = (forecast){0};
+}
