@@ -1,6 +1,7 @@
 #include "common/version.h"
 #include "deploy/command_checkpoint.h"
 #include "deploy/command_config.h"
+#include "deploy/command_describe.h"
 #include "deploy/command_doctor.h"
 #include "deploy/command_drain.h"
 #include "deploy/command_keygen.h"
@@ -21,6 +22,7 @@ static const command_entry commands[] = {
     {"prepare", command_prepare, false, "Read the data and build the store"},
     {"plan", command_plan, true, "What a job will need: memory, disk, network, time"},
     {"doctor", command_doctor, true, "What would stop a job on this machine"},
+    {"describe", command_describe, false, "What is in the data, before training"},
     {"synth", command_synth, false, "Write a generated catalogue with interactions"},
     {"status", command_status, false, "What a running job does"},
     {"stop", command_stop, false, "Stop a running job cleanly"},
