@@ -1,5 +1,6 @@
 #include "common/version.h"
 #include "deploy/command_checkpoint.h"
+#include "deploy/command_compare.h"
 #include "deploy/command_config.h"
 #include "deploy/command_describe.h"
 #include "deploy/command_doctor.h"
@@ -31,6 +32,8 @@ static const command_entry commands[] = {
     {"checkpoint", command_checkpoint, false, "List, check and keep checkpoints; ask for one"},
     {"recommend", command_recommend, false, "Items for a user, from a result"},
     {"similar", command_similar, false, "Items near an item, from a result"},
+    {"compare", command_compare, false,
+     "Which of two results is better; how much more of them scatter"},
     {"replay", command_replay, true, "Compute one slot alone and say what it holds"},
     {"keygen", command_keygen, false, "Make the keys of a cluster"},
     {"config", command_config, false, "Check a configuration; print it or its schema"},

@@ -1,0 +1,174 @@
+/* Proves: two results are compared user by user on the same held-out items, and nothing else is. */
+#include "deploy/compare.h"
+
+#include "common/files.h"
+#include "testing_files.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char header[] =
+    "user_id\ttype\tmodel\thistory\tpositives\titems\tranks\thr_10\trecall_10\tndcg_10\trr_100\n";
+
+/* A result of `users` users of type movie: user i has hr_10 = recall = ndcg = rr = 1 if
+ * i % every == 0. */
+static void write_result(const char *dir, int users, int every, const char *item,
+                         const char *config)
+{
+    char path[64];
+    ck_assert_int_eq(files_make_dirs(dir), ERR_OK);
+    snprintf(path, sizeof path, "%s/run.json", dir);
+    testing_put_text(path, "{}");
+    snprintf(path, sizeof path, "%s/config.yaml", dir);
+    testing_put_text(path, config);
+    snprintf(path, sizeof path, "%s/per_user.tsv", dir);
+    FILE *file = fopen(path, "w");
+    fputs(header, file);
+    for (int i = 0; i < users; i++) {
+        int v = i % every == 0;
+        fprintf(file,
+                "u%d\tmovie\ttwo_tower\t5\t1\t%s\t3\t%d.000000\t%d.000000\t%d.000000\t%d.000000\n",
+                i, item, v, v, v, v);
+        fprintf(file, "u%d\tmovie\tease\t5\t1\t%s\t3\t0.000000\t0.000000\t0.000000\t0.000000\n", i,
+                item);
+    }
+    fclose(file);
+}
+
+static compare *make(const char *a, const char *b, const char *model)
+{
+    compare *c;
+    const char *dirs[2] = {a, b};
+    ck_assert_int_eq(compare_make(dirs, 2, model, &c), ERR_OK);
+    return c;
+}
+
+START_TEST(the_difference_is_of_the_means_and_has_a_verdict)
+{
+    write_result("a", 200, 4, "x", "seed: 1\n");
+    write_result("b", 200, 2, "x", "seed: 2\nhgnn: {batch: 512}\n");
+    compare *c = make("a", "b", "two_tower");
+    const compare_cell *hr = &c->type[0].cell[0];
+    ck_assert_uint_eq(c->type[0].users, 200);
+    ck_assert(fabs(hr->a - 0.25) < 1e-12 && fabs(hr->b - 0.5) < 1e-12);
+    ck_assert(fabs(hr->difference - 0.25) < 1e-12);
+    ck_assert(hr->lo > 0.15 && hr->lo < 0.25 && hr->hi > 0.25 && hr->hi < 0.35);
+    ck_assert_str_eq(hr->verdict, "better");
+    ck_assert_uint_eq(c->differs_n, 2);
+    testing_expect_part(c->differs[0], "hgnn.batch: 256 -> 512");
+    testing_expect_part(c->differs[1], "seed: 1 -> 2");
+    compare_free(c);
+    c = make("b", "a", "two_tower");
+    ck_assert_str_eq(c->type[0].cell[0].verdict, "worse");
+    compare_free(c);
+    c = make("a", "b", "ease");
+    ck_assert_str_eq(c->type[0].cell[0].verdict, "even");
+    compare_free(c);
+}
+END_TEST
+
+START_TEST(a_result_is_even_with_itself)
+{
+    write_result("a", 50, 3, "x", "seed: 1\n");
+    compare *c = make("a", "a", "two_tower");
+    ck_assert(c->type[0].cell[3].lo == 0 && c->type[0].cell[3].hi == 0);
+    ck_assert_str_eq(c->type[0].cell[3].verdict, "even");
+    ck_assert_uint_eq(c->differs_n, 0);
+    compare_free(c);
+}
+END_TEST
+
+START_TEST(users_that_one_lacks_or_with_other_items_are_left_out)
+{
+    write_result("a", 100, 2, "x", "");
+    write_result("b", 80, 2, "x", "");
+    compare *c = make("a", "b", "two_tower");
+    ck_assert_uint_eq(c->type[0].users, 80);
+    ck_assert_uint_eq(c->type[0].only_a, 20);
+    ck_assert_uint_eq(c->type[0].only_b, 0);
+    compare_free(c);
+    c = make("b", "a", "two_tower");
+    ck_assert_uint_eq(c->type[0].only_b, 20);
+    compare_free(c);
+}
+END_TEST
+
+static err_code fails(const char *a, const char *b, const char *model, const char *message)
+{
+    compare *c;
+    const char *dirs[2] = {a, b};
+    testing_capture_start();
+    err_code rc = compare_make(dirs, 2, model, &c);
+    testing_expect_part(testing_capture_end(), message);
+    ck_assert_ptr_null(c);
+    return rc;
+}
+
+START_TEST(results_of_another_split_are_refused)
+{
+    write_result("a", 20, 2, "x", "");
+    write_result("b", 20, 2, "y", "");
+    ck_assert_int_eq(fails("a", "b", "two_tower", "nobody has the same held-out items"),
+                     ERR_MISMATCH);
+}
+END_TEST
+
+START_TEST(a_folder_that_is_no_result_is_named)
+{
+    write_result("a", 20, 2, "x", "");
+    ck_assert_int_eq(fails("a", "none", "two_tower", "none: no complete result"), ERR_NOT_FOUND);
+    ck_assert_int_eq(fails("a", "a", "als", "a/per_user.tsv: no row of the model als"),
+                     ERR_INVALID);
+    write_result("b", 20, 2, "x", "");
+    testing_put_text("b/per_user.tsv", "user_id\ttype\nu\tmovie\n");
+    ck_assert_int_eq(fails("a", "b", "two_tower", "b/per_user.tsv: no column model"), ERR_INVALID);
+    char line[256];
+    snprintf(line, sizeof line, "%su\tmovie\ttwo_tower\t1\t1\tx\t1\tnan\t0\t0\t0\n", header);
+    testing_put_text("b/per_user.tsv", line);
+    ck_assert_int_eq(fails("a", "b", "two_tower", "b/per_user.tsv:2:"), ERR_INVALID);
+}
+END_TEST
+
+START_TEST(more_than_two_have_a_mean_and_a_deviation)
+{
+    write_result("a", 100, 2, "x", "");
+    write_result("b", 100, 4, "x", "");
+    write_result("c", 100, 4, "x", "");
+    const char *dirs[3] = {"a", "b", "c"};
+    compare *c;
+    ck_assert_int_eq(compare_make(dirs, 3, "two_tower", &c), ERR_OK);
+    ck_assert(fabs(c->type[0].mean[0] - 1.0 / 3) < 1e-9);
+    ck_assert(fabs(c->type[0].deviation[0] - 0.25 / sqrt(3)) < 1e-9);
+    FILE *out = fopen("json", "w");
+    ck_assert_int_eq(compare_print(c, true, out), ERR_OK);
+    fclose(out);
+    json_t *json = json_load_file("json", JSON_REJECT_DUPLICATES, NULL);
+    const json_t *first = json_array_get(json_object_get(json, "comparisons"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(first, "metric")), "hr_10");
+    ck_assert_ptr_nonnull(json_object_get(first, "deviation"));
+    json_decref(json);
+    compare_free(c);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *c = tcase_create("compare");
+    tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
+    tcase_add_test(c, the_difference_is_of_the_means_and_has_a_verdict);
+    tcase_add_test(c, a_result_is_even_with_itself);
+    tcase_add_test(c, users_that_one_lacks_or_with_other_items_are_left_out);
+    tcase_add_test(c, results_of_another_split_are_refused);
+    tcase_add_test(c, a_folder_that_is_no_result_is_named);
+    tcase_add_test(c, more_than_two_have_a_mean_and_a_deviation);
+    Suite *s = suite_create("compare");
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
