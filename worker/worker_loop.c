@@ -641,6 +641,8 @@ static void on_result(worker_loop *w, const core_event *e, core_actions *out)
         lease_fini(l);
         return;
     }
+    l->state =
+        slot ? LEASE_READY : LEASE_FETCHING; /* the shell is done with it, also if it failed */
     if (slot)
         on_computed(w, l, e, out);
     else

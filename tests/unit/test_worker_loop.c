@@ -230,6 +230,27 @@ START_TEST(three_failures_in_a_row_end_the_worker_with_1)
 }
 END_TEST
 
+static uint32_t work_wanted(void)
+{
+    const core_action *a = sent(WIRE_WORK);
+    ck_assert_ptr_nonnull(a);
+    Weft__Work *work = weft__work__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
+    ck_assert_ptr_nonnull(work);
+    uint32_t wanted = work->wanted;
+    weft__work__free_unpacked(work, NULL);
+    return wanted;
+}
+
+START_TEST(a_worker_whose_computation_failed_wants_work_again)
+{
+    core_event e = {.type = CORE_TIMER};
+    result(compute_slot(ROUND_TRAIN), ERR_NO_MEMORY, NULL);
+    now_us += 1000000;
+    step(&e);
+    ck_assert_uint_eq(work_wanted(), 2);
+}
+END_TEST
+
 START_TEST(a_digest_may_ask_again_and_sees_all_replies)
 {
     uint64_t key = 4;
@@ -387,6 +408,7 @@ int main(void)
     tcase_add_loop_test(t, a_slot_that_takes_too_long_is_given_back_before_a_worker_leaves, 0, 2);
     tcase_add_test(t, a_worker_that_is_drained_leaves);
     tcase_add_test(t, three_failures_in_a_row_end_the_worker_with_1);
+    tcase_add_test(t, a_worker_whose_computation_failed_wants_work_again);
     tcase_add_test(t, a_digest_may_ask_again_and_sees_all_replies);
     tcase_add_test(t, a_slot_whose_version_is_gone_is_given_back);
     tcase_add_test(t, parameters_that_are_not_there_end_the_worker);
