@@ -156,6 +156,15 @@ static bool is_address(const char *text)
     return digits >= 1 && digits <= 5 && !colon[1 + digits] && atol(colon + 1) <= 65535;
 }
 
+static void check_train(config_reader *r)
+{
+    const config *c = r->c;
+    if (c->train.delay && c->train.mode != TRAIN_BSP)
+        cross_error(r, "train.delay", "train.mode", "only with train.mode: bsp");
+    if (c->train.staleness && c->train.mode != TRAIN_SSP)
+        cross_error(r, "train.staleness", "train.mode", "only with train.mode: ssp");
+}
+
 static void check_deployment(config_reader *r)
 {
     const config *c = r->c;
@@ -185,6 +194,7 @@ void config_check(config_reader *r)
     check_data(r);
     check_split(r);
     check_models(r);
+    check_train(r);
     check_deployment(r);
 }
 

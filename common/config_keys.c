@@ -1,6 +1,7 @@
 #include "common/config_keys.h"
 
 #include "common/mem.h"
+#include "common/staleness.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -332,14 +333,8 @@ const config_key config_keys[] = {
 
     ENUM('P', "train.mode", train.mode, "bsp", NAMES("bsp", "ssp", "asp"), LATER(1) | LATER(2),
          "consistency of the servers"),
-    {.name = "train.delay",
-     .type = KEY_U32,
-     .mark = 'P',
-     .at = AT(train.delay),
-     .fallback = "0",
-     .max = 64,
-     .later = 1,
-     .help = "steps a gradient may be late"},
+    U32('P', "train.delay", train.delay, "0", 0, DELAY_MAX,
+        "bsp only: a step is computed on the tables from so many steps before"),
     {.name = "train.staleness",
      .type = KEY_U32,
      .mark = 'P',

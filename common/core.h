@@ -183,6 +183,10 @@ typedef enum core_rule_id {
     CORE_RULE_KEEP,            /* files that a checkpoint needs are not removed */
     CORE_RULE_REOPEN,          /* a slot that a server does not hold is not DONE */
     CORE_RULE_PROGRESS,        /* a lease that does not get on is given up */
+    CORE_RULE_PAST,            /* delay k: a server keeps the k versions before its newest */
+    CORE_RULE_PAST_ROWS,       /* the past is of rows, too */
+    CORE_RULE_PAST_SAVED,      /* and it is in a snapshot, for the steps that follow it */
+    CORE_RULE_EXACT_DELAY,     /* a lease names the version t - k, not the newest */
 } core_rule_id;
 
 static inline bool core_rule(const core_mutations *m, core_rule_id rule)

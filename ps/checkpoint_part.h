@@ -44,11 +44,23 @@ typedef enum part_kind {
     PART_DENSE_BEST,  /* the best kept copy, if there is one */
     PART_ROWS,        /* table, keys: row keys, dim: row width + state */
     PART_ROWS_BEST,
-    PART_APPLIED /* keys: applied slots (ssp, asp), dim 0 */
+    PART_APPLIED, /* keys: applied slots (ssp, asp), dim 0 */
+    /* train.delay: the versions before this one, oldest first, each from the first commit that led
+     * to it. */
+    PART_SINCE,      /* keys: that commit's version, of the past ones and of this one; dim 0 */
+    PART_PAST_DENSE, /* table: part_past_table; as PART_DENSE */
+    PART_PAST_ROWS   /* the same: rows that the next version changed, as they were; no state */
 } part_kind;
 
+enum { PART_PAST_SHIFT = 16 };
+/* A section's table: of past version k. */
+static inline uint32_t part_past_table(uint32_t k, uint32_t table)
+{
+    return k << PART_PAST_SHIFT | table;
+}
+
 typedef struct part_section {
-    uint32_t kind, table; /* table 0 for the dense kinds and PART_APPLIED */
+    uint32_t kind, table; /* table 0 where the kind names none */
     uint32_t dim, n;
     const uint64_t *keys; /* [n] strictly ascending; n = 0: anything */
     const float *values;  /* [n, dim]; n * dim = 0: anything */

@@ -118,6 +118,7 @@ shard_model job_shard_model(const job *j)
         .apply_dense = apply_dense,
         .apply_row = apply_row,
         .slots = slots_of,
+        .staleness = staleness_of(j->config),
     };
 }
 
@@ -214,6 +215,7 @@ scheduler_plan job_scheduler_plan(const job *j)
         .score = score,
         .patience = patience,
         .metric = metric,
+        .staleness = staleness_of(j->config),
     };
     uint32_t stages[STAGE_COUNT];
     p.stages = plan_stages(j->plan, stages);

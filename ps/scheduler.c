@@ -58,6 +58,20 @@ static void round_close(open_round *r)
     *r = (open_round){0};
 }
 
+/* The version that the slots of a round are computed on: a training step t on what step t - 1 - k
+ * left, which the servers keep; everything else on the newest. */
+static uint32_t base_of(const scheduler *s, const open_round *r)
+{
+    uint32_t k = s->plan->staleness.steps, base = r->version;
+    bool exact = core_rule(s->config.mutations, CORE_RULE_EXACT_DELAY);
+    if (r->plan.kind != ROUND_TRAIN || !exact) return r->version;
+    for (uint32_t t = r->at.step; k && t > 1; k--) {
+        position before = {.step = --t};
+        base -= 1 + valid_rounds(s, before);
+    }
+    return base;
+}
+
 static void round_open(scheduler *s, open_round *r, position p, uint32_t version, uint64_t now_us)
 {
     round_close(r);
@@ -66,6 +80,7 @@ static void round_open(scheduler *s, open_round *r, position p, uint32_t version
     r->plan = round_at(s, p);
     ASSERT(r->plan.slots);
     r->version = version;
+    r->base = base_of(s, r);
     r->opened_us = now_us;
     r->slot = xcalloc(r->plan.slots, sizeof *r->slot);
 }
@@ -73,7 +88,7 @@ static void round_open(scheduler *s, open_round *r, position p, uint32_t version
 void scheduler_close_rounds(scheduler *s)
 {
     round_close(&s->cur);
-    round_close(&s->next);
+    while (s->ahead_n) round_close(&s->ahead[--s->ahead_n]);
 }
 
 /* True if patience ran out: the stage ends with this validation. */
@@ -83,17 +98,37 @@ static bool out_of_patience(const scheduler *s)
     return patience && s->stage.bad >= patience;
 }
 
-/* The round ahead of the open one, if it is certain - a validation's decision may end the stage -
- * and of use: a round that puts frozen tables waits for no version, so that its slots would be
- * computed at once, only to be turned away by servers that are not there yet. */
+/* Opens the rounds ahead of the open one that are certain - a validation's decision may end the
+ * stage - and of use: a round that puts frozen tables waits for no version, so that its slots would
+ * be computed at once, only to be turned away by servers that are not there yet.  One more than can
+ * be computed, to be built and fetched meanwhile. */
 static void open_ahead(scheduler *s, uint64_t now_us)
 {
-    position p;
     bool barrier = core_rule(s->config.mutations, CORE_RULE_VALID_BARRIER);
-    round_close(&s->next);
-    if (s->cur.plan.kind == ROUND_SCORE && barrier) return;
-    if (s->cur.plan.kind == ROUND_PUT && !s->cur.at.in_valid) return;
-    if (position_next(s, s->cur.at, &p)) round_open(s, &s->next, p, s->cur.version + 1, now_us);
+    while (s->ahead_n < s->plan->staleness.steps + 1) {
+        open_round *last = scheduler_round(s, s->ahead_n);
+        position p;
+        if (last->plan.kind == ROUND_SCORE && barrier) return;
+        if (last->plan.kind == ROUND_PUT && !last->at.in_valid) return;
+        if (!position_next(s, last->at, &p)) return;
+        round_open(s, &s->ahead[s->ahead_n], p, last->version + 1, now_us);
+        s->ahead_n++;
+    }
+}
+
+/* The open round is committed: the next one is.  False: it is not open yet. */
+static bool shift_rounds(scheduler *s, uint64_t now_us)
+{
+    if (!s->ahead_n) return false;
+    round_close(&s->cur);
+    s->cur = s->ahead[0];
+    memmove(&s->ahead[0], &s->ahead[1], --s->ahead_n * sizeof s->ahead[0]);
+    s->ahead[s->ahead_n] = (open_round){0};
+    for (uint32_t i = 0; i <= s->ahead_n; i++) {
+        open_round *r = scheduler_round(s, i);
+        if (r->base == s->cur.version) r->opened_us = now_us;
+    }
+    return true;
 }
 
 bool scheduler_leases_allowed(const scheduler *s)
@@ -540,14 +575,7 @@ static void round_committed(scheduler *s, uint64_t now_us, core_actions *out)
     bool more = position_next(s, s->cur.at, &p);
     ASSERT(more);
     uint32_t version = s->cur.version + 1;
-    if (s->next.open) {
-        round_close(&s->cur);
-        s->cur = s->next;
-        s->cur.opened_us = now_us;
-        s->next = (open_round){0};
-    } else {
-        round_open(s, &s->cur, p, version, now_us);
-    }
+    if (!shift_rounds(s, now_us)) round_open(s, &s->cur, p, version, now_us);
     open_ahead(s, now_us);
     s->phase = PHASE_RUNNING;
 }
@@ -593,6 +621,39 @@ static position position_of_version(const scheduler *s, uint32_t version)
     return p;
 }
 
+static const held_slot *held_by(const member_state *p, uint32_t version, uint32_t slot)
+{
+    for (uint32_t k = 0; k < p->slots_n; k++) {
+        if (p->slots[k].slot == slot && p->slots[k].version == version) return &p->slots[k];
+    }
+    return NULL;
+}
+
+/* A slot is done if every server holds its push. */
+static void learn_slot(const scheduler *s, open_round *r, uint32_t j)
+{
+    const held_slot *h = NULL;
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        h = held_by(&s->server[i], r->version, j);
+        if (!h) return;
+    }
+    slot_state *x = &r->slot[j];
+    if (x->done) return;
+    x->done = true;
+    x->examples = h->examples;
+    x->loss = h->loss;
+    x->is_void = h->is_void;
+    r->done++;
+}
+
+static void learn_slots(scheduler *s)
+{
+    for (uint32_t i = 0; i <= s->ahead_n; i++) {
+        open_round *r = scheduler_round(s, i);
+        for (uint32_t j = 0; j < r->plan.slots; j++) learn_slot(s, r, j);
+    }
+}
+
 /* A round that some server has committed already: finish committing it. */
 static void resume_commit(scheduler *s, uint32_t version, uint64_t now_us, core_actions *out)
 {
@@ -600,31 +661,8 @@ static void resume_commit(scheduler *s, uint32_t version, uint64_t now_us, core_
     for (uint32_t j = 0; j < s->cur.plan.slots; j++) s->cur.slot[j].done = true;
     s->cur.done = s->cur.plan.slots;
     open_ahead(s, now_us);
+    learn_slots(s);
     start_commit(s, now_us, out);
-}
-
-static const held_slot *held_by(const member_state *p, uint32_t slot)
-{
-    for (uint32_t k = 0; k < p->slots_n; k++) {
-        if (p->slots[k].slot == slot) return &p->slots[k];
-    }
-    return NULL;
-}
-
-/* A slot is done if every server holds its push. */
-static void learn_slot(scheduler *s, uint32_t j)
-{
-    const held_slot *h = NULL;
-    for (uint32_t i = 0; i < s->config.servers; i++) {
-        h = held_by(&s->server[i], j);
-        if (!h) return;
-    }
-    slot_state *x = &s->cur.slot[j];
-    x->done = true;
-    x->examples = h->examples;
-    x->loss = h->loss;
-    x->is_void = h->is_void;
-    s->cur.done++;
 }
 
 /* All servers are in our generation; the rounds go on from where they are. */
@@ -642,7 +680,7 @@ void scheduler_resume(scheduler *s, uint64_t now_us, core_actions *out)
     round_open(s, &s->cur, position_of_version(s, version), version, now_us);
     open_ahead(s, now_us);
     s->phase = PHASE_RUNNING;
-    for (uint32_t j = 0; j < s->cur.plan.slots; j++) learn_slot(s, j);
+    learn_slots(s);
 }
 
 /* False if server i has tables of a job that this scheduler does not know: the job has failed. */

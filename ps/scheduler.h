@@ -10,6 +10,7 @@
 #include "common/core.h"
 #include "common/histogram.h"
 #include "common/peer_state.h"
+#include "common/staleness.h"
 #include "common/table_codec.h"
 #include "ps/checkpoint_part.h"
 #include "ps/shard_disk.h"
@@ -55,6 +56,7 @@ typedef struct scheduler_plan {
     uint32_t (*patience)(void *ctx,
                          uint32_t stage); /* validations without improvement; 0: no limit */
     const char *(*metric)(void *ctx, uint32_t stage); /* "mrr_100", for the status page; static */
+    staleness staleness;
 } scheduler_plan;
 
 typedef struct scheduler_config {

@@ -6,12 +6,10 @@
 
 enum { OLD_LEASE_US = 10000000, SECOND_NOTED_US = 60000000 };
 
-/* The open or ahead round that a version names; NULL: neither. */
+/* The open or ahead round that a version names; NULL: none. */
 static open_round *round_of(scheduler *s, uint32_t version)
 {
-    if (s->cur.open && s->cur.version == version) return &s->cur;
-    if (s->next.open && s->next.version == version) return &s->next;
-    return NULL;
+    return version < s->cur.version ? NULL : scheduler_round(s, version - s->cur.version);
 }
 
 static slot_state *slot_of(scheduler *s, slot_name name, uint32_t version)
@@ -52,11 +50,10 @@ static slot_lease *add_lease(slot_state *x, core_peer worker, uint64_t now_us, u
 
 uint32_t scheduler_leases_live(const scheduler *s)
 {
-    const open_round *round[2] = {&s->cur, &s->next};
     uint32_t n = 0;
-    for (uint32_t r = 0; r < 2; r++) {
-        for (uint32_t j = 0; round[r]->open && j < round[r]->plan.slots; j++)
-            n += round[r]->slot[j].leases;
+    for (uint32_t i = 0; s->cur.open && i <= s->ahead_n; i++) {
+        const open_round *r = i ? &s->ahead[i - 1] : &s->cur;
+        for (uint32_t j = 0; j < r->plan.slots; j++) n += r->slot[j].leases;
     }
     return n;
 }
@@ -102,7 +99,7 @@ static bool stands_still(slot_state *x, const open_round *r, uint32_t slot, cons
 /* What a worker does not list, although it had the answer that granted it, is free again. */
 static void free_unlisted(const member_state *w, open_round *r)
 {
-    for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
+    for (uint32_t j = 0; j < r->plan.slots; j++) {
         slot_lease *l = lease_of(&r->slot[j], w->id);
         if (l && l->sequence < w->sequence && !is_listed(w, r, j)) remove_lease(&r->slot[j], l);
     }
@@ -181,9 +178,27 @@ static uint32_t active_workers(const scheduler *s)
 static uint32_t count_mine(open_round *r, core_peer worker)
 {
     uint32_t n = 0;
-    for (uint32_t j = 0; r->open && j < r->plan.slots; j++)
+    for (uint32_t j = 0; j < r->plan.slots; j++)
         n += !r->slot[j].done && lease_of(&r->slot[j], worker) != NULL;
     return n;
+}
+
+/* Of the rounds ahead of the open one. */
+static uint32_t count_ahead(scheduler *s, core_peer worker)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->ahead_n; i++) n += count_mine(&s->ahead[i], worker);
+    return n;
+}
+
+/* True if it holds a slot ahead that can be computed now. */
+static bool is_busy_ahead(scheduler *s, core_peer worker)
+{
+    for (uint32_t i = 0; i < s->ahead_n; i++) {
+        open_round *r = &s->ahead[i];
+        if (scheduler_round_is_ripe(s, r) && count_mine(r, worker)) return true;
+    }
+    return false;
 }
 
 static uint32_t fair_share(const scheduler *s, const open_round *r, const member_state *w)
@@ -198,15 +213,17 @@ static void grant(scheduler *s, slot_state *x, const member_state *w, uint64_t n
     if (add_lease(x, w->id, now_us, w->sequence)) s->counters.leases++;
 }
 
+/* At most `room` slots that nobody has, to a worker that holds `mine` of this round. */
 static void grant_free(scheduler *s, open_round *r, const member_state *w, uint32_t mine,
-                       uint64_t now_us)
+                       uint32_t room, uint64_t now_us)
 {
-    uint32_t share = r->open ? fair_share(s, r, w) : 0;
-    for (uint32_t j = 0; r->open && j < r->plan.slots && mine < share; j++) {
+    uint32_t share = fair_share(s, r, w);
+    for (uint32_t j = 0; j < r->plan.slots && mine < share && room; j++) {
         slot_state *x = &r->slot[j];
         if (x->done || x->leases || stands_still(x, r, j, w)) continue;
         grant(s, x, w, now_us);
         mine++;
+        room--;
     }
 }
 
@@ -234,14 +251,14 @@ static void note_second(scheduler *s, const slot_state *x, const member_state *w
 }
 
 /* The oldest open slot goes to a second worker: when it is old, or sooner if this one idles. */
-static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uint64_t now_us,
+static void grant_second(scheduler *s, const member_state *w, bool busy, uint64_t now_us,
                          core_actions *out)
 {
     uint64_t p95 = latency_quantile(&s->slot_us, 0.95);
     uint64_t old = 5 * p95 > OLD_LEASE_US ? 5 * p95 : OLD_LEASE_US;
     uint64_t usual = 3 * latency_quantile(&s->slot_us, 0.5);
     uint64_t idle = usual > IDLE_BACKUP_US ? usual : IDLE_BACKUP_US;
-    uint64_t oldest = mine ? old : idle < old ? idle : old;
+    uint64_t oldest = busy ? old : idle < old ? idle : old;
     slot_state *best = NULL;
     if (!core_rule(s->config.mutations, CORE_RULE_SECOND_HOLDER) || !w->wanted) return;
     for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
@@ -262,12 +279,17 @@ static void grant_second(scheduler *s, const member_state *w, uint32_t mine, uin
 static void grant_some(scheduler *s, const member_state *w, uint64_t now_us, core_actions *out)
 {
     if (!scheduler_leases_allowed(s) || w->leaving || w->draining || w->lost) return;
-    uint32_t mine = count_mine(&s->cur, w->id), ahead = count_mine(&s->next, w->id);
+    uint32_t mine = count_mine(&s->cur, w->id), ahead = count_ahead(s, w->id);
     bool credit = core_rule(s->config.mutations, CORE_RULE_CREDIT);
-    grant_free(s, &s->cur, w, credit ? mine : mine + ahead, now_us);
+    grant_free(s, &s->cur, w, credit ? mine : mine + ahead, w->wanted, now_us);
     uint32_t now_mine = count_mine(&s->cur, w->id);
-    if (now_mine == mine && s->phase == PHASE_RUNNING) grant_second(s, w, mine, now_us, out);
-    grant_free(s, &s->next, w, credit ? ahead : now_mine + ahead, now_us);
+    bool busy = mine || is_busy_ahead(s, w->id);
+    if (now_mine == mine && s->phase == PHASE_RUNNING) grant_second(s, w, busy, now_us, out);
+    for (uint32_t i = 0; i < s->ahead_n; i++) {
+        uint32_t held = credit ? count_ahead(s, w->id) : now_mine + count_ahead(s, w->id);
+        uint32_t room = held < w->wanted ? w->wanted - held : 0;
+        grant_free(s, &s->ahead[i], w, count_mine(&s->ahead[i], w->id), room, now_us);
+    }
 }
 
 /* ---- answering ---- */
@@ -283,19 +305,20 @@ static void fill_lease(Weft__Lease *x, const scheduler *s, const open_round *r, 
     x->generation = s->generation;
     x->round = r->version;
     x->slots = r->plan.slots;
+    x->tables = r->base;
 }
 
 /* The leases granted since this WORK was asked, which the worker does not list. */
 static size_t fill_grants(scheduler *s, const member_state *w, Weft__Lease *x, Weft__Lease **list)
 {
-    open_round *round[2] = {&s->cur, &s->next};
     size_t n = 0;
-    for (uint32_t r = 0; r < 2; r++) {
-        for (uint32_t j = 0; round[r]->open && j < round[r]->plan.slots && n < HELD_MAX; j++) {
-            slot_state *slot = &round[r]->slot[j];
+    open_round *r;
+    for (uint32_t i = 0; (r = scheduler_round(s, i)) != NULL; i++) {
+        for (uint32_t j = 0; j < r->plan.slots && n < HELD_MAX; j++) {
+            slot_state *slot = &r->slot[j];
             slot_lease *l = slot->done ? NULL : lease_of(slot, w->id);
-            if (!l || l->sequence != w->sequence || is_listed(w, round[r], j)) continue;
-            fill_lease(&x[n], s, round[r], j);
+            if (!l || l->sequence != w->sequence || is_listed(w, r, j)) continue;
+            fill_lease(&x[n], s, r, j);
             list[n] = &x[n];
             n++;
         }
@@ -353,7 +376,7 @@ static bool is_stuck(const scheduler *s, const slot_lease *l, uint64_t now_us)
 
 static void expire(scheduler *s, open_round *r, uint64_t now_us, core_actions *out)
 {
-    for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
+    for (uint32_t j = 0; j < r->plan.slots; j++) {
         slot_state *x = &r->slot[j];
         for (uint32_t k = x->leases; k-- > 0;) {
             slot_lease *l = &x->lease[k];
@@ -370,7 +393,7 @@ static void expire(scheduler *s, open_round *r, uint64_t now_us, core_actions *o
 
 static void forgive(open_round *r, uint64_t pause_us)
 {
-    for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
+    for (uint32_t j = 0; j < r->plan.slots; j++) {
         for (uint32_t k = 0; k < r->slot[j].leases; k++) {
             r->slot[j].lease[k].renewed_us += pause_us;
             r->slot[j].lease[k].moved_us += pause_us;
@@ -380,14 +403,12 @@ static void forgive(open_round *r, uint64_t pause_us)
 
 void scheduler_leases_forgive(scheduler *s, uint64_t pause_us)
 {
-    forgive(&s->cur, pause_us);
-    forgive(&s->next, pause_us);
+    for (uint32_t i = 0; scheduler_round(s, i); i++) forgive(scheduler_round(s, i), pause_us);
 }
 
 void scheduler_leases_serve(scheduler *s, uint64_t now_us, core_actions *out)
 {
-    expire(s, &s->cur, now_us, out);
-    expire(s, &s->next, now_us, out);
+    for (uint32_t i = 0; scheduler_round(s, i); i++) expire(s, scheduler_round(s, i), now_us, out);
     for (size_t i = 0; i < s->workers; i++) {
         if (s->worker[i].parked) serve(s, &s->worker[i], now_us, out);
     }
@@ -408,10 +429,8 @@ void scheduler_leases_work(scheduler *s, const core_event *e, core_actions *out)
     w->sequence = work->sequence;
     take_list(w, work);
     take_numbers(w, work, e->now_us);
-    if (!repeat) {
-        free_unlisted(w, &s->cur);
-        free_unlisted(w, &s->next);
-    }
+    for (uint32_t i = 0; !repeat && scheduler_round(s, i); i++)
+        free_unlisted(w, scheduler_round(s, i));
     renew_listed(s, w, e->now_us);
     w->parked = true;
     w->route = e->message.route;
@@ -480,20 +499,21 @@ void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
 
 /* ---- deaths ---- */
 
-/* A slot of the open round whose holder died; three stop the job. */
-static void count_death(scheduler *s, uint32_t slot, uint64_t now_us, core_actions *out)
+/* A slot that can be computed whose holder died; three stop the job. */
+static void count_death(scheduler *s, open_round *r, uint32_t slot, uint64_t now_us,
+                        core_actions *out)
 {
     char name[64];
-    slot_format((slot_name){s->cur.plan.stage, s->cur.plan.epoch, s->cur.plan.step, slot}, name);
-    if (++s->cur.slot[slot].deaths < s->config.dead_holders_max) return;
-    scheduler_fail(s, now_us, out, "%u workers died while they held slot %s",
-                   s->cur.slot[slot].deaths, name);
+    uint32_t deaths = ++r->slot[slot].deaths;
+    slot_format((slot_name){r->plan.stage, r->plan.epoch, r->plan.step, slot}, name);
+    if (deaths < s->config.dead_holders_max) return;
+    scheduler_fail(s, now_us, out, "%u workers died while they held slot %s", deaths, name);
 }
 
 static uint32_t free_round(scheduler *s, open_round *r, core_peer worker)
 {
     uint32_t n = 0;
-    for (uint32_t j = 0; r->open && j < r->plan.slots; j++) {
+    for (uint32_t j = 0; j < r->plan.slots; j++) {
         slot_lease *l = lease_of(&r->slot[j], worker);
         if (!l) continue;
         remove_lease(&r->slot[j], l);
@@ -506,11 +526,17 @@ static uint32_t free_round(scheduler *s, open_round *r, core_peer worker)
 void scheduler_leases_free(scheduler *s, core_peer worker, bool died, uint64_t now_us,
                            core_actions *out)
 {
-    for (uint32_t j = 0; died && s->cur.open && j < s->cur.plan.slots; j++) {
-        if (!s->cur.slot[j].done && lease_of(&s->cur.slot[j], worker))
-            count_death(s, j, now_us, out);
+    open_round *r;
+    for (uint32_t i = 0; died && (r = scheduler_round(s, i)) != NULL; i++) {
+        bool ripe = scheduler_round_is_ripe(s, r);
+        for (uint32_t j = 0; s->cur.open && ripe && j < r->plan.slots; j++) {
+            if (!r->slot[j].done && lease_of(&r->slot[j], worker))
+                count_death(s, r, j, now_us, out); /* may end the job, and close the rounds */
+        }
     }
-    uint32_t n = free_round(s, &s->cur, worker) + free_round(s, &s->next, worker);
+    uint32_t n = 0;
+    for (uint32_t i = 0; scheduler_round(s, i); i++)
+        n += free_round(s, scheduler_round(s, i), worker);
     if (n)
         scheduler_note(s, now_us, out, "reassigned", worker, "%u slot%s that it held", n,
                        n == 1 ? "" : "s");

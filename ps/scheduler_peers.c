@@ -213,8 +213,8 @@ static void take_server(scheduler *s, member_state *p, const Weft__ServerState *
     p->slots = xcalloc(x->n_held + 1, sizeof *p->slots);
     p->slots_n = (uint32_t)x->n_held;
     for (size_t i = 0; i < x->n_held; i++)
-        p->slots[i] = (held_slot){x->held[i]->slot, x->held[i]->is_void != 0, x->held[i]->examples,
-                                  x->held[i]->loss};
+        p->slots[i] = (held_slot){x->held[i]->slot, x->held[i]->round, x->held[i]->is_void != 0,
+                                  x->held[i]->examples, x->held[i]->loss};
 }
 
 static void take_sampler(member_state *p, const Weft__SamplerState *x, uint64_t now_us)

@@ -16,10 +16,10 @@ void scheduler_reopen_refused(scheduler *s, member_state *p, const wire_header *
     if (s->phase == PHASE_COMMITTING && answer->status == WIRE_BEHIND && there) p->lacks = true;
 }
 
-static bool is_held(const Weft__ServerState *x, uint32_t slot)
+static bool is_held(const Weft__ServerState *x, uint32_t version, uint32_t slot)
 {
     for (size_t i = 0; i < x->n_held; i++) {
-        if (x->held[i]->slot == slot) return true;
+        if (x->held[i]->slot == slot && x->held[i]->round == version) return true;
     }
     return false;
 }
@@ -42,7 +42,7 @@ static uint32_t reopen_missing(scheduler *s, const Weft__ServerState *x, uint32_
     uint32_t n = 0;
     for (uint32_t j = 0; j < s->cur.plan.slots; j++) {
         slot_state *slot = &s->cur.slot[j];
-        if (!slot->done || is_held(x, j)) continue;
+        if (!slot->done || is_held(x, s->cur.version, j)) continue;
         if (!n++) {
             *first = j;
             *by = slot->by;

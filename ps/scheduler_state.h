@@ -13,6 +13,7 @@
 #include "ps/scheduler.h"
 #include "ps/scheduler_commands.h"
 
+enum { AHEAD_MAX = STALENESS_MAX + 1 };
 enum { HOLDERS_MAX = 4, PAST_LIVES = 4, HELD_MAX = 256, RECORDS_MAX = SCHEDULER_STAGES_MAX + 8 };
 enum { DRAINED_MAX = 32 };
 enum {
@@ -70,9 +71,9 @@ typedef struct held_lease {
     uint64_t progress;
 } held_lease;
 
-/* A slot that a server holds for its open round. */
+/* A slot that a server holds for the round of a version. */
 typedef struct held_slot {
-    uint32_t slot;
+    uint32_t slot, version;
     bool is_void;
     uint64_t examples;
     double loss;
@@ -153,8 +154,9 @@ typedef struct open_round {
     position at;
     plan_round plan;
     uint32_t version; /* rounds of the generation committed before it */
+    uint32_t base;    /* the version of the tables that its slots are computed on */
     uint32_t done;
-    uint64_t opened_us;
+    uint64_t opened_us; /* its slots can be computed since then */
     uint64_t commit_us; /* its commit was ordered; 0: not yet */
     slot_state *slot;   /* owned, [plan.slots] */
 } open_round;
@@ -244,7 +246,8 @@ struct scheduler {
     stage_state stage;
     status_result result[STAGE_COUNT];
     uint32_t results_n;
-    open_round cur, next;
+    open_round cur, ahead[AHEAD_MAX]; /* ahead: [ahead_n], those that follow it */
+    uint32_t ahead_n;
     uint32_t commit_flags;
     uint64_t order_retry_us;        /* when an order that was not obeyed goes out again */
     member_state *server, *sampler; /* [servers_known], [config.samplers] */
@@ -289,6 +292,19 @@ struct scheduler {
     uint64_t rate_from_us, rate_examples;
     double examples_per_s;
 };
+
+/* Round i from the open one on; NULL: that is not open. */
+static inline open_round *scheduler_round(scheduler *s, uint32_t i)
+{
+    if (!s->cur.open || i > s->ahead_n) return NULL;
+    return i ? &s->ahead[i - 1] : &s->cur;
+}
+
+/* True if the servers have (or have had) the tables that its slots are computed on. */
+static inline bool scheduler_round_is_ripe(const scheduler *s, const open_round *r)
+{
+    return r->base <= s->cur.version;
+}
 
 /* scheduler.c */
 void scheduler_fail(scheduler *s, uint64_t now_us, core_actions *out, const char *format, ...)

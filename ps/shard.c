@@ -7,6 +7,7 @@
 #include "common/panic.h"
 #include "common/plan.h"
 #include "proto/weft.pb-c.h"
+#include "ps/held_rounds.h"
 #include "ps/push_guard.h"
 #include "ps/shard_disk.h"
 #include "ps/stage_snapshot.h"
@@ -16,18 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PULL_BUDGET_MAX_MS = 60000 };
-
-/* A push held for the open round. */
-typedef struct held_push {
-    bool full;
-    uint8_t op;
-    uint32_t times; /* 1; more only without CORE_RULE_DEDUPE */
-    core_peer from;
-    uint64_t hash;
-    blob *body;
-    push_head head;
-} held_push;
+enum { PULL_BUDGET_MAX_MS = 60000, HELD_LISTED_MAX = 1 << 16 };
 
 /* A pull that waits for its version. */
 typedef struct parked_pull {
@@ -60,11 +50,7 @@ struct shard {
     shard_map map;                     /* of this generation */
     stage_tables *tables[STAGE_COUNT]; /* of this and of finished stages */
     shard_disk disk;
-    held_push *held; /* [held_n], by slot */
-    size_t held_n, held_cap;
-    uint32_t held_count;
-    uint32_t *arrival; /* slots in the order they came */
-    size_t arrival_n, arrival_cap;
+    held_rounds held;
     parked_pull *parked;
     size_t parked_n, parked_cap, parked_bytes;
     latency apply;
@@ -81,14 +67,8 @@ shard *shard_new(const shard_config *c)
     member_init(&s->member, &m, &s->arena);
     requests_config r = {.self = self, .mutations = c->mutations};
     s->requests = requests_new(&r);
+    held_rounds_init(&s->held, staleness_window(c->model->staleness));
     return s;
-}
-
-static void drop_held(shard *s)
-{
-    for (size_t i = 0; i < s->held_n; i++) blob_unref(s->held[i].body);
-    s->held_n = s->arrival_n = 0;
-    s->held_count = 0;
 }
 
 static void drop_tables(shard *s)
@@ -102,7 +82,7 @@ static void drop_tables(shard *s)
 void shard_free(shard *s)
 {
     if (!s) return;
-    drop_held(s);
+    held_rounds_fini(&s->held);
     for (size_t i = 0; i < s->parked_n; i++) blob_unref(s->parked[i].body);
     drop_tables(s);
     shard_save_free(s->disk.saving);
@@ -112,8 +92,6 @@ void shard_free(shard *s)
     requests_free(s->requests);
     member_fini(&s->member);
     proto_alloc_fini(&s->arena);
-    free(s->held);
-    free(s->arrival);
     free(s->parked);
     free(s);
 }
@@ -144,6 +122,19 @@ static void refuse(shard *s, core_actions *out, uint64_t route, const wire_heade
 
 typedef enum pull_ready { PULL_NOW, PULL_PARK, PULL_REFUSE } pull_ready;
 
+/* False without the rule for it: whatever version is the newest is the answer. */
+static bool is_exact(const shard *s, const wire_header *h)
+{
+    return core_rule(s->config.mutations,
+                     h->table == TABLE_DENSE ? CORE_RULE_GONE : CORE_RULE_VERSION);
+}
+
+/* The version that answers a pull. */
+static uint32_t version_for(const shard *s, const wire_header *h)
+{
+    return is_exact(s, h) ? h->version : (uint32_t)WIRE_FINAL;
+}
+
 /* Whether a pull can be answered; REFUSE: with *status. */
 static pull_ready pull_check(shard *s, const wire_header *h, wire_status *status)
 {
@@ -160,10 +151,10 @@ static pull_ready pull_check(shard *s, const wire_header *h, wire_status *status
     *status = WIRE_NOT_FOUND;
     if (h->stage != s->stage || !s->tables[h->stage]) return PULL_REFUSE;
     if (h->version > s->version) return PULL_PARK;
-    bool named = h->table == TABLE_DENSE ? core_rule(s->config.mutations, CORE_RULE_GONE)
-                                         : core_rule(s->config.mutations, CORE_RULE_VERSION);
     *status = WIRE_GONE;
-    return h->version < s->version && named ? PULL_REFUSE : PULL_NOW;
+    bool there =
+        h->version == s->version || stage_tables_has(s->tables[h->stage], h->table, h->version);
+    return there || !is_exact(s, h) ? PULL_NOW : PULL_REFUSE;
 }
 
 static void pull_rows(shard *s, core_actions *out, uint64_t route, const wire_header *h,
@@ -177,7 +168,7 @@ static void pull_rows(shard *s, core_actions *out, uint64_t route, const wire_he
         return;
     }
     const uint64_t *keys = (const void *)blob_data(body);
-    err_code rc = stage_tables_rows(s->tables[h->stage], h->table, h->part, keys,
+    err_code rc = stage_tables_rows(s->tables[h->stage], h->table, version_for(s, h), h->part, keys,
                                     blob_size(body) / 8, &rows, &absent);
     if (rc == ERR_OK) {
         answer(s, out, route, h, WIRE_OK, rows);
@@ -196,7 +187,8 @@ static void pull_answer(shard *s, core_actions *out, uint64_t route, const wire_
         pull_rows(s, out, route, h, body);
         return;
     }
-    answer(s, out, route, h, WIRE_OK, blob_ref(stage_tables_dense(s->tables[h->stage])));
+    answer(s, out, route, h, WIRE_OK,
+           blob_ref(stage_tables_dense_at(s->tables[h->stage], version_for(s, h))));
 }
 
 static void park(shard *s, const core_event *e, core_actions *out)
@@ -261,26 +253,25 @@ static void unpark(shard *s, uint64_t now_us, core_actions *out)
 
 /* ---- commit ---- */
 
-static uint32_t slots_of_commit(const shard *s, uint32_t slots, uint32_t *order)
+static uint32_t slots_of_commit(const shard *s, const held_round *r, uint32_t slots,
+                                uint32_t *order)
 {
-    if (!core_rule(s->config.mutations, CORE_RULE_SLOT_ORDER)) {
-        for (size_t i = 0; i < s->arrival_n; i++) order[i] = s->arrival[i];
-        return (uint32_t)s->arrival_n;
-    }
-    for (uint32_t j = 0; j < slots; j++) order[j] = j;
-    return slots;
+    bool in_order = core_rule(s->config.mutations, CORE_RULE_SLOT_ORDER);
+    uint32_t n = in_order ? slots : r->count;
+    for (uint32_t j = 0; j < n; j++) order[j] = in_order ? j : r->arrival[j];
+    return n;
 }
 
 /* Decodes the held pushes in the order of the sum.  Owned: free().  They decoded when they came. */
-static push_view *commit_views(const shard *s, uint32_t slots, uint32_t *n)
+static push_view *commit_views(const shard *s, const held_round *r, uint32_t slots, uint32_t *n)
 {
-    uint32_t *order = xcalloc(slots + s->arrival_n + 1, sizeof *order);
-    uint32_t m = slots_of_commit(s, slots, order), total = 0, k = 0;
-    for (uint32_t i = 0; i < m; i++) total += s->held[order[i]].times;
+    uint32_t *order = xcalloc(slots + r->count + 1, sizeof *order);
+    uint32_t m = slots_of_commit(s, r, slots, order), total = 0, k = 0;
+    for (uint32_t i = 0; i < m; i++) total += r->push[order[i]].times;
     push_view *v = xcalloc(total + 1, sizeof *v);
     for (uint32_t i = 0; i < m; i++) {
-        for (uint32_t t = 0; t < s->held[order[i]].times; t++) {
-            err_code rc = push_decode(s->held[order[i]].body, &v[k++]);
+        for (uint32_t t = 0; t < r->push[order[i]].times; t++) {
+            err_code rc = push_decode(r->push[order[i]].body, &v[k++]);
             ASSERT(rc == ERR_OK);
         }
     }
@@ -289,28 +280,19 @@ static push_view *commit_views(const shard *s, uint32_t slots, uint32_t *n)
     return v;
 }
 
-static bool holds_all(const shard *s, uint32_t slots)
-{
-    if (s->held_count < slots || s->held_n < slots) return false;
-    for (uint32_t j = 0; j < slots; j++) {
-        if (!s->held[j].full) return false;
-    }
-    return true;
-}
-
 /* Moves to version + 1.  The pushes are there. */
 static void commit(shard *s, const wire_header *h, round_kind kind)
 {
     if (kind != ROUND_SCORE) {
         uint32_t n;
-        push_view *v = commit_views(s, h->part, &n);
+        push_view *v = commit_views(s, held_rounds_at(&s->held, s->version), h->part, &n);
         if (kind == ROUND_TRAIN)
-            stage_tables_train(s->tables[s->stage], h->step, v, n);
+            stage_tables_train(s->tables[s->stage], h->step, s->version + 1, v, n);
         else
             stage_tables_put(s->tables[s->stage], v, n);
         free(v);
     }
-    drop_held(s);
+    held_rounds_advance(&s->held);
     if (h->flags & WIRE_KEEP) stage_tables_keep(s->tables[s->stage]);
     if (h->flags & WIRE_FINISH) {
         stage_tables_finish(s->tables[s->stage]);
@@ -349,10 +331,11 @@ static void on_commit(shard *s, const core_event *e, core_actions *out)
         answer(s, out, e->message.route, h, WIRE_OK, NULL);
         return;
     }
-    bool ready = !s->disk.loading && (h->table == ROUND_SCORE || holds_all(s, h->part));
+    const held_round *r = held_rounds_at(&s->held, s->version);
+    bool ready = !s->disk.loading && (h->table == ROUND_SCORE || held_round_has_all(r, h->part));
     if (h->version > s->version || s->finished || !ready) {
         core_event_line(out, "commit_behind", (core_peer){h->role, h->index, h->incarnation},
-                        "order %u, here %u, %u of %u slots", h->version, s->version, s->held_count,
+                        "order %u, here %u, %u of %u slots", h->version, s->version, r->count,
                         h->part);
         answer(s, out, e->message.route, h, WIRE_BEHIND, NULL);
         return;
@@ -369,7 +352,7 @@ static stage_tables *fresh_tables(const shard *s, uint32_t stage)
 
 static void begin_generation(shard *s, uint32_t generation, uint32_t stage, uint32_t version)
 {
-    drop_held(s);
+    held_rounds_reset(&s->held, version);
     s->generation = generation;
     s->stage = stage;
     s->version = version;
@@ -599,26 +582,9 @@ static void on_rollback(shard *s, const core_event *e, core_actions *out)
 
 /* ---- pushes ---- */
 
-static void hold(shard *s, const wire_header *h, const push_view *v, blob *body)
-{
-    grow(&s->held, &s->held_cap, (size_t)h->slot + 1, sizeof *s->held);
-    for (; s->held_n <= h->slot; s->held_n++) s->held[s->held_n] = (held_push){0};
-    s->held[h->slot] = (held_push){.full = true,
-                                   .op = h->op,
-                                   .times = 1,
-                                   .from = {h->role, h->index, h->incarnation},
-                                   .hash = h->body_hash,
-                                   .body = blob_ref(body),
-                                   .head = v->head};
-    s->held_count++;
-    grow(&s->arrival, &s->arrival_cap, s->arrival_n + 1, sizeof *s->arrival);
-    s->arrival[s->arrival_n++] = h->slot;
-}
-
 /* A slot that is held already: the first one stays; other bits are worth an event. */
-static void on_repeat(shard *s, const wire_header *h, core_actions *out)
+static void on_repeat(shard *s, const wire_header *h, held_push *p, core_actions *out)
 {
-    held_push *p = &s->held[h->slot];
     s->stats.repeats++;
     if (!core_rule(s->config.mutations, CORE_RULE_DEDUPE)) p->times++;
     if (p->hash == h->body_hash) return;
@@ -657,7 +623,8 @@ static const char *push_check(const shard *s, const wire_header *h, const blob *
 
 static void apply_on_sight(shard *s, const wire_header *h, uint64_t now_us, core_actions *out)
 {
-    if (core_rule(s->config.mutations, CORE_RULE_COMMIT) || !holds_all(s, h->part)) return;
+    const held_round *r = held_rounds_at(&s->held, s->version);
+    if (core_rule(s->config.mutations, CORE_RULE_COMMIT) || !held_round_has_all(r, h->part)) return;
     commit(s, h, h->op == WIRE_PUT ? ROUND_PUT : ROUND_TRAIN);
     unpark(s, now_us, out);
 }
@@ -677,7 +644,8 @@ static void on_push(shard *s, const core_event *e, core_actions *out)
         answer(s, out, route, h, WIRE_BEHIND, NULL);
         return;
     }
-    if (h->version != s->version || s->finished) { /* committed: a repeat; or not open yet */
+    held_round *r = s->finished ? NULL : held_rounds_at(&s->held, h->version);
+    if (!r) { /* committed: a repeat; or not open yet */
         s->stats.repeats += h->version < s->version;
         answer(s, out, route, h, h->version < s->version ? WIRE_OK : WIRE_BEHIND, NULL);
         return;
@@ -693,29 +661,42 @@ static void on_push(shard *s, const core_event *e, core_actions *out)
         refuse(s, out, route, h, WIRE_REFUSED, wrong);
         return;
     }
-    if (h->slot < s->held_n && s->held[h->slot].full)
-        on_repeat(s, h, out);
+    held_push *held = held_round_find(r, h->slot);
+    if (held)
+        on_repeat(s, h, held, out);
     else
-        hold(s, h, &v, e->message.body);
+        held_round_add(r, h->slot, (core_peer){h->role, h->index, h->incarnation}, h->body_hash,
+                       e->message.body, &v.head);
     answer(s, out, route, h, WIRE_OK, NULL);
     apply_on_sight(s, h, e->now_us, out);
 }
 
 /* ---- membership ---- */
 
-static void fill_held(const shard *s, Weft__ServerState *state, Weft__HeldSlot *held,
-                      Weft__HeldSlot **list)
+static void fill_round(const held_round *r, uint32_t version, Weft__ServerState *state,
+                       Weft__HeldSlot *held, Weft__HeldSlot **list)
 {
-    for (size_t i = 0; i < s->held_n; i++) {
-        const held_push *p = &s->held[i];
-        if (!p->full) continue;
+    for (size_t i = 0; i < r->n && state->n_held < HELD_LISTED_MAX; i++) {
+        const held_push *p = held_round_find(r, (uint32_t)i);
+        if (!p) continue;
         Weft__HeldSlot *x = &held[state->n_held];
         weft__held_slot__init(x);
         x->slot = (uint32_t)i;
         x->examples = p->head.examples;
         x->loss = p->head.loss;
         x->is_void = p->head.is_void != 0;
+        x->round = version;
         list[state->n_held++] = x;
+    }
+}
+
+/* The oldest round first: what is not listed is computed again, and is a repeat. */
+static void fill_held(const shard *s, Weft__ServerState *state, Weft__HeldSlot *held,
+                      Weft__HeldSlot **list)
+{
+    for (uint32_t i = 0; i < s->held.rounds; i++) {
+        uint32_t version = s->held.first + i;
+        fill_round(held_rounds_at(&s->held, version), version, state, held, list);
     }
     state->held = list;
 }
@@ -769,8 +750,9 @@ static void say_hello(shard *s, uint64_t now_us, core_actions *out)
     state.hash_mismatches = st.hash_mismatches;
     state.apply_us_p50 = (uint32_t)latency_quantile(&s->apply, 0.5);
     state.apply_us_p99 = (uint32_t)latency_quantile(&s->apply, 0.99);
-    Weft__HeldSlot *held = xcalloc(s->held_n + 1, sizeof *held);
-    Weft__HeldSlot **list = xcalloc(s->held_n + 1, sizeof(Weft__HeldSlot *));
+    uint32_t count = held_rounds_count(&s->held);
+    Weft__HeldSlot *held = xcalloc(count + 1, sizeof *held);
+    Weft__HeldSlot **list = xcalloc(count + 1, sizeof(Weft__HeldSlot *));
     fill_held(s, &state, held, list);
     hello.server = &state;
     Weft__Saved saved;
@@ -873,7 +855,7 @@ void shard_stats_get(const shard *s, shard_stats *out)
     out->generation = s->generation;
     out->stage = s->stage;
     out->version = s->version;
-    out->held = s->held_count;
+    out->held = held_rounds_count(&s->held);
     out->parked = (uint32_t)s->parked_n;
     out->finished = s->finished;
     out->known = member_is_known(&s->member);
@@ -932,10 +914,7 @@ uint64_t shard_digest(const shard *s)
         uint64_t d = s->tables[i] ? stage_tables_digest(s->tables[i]) : i;
         h = hash64(&d, sizeof d, h);
     }
-    for (size_t i = 0; i < s->held_n; i++) {
-        uint64_t d[2] = {s->held[i].full, s->held[i].hash};
-        h = hash64(d, sizeof d, h);
-    }
+    h = held_rounds_digest(&s->held, h);
     for (size_t i = 0; i < s->parked_n; i++) {
         uint64_t d[2] = {s->parked[i].header.tag, s->parked[i].until_us};
         h = hash64(d, sizeof d, h);

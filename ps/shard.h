@@ -3,7 +3,8 @@
  * Pure (common/core.h).  A server is at (generation, stage, version): version counts the rounds of
  * the generation it has committed.  The open round's pushes are held per slot; COMMIT(generation,
  * version) sums them in slot order, divides by the examples, runs the optimizer and moves to
- * version + 1.
+ * version + 1.  With delay k pushes for the k rounds after it are held, too, and the k versions of
+ * the trained tables before the newest one are kept.
  *
  * Dense parameters live in immutable blobs, one per version; sparse rows in a hash table of slabs.
  * A pull names the exact version: ahead of us it is parked until its budget ends (BEHIND), behind
@@ -15,6 +16,7 @@
 #pragma once
 
 #include "common/core.h"
+#include "common/staleness.h"
 #include "common/table_codec.h"
 
 enum { SHARD_TABLES_MAX = 16, SHARD_SLOTS_MAX = 1 << 16, SHARD_PARKED_MAX = 4096 };
@@ -52,6 +54,7 @@ typedef struct shard_model {
                       float *w, float *state, const float *g);
     /* Slots of a step of a stage or of its validation; 0: no such step.  NULL: not known. */
     uint32_t (*slots)(void *ctx, uint32_t stage, uint32_t step);
+    staleness staleness;
 } shard_model;
 
 typedef struct shard_config {

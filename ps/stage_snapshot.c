@@ -2,6 +2,7 @@
 
 #include "common/mem.h"
 #include "common/panic.h"
+#include "ps/stage_past.h"
 #include "ps/stage_tables_state.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@ stage_tables *stage_tables_copy(const stage_tables *t)
     c->dense = blob_ref(t->dense);
     c->best_dense = blob_ref(t->best_dense);
     c->sum = NULL;
+    stage_past_copy(c, t);
     if (t->state) {
         size_t n = t->own * t->dense_state + 1;
         c->state = xmalloc(n * sizeof *c->state);
@@ -100,7 +102,7 @@ static void *own(section_list *l, void *p)
 /* `per` arrays of each block of this shard, padded to whole blocks.  from: [own], block by block.
  */
 static void add_blocks(section_list *l, const stage_tables *t, uint32_t vshard, part_kind kind,
-                       const float *from, uint32_t per)
+                       uint32_t table, const float *from, uint32_t per)
 {
     uint32_t blocks = table_blocks(t->floats), n = 0;
     size_t dim = (size_t)DENSE_BLOCK_FLOATS * per;
@@ -116,7 +118,7 @@ static void add_blocks(section_list *l, const stage_tables *t, uint32_t vshard, 
         if (w.block != keys[k]) continue;
         memcpy(values + k++ * dim, from + w.at * per, w.n * per * sizeof *values);
     }
-    l->section[l->n++] = (part_section){kind, TABLE_DENSE, (uint32_t)dim, n, keys, values};
+    l->section[l->n++] = (part_section){kind, table, (uint32_t)dim, n, keys, values};
 }
 
 static void add_rows(section_list *l, const stage_tables *t, uint32_t i, uint32_t vshard,
@@ -137,18 +139,54 @@ static const float *floats_of(const blob *b)
     return (const float *)(const void *)blob_data(b);
 }
 
+/* The rows of a past version that this shard has; they are few. */
+static void add_past_rows(section_list *l, const stage_tables *t, uint32_t i, uint32_t k,
+                          uint32_t vshard)
+{
+    const row_store *rows = t->past[k].rows[i];
+    size_t all = row_store_count(rows), dim = t->spec[i].dim, n = 0;
+    uint64_t *keys = own(l, row_store_keys(rows));
+    for (size_t j = 0; j < all; j++) {
+        if (table_shard_of(&t->map, keys[j]) == vshard) keys[n++] = keys[j];
+    }
+    float *values = own(l, xmalloc((n * dim + 1) * sizeof *values));
+    for (size_t j = 0; j < n; j++)
+        memcpy(values + j * dim, row_store_find(rows, keys[j]), dim * sizeof *values);
+    uint32_t table = part_past_table(k, t->spec[i].id);
+    l->section[l->n++] =
+        (part_section){PART_PAST_ROWS, table, (uint32_t)dim, (uint32_t)n, keys, values};
+}
+
+static void add_past(section_list *l, const stage_tables *t, uint32_t vshard)
+{
+    uint64_t *since = own(l, xcalloc(t->past_n + 1, sizeof *since));
+    for (uint32_t k = 0; k < t->past_n; k++) since[k] = t->past[k].since;
+    since[t->past_n] = t->since;
+    l->section[l->n++] = (part_section){PART_SINCE, 0, 0, t->past_n + 1, since, NULL};
+    for (uint32_t k = 0; k < t->past_n; k++) {
+        if (t->past[k].dense)
+            add_blocks(l, t, vshard, PART_PAST_DENSE, part_past_table(k, TABLE_DENSE),
+                       floats_of(t->past[k].dense), 1);
+        for (uint32_t i = 0; i < t->tables; i++) {
+            if (t->past[k].rows[i]) add_past_rows(l, t, i, k, vshard);
+        }
+    }
+}
+
 blob *stage_parts_encode(const stage_parts *p, const part_id *id)
 {
     const stage_tables *t = p->t;
     section_list l = {0};
-    if (t->dense) add_blocks(&l, t, id->shard, PART_DENSE, floats_of(t->dense), 1);
+    if (t->dense) add_blocks(&l, t, id->shard, PART_DENSE, 0, floats_of(t->dense), 1);
     if (t->state && t->dense_state)
-        add_blocks(&l, t, id->shard, PART_DENSE_STATE, t->state, t->dense_state);
-    if (t->best_dense) add_blocks(&l, t, id->shard, PART_DENSE_BEST, floats_of(t->best_dense), 1);
+        add_blocks(&l, t, id->shard, PART_DENSE_STATE, 0, t->state, t->dense_state);
+    if (t->best_dense)
+        add_blocks(&l, t, id->shard, PART_DENSE_BEST, 0, floats_of(t->best_dense), 1);
     for (uint32_t i = 0; i < t->tables; i++)
         add_rows(&l, t, i, id->shard, PART_ROWS, t->rows[i], &p->rows[i]);
     for (uint32_t i = 0; i < t->tables; i++)
         add_rows(&l, t, i, id->shard, PART_ROWS_BEST, t->best[i], &p->best[i]);
+    if (staleness_past(t->model->staleness) && !t->finished) add_past(&l, t, id->shard);
     blob *part = part_encode(id, l.section, l.n);
     for (uint32_t i = 0; i < l.owned_n; i++) free(l.owned[i]);
     return part;
@@ -186,34 +224,80 @@ static err_code take_dense(stage_tables *t, const part_section *x)
     }
 }
 
+static err_code add_read_rows(const stage_tables *t, row_store *rows, const part_section *x)
+{
+    for (uint32_t k = 0; k < x->n; k++) {
+        if (table_server_of(&t->map, x->keys[k]) != t->server || row_store_find(rows, x->keys[k]))
+            return ERR_CORRUPT;
+        memcpy(row_store_add(rows, x->keys[k]), x->values + (size_t)k * x->dim,
+               x->dim * sizeof(float));
+    }
+    return ERR_OK;
+}
+
 static err_code take_rows(stage_tables *t, const part_section *x)
 {
     uint32_t i = stage_tables_index(t, x->table);
     if (i == UINT32_MAX || x->dim != t->spec[i].dim + t->spec[i].state) return ERR_CORRUPT;
     row_store **rows = x->kind == PART_ROWS ? &t->rows[i] : &t->best[i];
     if (!*rows) *rows = row_store_new(t->spec[i].dim, t->spec[i].state);
-    for (uint32_t k = 0; k < x->n; k++) {
-        if (table_server_of(&t->map, x->keys[k]) != t->server || row_store_find(*rows, x->keys[k]))
-            return ERR_CORRUPT;
-        memcpy(row_store_add(*rows, x->keys[k]), x->values + (size_t)k * x->dim,
-               x->dim * sizeof(float));
+    return add_read_rows(t, *rows, x);
+}
+
+/* Every part says the same.  A past begins empty, and the sections that follow fill it. */
+static err_code take_since(stage_tables *t, const part_section *x)
+{
+    if (!x->n || x->n - 1 > staleness_past(t->model->staleness)) return ERR_CORRUPT;
+    for (uint32_t k = 0; k + 1 < x->n && !t->past_read; k++) {
+        stage_past *p = &t->past[t->past_n++];
+        p->since = (uint32_t)x->keys[k];
+        p->dense = t->own ? blob_new(t->own * sizeof(float)) : NULL;
+        if (t->own && !p->dense) return ERR_NO_MEMORY;
+        for (uint32_t i = 0; i < t->tables; i++) {
+            if (!t->spec[i].is_put) p->rows[i] = row_store_new(t->spec[i].dim, 0);
+        }
     }
-    return ERR_OK;
+    if (!t->past_read++) t->since = (uint32_t)x->keys[x->n - 1];
+    bool same = x->n == t->past_n + 1 && t->since == x->keys[t->past_n];
+    for (uint32_t k = 0; k < t->past_n && same; k++) same = t->past[k].since == x->keys[k];
+    return same ? ERR_OK : ERR_CORRUPT;
+}
+
+static err_code take_past(stage_tables *t, const part_section *x)
+{
+    uint32_t k = x->table >> PART_PAST_SHIFT, table = x->table & ((1u << PART_PAST_SHIFT) - 1);
+    if (k >= t->past_n) return ERR_CORRUPT;
+    if (x->kind == PART_PAST_DENSE) {
+        if (table != TABLE_DENSE || !t->own) return x->n ? ERR_CORRUPT : ERR_OK;
+        t->past_blocks_read += x->n;
+        return take_blocks(t, x, writable(t->past[k].dense), 1);
+    }
+    uint32_t i = stage_tables_index(t, table);
+    if (i == UINT32_MAX || t->spec[i].is_put || x->dim != t->spec[i].dim) return ERR_CORRUPT;
+    return add_read_rows(t, t->past[k].rows[i], x);
+}
+
+static err_code take_section(stage_tables *t, const part_section *x)
+{
+    switch (x->kind) {
+    case PART_DENSE:
+    case PART_DENSE_STATE:
+    case PART_DENSE_BEST: return take_dense(t, x);
+    case PART_ROWS:
+    case PART_ROWS_BEST: return take_rows(t, x);
+    case PART_SINCE: return take_since(t, x);
+    case PART_PAST_DENSE:
+    case PART_PAST_ROWS: return take_past(t, x);
+    default: return ERR_CORRUPT;
+    }
 }
 
 err_code stage_tables_take_part(stage_tables *t, const part_view *p)
 {
     err_code rc = ERR_OK;
+    if (!t->past_read) t->since = p->id.version;
     for (uint32_t i = 0; i < p->sections && rc == ERR_OK; i++) {
-        const part_section *x = &p->section[i];
-        bool dense =
-            x->kind == PART_DENSE || x->kind == PART_DENSE_STATE || x->kind == PART_DENSE_BEST;
-        if (dense)
-            rc = take_dense(t, x);
-        else if (x->kind == PART_ROWS || x->kind == PART_ROWS_BEST)
-            rc = take_rows(t, x);
-        else
-            rc = ERR_CORRUPT;
+        rc = take_section(t, &p->section[i]);
     }
     return rc;
 }
@@ -223,7 +307,7 @@ err_code stage_tables_taken(stage_tables *t, bool final)
     uint32_t blocks = 0;
     block_walk w = stage_tables_blocks(t);
     while (stage_tables_walk(t, &w)) blocks++;
-    if (t->blocks_read != blocks) return ERR_CORRUPT;
+    if (t->blocks_read != blocks || t->past_blocks_read != blocks * t->past_n) return ERR_CORRUPT;
     if (!final) return ERR_OK;
     free(t->state);
     free(t->sum);

@@ -1,6 +1,7 @@
 #include "common/hash.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "ps/stage_past.h"
 #include "ps/stage_tables_state.h"
 
 #include <stdlib.h>
@@ -56,6 +57,7 @@ stage_tables *stage_tables_new(const shard_model *model, const shard_map *map, u
 void stage_tables_free(stage_tables *t)
 {
     if (!t) return;
+    stage_past_clear(t);
     for (uint32_t i = 0; i < t->tables; i++) {
         row_store_free(t->rows[i]);
         row_store_free(t->best[i]);
@@ -187,20 +189,24 @@ static void train_rows(stage_tables *t, uint32_t step, uint32_t i, const push_vi
         merge_sum(&m, key, g, dim);
         for (uint32_t d = 0; d < dim; d++) g[d] /= by;
         float *row = row_for(t, i, key);
+        stage_past_keep_row(t, i, key, row);
         t->model->apply_row(t->model->ctx, t->stage, step, t->spec[i].id, key, row, row + dim, g);
     }
     merge_close(&m);
     free(g);
 }
 
-void stage_tables_train(stage_tables *t, uint32_t step, const push_view *slot, uint32_t n)
+void stage_tables_train(stage_tables *t, uint32_t step, uint32_t version, const push_view *slot,
+                        uint32_t n)
 {
     uint64_t examples = divisor(t, slot, n);
     if (!examples) return;
+    stage_past_begin(t);
     if (t->own) train_dense(t, step, slot, n, (float)examples);
     for (uint32_t i = 0; i < t->tables; i++) {
         if (!t->spec[i].is_put) train_rows(t, step, i, slot, n, (float)examples);
     }
+    stage_past_end(t, version);
 }
 
 static bool names_table(const push_view *slot, uint32_t n, uint32_t table)
@@ -250,6 +256,7 @@ void stage_tables_keep(stage_tables *t)
 
 void stage_tables_finish(stage_tables *t)
 {
+    stage_past_clear(t);
     if (t->best_dense) {
         blob_unref(t->dense);
         t->dense = t->best_dense;
@@ -272,6 +279,32 @@ blob *stage_tables_dense(const stage_tables *t)
     return t->dense;
 }
 
+bool stage_tables_has(const stage_tables *t, uint32_t table, uint32_t version)
+{
+    uint32_t i = table == TABLE_DENSE ? 0 : stage_tables_index(t, table);
+    if (t->finished || i == UINT32_MAX) return false;
+    if (table != TABLE_DENSE && t->spec[i].is_put) return false;
+    return stage_past_at(t, version) != UINT32_MAX;
+}
+
+blob *stage_tables_dense_at(const stage_tables *t, uint32_t version)
+{
+    uint32_t at = stage_past_at(t, version);
+    return at < t->past_n ? t->past[at].dense : t->dense;
+}
+
+/* rows [n] of now become those of `version`. */
+static void look_back(const stage_tables *t, uint32_t i, uint32_t version, const uint64_t *keys,
+                      const float **rows, size_t n)
+{
+    uint32_t at = stage_past_at(t, version);
+    if (t->spec[i].is_put || at >= t->past_n) return;
+    for (size_t k = 0; k < n; k++) {
+        const float *row = stage_past_row(t, i, at, keys[k]);
+        if (row) rows[k] = row;
+    }
+}
+
 static err_code fill_rows(stage_tables *t, uint32_t i, const uint64_t *keys, const float **rows,
                           size_t n, float *out, uint64_t *absent)
 {
@@ -291,8 +324,8 @@ static err_code fill_rows(stage_tables *t, uint32_t i, const uint64_t *keys, con
     return ERR_OK;
 }
 
-err_code stage_tables_rows(stage_tables *t, uint32_t table, uint32_t dim, const uint64_t *keys,
-                           size_t n, blob **out, uint64_t *absent)
+err_code stage_tables_rows(stage_tables *t, uint32_t table, uint32_t version, uint32_t dim,
+                           const uint64_t *keys, size_t n, blob **out, uint64_t *absent)
 {
     uint32_t i = stage_tables_index(t, table);
     *absent = 0;
@@ -306,6 +339,7 @@ err_code stage_tables_rows(stage_tables *t, uint32_t table, uint32_t dim, const 
     err_code rc = rows && b ? ERR_OK : ERR_NO_MEMORY;
     if (rc == ERR_OK) {
         row_store_find_many(t->rows[i], keys, n, rows);
+        look_back(t, i, version, keys, rows, n);
         rc = fill_rows(t, i, keys, rows, n, (float *)(void *)blob_writable(b), absent);
     }
     free(rows);
@@ -331,7 +365,7 @@ uint64_t stage_tables_row_count(const stage_tables *t)
 
 uint64_t stage_tables_bytes(const stage_tables *t)
 {
-    uint64_t n = blob_size(t->dense) + blob_size(t->best_dense);
+    uint64_t n = blob_size(t->dense) + blob_size(t->best_dense) + stage_past_bytes(t);
     if (t->state) n += t->own * (t->dense_state + 1) * sizeof(float);
     for (uint32_t i = 0; i < t->tables; i++) {
         n += t->rows[i] ? row_store_bytes(t->rows[i]) : 0;
@@ -343,6 +377,7 @@ uint64_t stage_tables_bytes(const stage_tables *t)
 uint64_t stage_tables_digest(const stage_tables *t)
 {
     uint64_t h = hash64(blob_data(t->dense), blob_size(t->dense), t->stage);
+    h = stage_past_digest(t, h);
     h = hash64(blob_data(t->best_dense), blob_size(t->best_dense), h);
     if (t->state) h = hash64(t->state, t->own * t->dense_state * sizeof(float), h);
     for (uint32_t i = 0; i < t->tables; i++) {

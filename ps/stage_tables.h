@@ -19,9 +19,10 @@ void stage_tables_free(stage_tables *t); /* accepts NULL */
 /* NULL if a decoded push fits these tables, else what is wrong with it (static). */
 const char *stage_tables_check(const stage_tables *t, const push_view *v, bool is_put);
 
-/* Sums the slots' gradients in the order given, divides by their examples, runs the optimizer.  A
- * step without any example changes nothing. */
-void stage_tables_train(stage_tables *t, uint32_t step, const push_view *slot, uint32_t n);
+/* Sums the slots' gradients in the order given, divides by their examples, runs the optimizer; that
+ * leads to `version`.  A step without any example changes nothing. */
+void stage_tables_train(stage_tables *t, uint32_t step, uint32_t version, const push_view *slot,
+                        uint32_t n);
 /* Replaces the put tables named in the slots by their rows. */
 void stage_tables_put(stage_tables *t, const push_view *slot, uint32_t n);
 /* Keeps a copy of what is trained as the best so far. */
@@ -30,10 +31,14 @@ void stage_tables_keep(stage_tables *t);
 void stage_tables_finish(stage_tables *t);
 
 blob *stage_tables_dense(const stage_tables *t); /* borrowed; NULL: none here */
-/* Rows of keys [n] as f32 [n, dim] into *out (owned).  Absent trained rows have their initial
- * values. ERR_NOT_FOUND: no such table, or (absent != NULL: the key) a put table without that key.
- * ERR_MISMATCH: `dim` is not 0 and not the table's.  ERR_LIMIT, ERR_NO_MEMORY. */
-MUST_USE err_code stage_tables_rows(stage_tables *t, uint32_t table, uint32_t dim,
+/* True if a trained table (or TABLE_DENSE) is still known as it was at an earlier version.  */
+bool stage_tables_has(const stage_tables *t, uint32_t table, uint32_t version);
+/* The dense weights at `version`; at one that is not known any more, or the newest: as they are. */
+blob *stage_tables_dense_at(const stage_tables *t, uint32_t version);
+/* Rows of keys [n] at `version` (as above) as f32 [n, dim] into *out (owned).  Absent trained rows
+ * have their initial values. ERR_NOT_FOUND: no such table, or (absent != NULL: the key) a put table
+ * without that key. ERR_MISMATCH: `dim` is not 0 and not the table's.  ERR_LIMIT, ERR_NO_MEMORY. */
+MUST_USE err_code stage_tables_rows(stage_tables *t, uint32_t table, uint32_t version, uint32_t dim,
                                     const uint64_t *keys, size_t n, blob **out, uint64_t *absent);
 const float *stage_tables_row(const stage_tables *t, uint32_t table, uint64_t key);
 

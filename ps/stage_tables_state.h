@@ -5,6 +5,13 @@
 #include "ps/row_store.h"
 #include "ps/stage_tables.h"
 
+/* The trained tables as they were from version `since` on, until the next one's. */
+typedef struct stage_past {
+    uint32_t since;
+    blob *dense;
+    row_store *rows[SHARD_TABLES_MAX]; /* owned; [dim] before the commit that ended it */
+} stage_past;
+
 struct stage_tables {
     const shard_model *model;
     shard_map map;
@@ -21,6 +28,10 @@ struct stage_tables {
     shard_table spec[SHARD_TABLES_MAX];
     row_store *rows[SHARD_TABLES_MAX]; /* NULL: a put table not written yet, or dropped */
     row_store *best[SHARD_TABLES_MAX];
+    uint32_t since; /* the version from which the trained tables are as they are */
+    uint32_t past_n;
+    uint32_t past_read, past_blocks_read; /* parts, and their blocks of the past */
+    stage_past past[DELAY_MAX + 1];       /* [past_n], the oldest first; one more during a commit */
 };
 
 /* A walk over the server's own blocks, ascending. */

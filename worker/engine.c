@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "common/staleness.h"
 #include "worker/slot_work.h"
 #include "worker/task_inputs.h"
 
@@ -107,11 +108,11 @@ static task *take_task(engine *e, const worker_task *w)
 }
 
 /* True if no lease can name `old` any more now that there is `t`: leases are of the open round and
- * of the next. */
-static bool is_past(const task *old, const task *t)
+ * of those that may be computed before it is over, and one more. */
+static bool is_past(const engine *e, const task *old, const task *t)
 {
     if (old->generation != t->generation) return old->generation < t->generation;
-    return old->version + 1 < t->version;
+    return old->version + staleness_of(e->job->config).steps + 1 < t->version;
 }
 
 /* Puts a task (back) into the list.  Those of past rounds, whose slots were taken away before they
@@ -123,7 +124,7 @@ static void put_task(engine *e, task *t)
     pthread_mutex_lock(&e->lock);
     for (uint32_t i = 0; i < e->tasks_n; i++) {
         bool full = e->tasks_n - n == TASKS_MAX;
-        if (full || is_past(e->tasks[i], t))
+        if (full || is_past(e, e->tasks[i], t))
             dropped[n++] = e->tasks[i];
         else
             e->tasks[kept++] = e->tasks[i];

@@ -48,6 +48,7 @@ typedef struct lease {
     uint64_t id;  /* owner of its requests, token of its COMPUTE */
     worker_task task;
     uint32_t slots; /* of its round */
+    uint32_t base;  /* version of the tables that it is computed on */
     bool again;
     lease_needs needs;
     uint32_t acks_missing;
@@ -64,7 +65,8 @@ typedef struct lease {
 typedef struct dense_copy {
     bool used;
     uint64_t id;
-    uint32_t generation, stage, version; /* version WIRE_FINAL: of a finished stage */
+    uint32_t generation, stage, version; /* of the round; WIRE_FINAL: of a finished stage */
+    uint32_t base;                       /* the version that is pulled */
     size_t floats;
     uint32_t pending;
     const shard_map *map;
@@ -310,7 +312,7 @@ static void dense_evict(worker_loop *w, uint64_t now_us, core_actions *out)
 static void dense_ask(worker_loop *w, uint64_t now_us, core_actions *out, dense_copy *d,
                       uint32_t server)
 {
-    wire_header h = pull_header(w, d->stage, TABLE_DENSE, d->generation, d->version);
+    wire_header h = pull_header(w, d->stage, TABLE_DENSE, d->generation, d->base);
     ask_server(w, now_us, out, server, h, NULL, d->id, server);
 }
 
@@ -329,6 +331,7 @@ static void dense_start(worker_loop *w, uint64_t now_us, core_actions *out, cons
                       .generation = l->task.generation,
                       .stage = need->stage,
                       .version = need->final ? (uint32_t)WIRE_FINAL : l->task.version,
+                      .base = need->final ? (uint32_t)WIRE_FINAL : l->base,
                       .floats = need->floats,
                       .map = map};
     d->flat = blob_new(d->floats * sizeof(float));
@@ -433,7 +436,7 @@ static void fetch_rows_part(worker_loop *w, lease *l, uint64_t now_us, core_acti
                             uint32_t i, uint32_t part, blob *keys)
 {
     const worker_need *need = &l->needs.need[i];
-    uint32_t version = need->final ? (uint32_t)WIRE_FINAL : l->task.version;
+    uint32_t version = need->final ? (uint32_t)WIRE_FINAL : l->base;
     wire_header h = pull_header(w, need->stage, need->table, l->task.generation, version);
     h.part = need->dim;
     ask_server(w, now_us, out, l->needs.state[i].part[part].server, h, keys, l->id,
@@ -686,7 +689,7 @@ static uint32_t activity_of(const worker_loop *w, const lease *l)
     switch (l->state) {
     case LEASE_BUILDING:
     case LEASE_DIGESTING: return PEER_SAMPLING;
-    case LEASE_FETCHING: return l->task.version > w->servers_version ? PEER_WAITING : PEER_PULLING;
+    case LEASE_FETCHING: return l->base > w->servers_version ? PEER_WAITING : PEER_PULLING;
     case LEASE_COMPUTING: return PEER_COMPUTING;
     case LEASE_PUSHING:
     case LEASE_REPORTING: return PEER_PUSHING;
@@ -739,6 +742,7 @@ static size_t list_leases(worker_loop *w, Weft__Lease *x, Weft__Lease **list)
         x[n].generation = l->task.generation;
         x[n].round = l->task.version;
         x[n].slots = l->slots;
+        x[n].tables = l->base;
         x[n].state = activity_of(w, l);
         x[n].progress = l->progress;
         list[n] = &x[n];
@@ -815,6 +819,7 @@ static const shard_map *current_map(worker_loop *w)
 static void take_grant(worker_loop *w, const Weft__Lease *x, uint64_t now_us, core_actions *out)
 {
     if (x->generation != w->generation || lease_like(w, x) || x->stage >= STAGE_COUNT) return;
+    if (x->tables > x->round) return;
     for (uint32_t i = 0; i < WORKER_LEASES_MAX; i++) {
         lease *l = &w->lease[i];
         if (l->state != LEASE_FREE) continue;
@@ -825,6 +830,7 @@ static void take_grant(worker_loop *w, const Weft__Lease *x, uint64_t now_us, co
         l->task.version = x->round;
         l->task.map = current_map(w);
         l->slots = x->slots;
+        l->base = x->tables;
         start_lease(w, l, now_us, out);
         return;
     }

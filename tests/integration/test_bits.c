@@ -55,6 +55,8 @@ static const char *const variants[] = {
     "--set two_tower.popularity=false --set two_tower.item_drop=0 --set two_tower.skip=none "
     "--set hgnn.neighbour_drop=0 --set hgnn.random_features=0 "
     "--set train.microbatches_per_step=1 --set split.method=random --set graph.partitioner=hash",
+    /* Steps computed on the tables from two steps before, rows among them. */
+    "--set train.delay=2 --set hgnn.id_embedding=8 --set train.microbatches_per_step=3",
 };
 
 static void write_user_vectors(void)

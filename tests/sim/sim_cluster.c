@@ -89,6 +89,8 @@ typedef struct sim {
     uint32_t rollbacks_seen;
     uint32_t announced_term;
     scheduler_config scheduler_config;
+    scheduler_plan plan;
+    shard_model model;
     uint32_t faults;
     bool ended;
     sim_result result;
@@ -258,7 +260,8 @@ static void check_grants(sim *s, const sim_node *from, const core_action *a)
         bool ahead = g->grant[i]->round > v.version;
         if (ahead && v.round.kind == ROUND_SCORE)
             violation(s, "a slot was leased before the decision of the validation");
-        if (g->grant[i]->round > v.version + 1) violation(s, "a lease too far ahead");
+        if (g->grant[i]->round > v.version + 1 + s->o.how.steps)
+            violation(s, "a lease too far ahead");
     }
     weft__grants__free_unpacked(g, NULL);
 }
@@ -555,7 +558,7 @@ static void *new_scheduler(sim *s, uint64_t life)
     scheduler_durable d = {s->durable_bytes ? s->durable : NULL, s->durable_bytes, s->metric,
                            s->metrics};
     scheduler *core;
-    err_code rc = scheduler_new(&s->scheduler_config, sim_plan(), SIM_PLAN_HASH, &d, &core);
+    err_code rc = scheduler_new(&s->scheduler_config, &s->plan, SIM_PLAN_HASH, &d, &core);
     if (rc != ERR_OK) violation(s, "the scheduler cannot be restored: %s", err_name(rc));
     return rc == ERR_OK ? core : NULL;
 }
@@ -570,7 +573,7 @@ static void *new_core(sim *s, const sim_node *n)
                           .plan_hash = SIM_PLAN_HASH,
                           .numerics = "sim",
                           .address = "sim",
-                          .model = sim_shard_model(),
+                          .model = &s->model,
                           .mutations = m};
         return shard_new(&c);
     }
@@ -1247,6 +1250,8 @@ sim_result sim_run(const sim_options *o, const sim_oracle *oracle)
     sim *s = xcalloc(1, sizeof *s);
     s->o = *o;
     s->oracle = oracle;
+    s->plan = sim_plan_of(o->how);
+    s->model = sim_shard_model_of(o->how);
     s->random = hash64(&o->seed, sizeof o->seed, 1);
     s->now_us = 1000000;
     s->result.exit_code = -1;

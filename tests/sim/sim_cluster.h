@@ -25,6 +25,7 @@ typedef struct sim_options {
     bool rot;                   /* parts of checkpoints are damaged now and then */
     bool hangs;                 /* many computations never end, but for the last worker's */
     bool hostile;               /* somebody says DONE of slots that were never computed */
+    staleness how;              /* the oracle's */
     core_mutations mutations;
 } sim_options;
 

@@ -18,7 +18,7 @@ enum {
     T_TOWER_VALID = 48
 };
 enum { HGNN_FLOATS = DENSE_BLOCK_FLOATS + 60, TOWER_FLOATS = 50 };
-enum { VALID_PUT = 1, VALID_SCORE = 2 };
+enum { VALID_PUT = 1, VALID_SCORE = 2, PAST_STEPS = 16 };
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -130,6 +130,13 @@ const scheduler_plan *sim_plan(void)
     return &p;
 }
 
+scheduler_plan sim_plan_of(staleness how)
+{
+    scheduler_plan p = *sim_plan();
+    p.staleness = how;
+    return p;
+}
+
 /* ---- model ---- */
 
 static size_t dense_floats(void *ctx, uint32_t stage)
@@ -225,6 +232,13 @@ const shard_model *sim_shard_model(void)
                                   .apply_dense = apply_dense,
                                   .apply_row = apply_row};
     return &m;
+}
+
+shard_model sim_shard_model_of(staleness how)
+{
+    shard_model m = *sim_shard_model();
+    m.staleness = how;
+    return m;
 }
 
 /* ---- builds ---- */
@@ -466,7 +480,16 @@ typedef struct version {
     float *dense;
 } version;
 
+/* The tables after a step of the running stage. */
+typedef struct past {
+    float *dense;
+    sim_row *row;
+    size_t rows;
+} past;
+
 struct sim_oracle {
+    staleness how;
+    past past[PAST_STEPS];
     float *dense[STAGE_COUNT], *state[STAGE_COUNT], *best[STAGE_COUNT];
     sim_row *row, *best_row;
     size_t rows, rows_cap, best_rows, best_cap;
@@ -479,13 +502,39 @@ struct sim_oracle {
     uint32_t stage, at; /* running */
 };
 
-static sim_row *find_row(sim_oracle *o, uint32_t stage, uint32_t table, uint64_t key)
+static sim_row *row_among(sim_row *row, size_t n, uint32_t stage, uint32_t table, uint64_t key)
 {
-    for (size_t i = 0; i < o->rows; i++) {
-        sim_row *r = &o->row[i];
-        if (r->stage == stage && r->table == table && r->key == key) return r;
+    for (size_t i = 0; i < n; i++) {
+        if (row[i].stage == stage && row[i].table == table && row[i].key == key) return &row[i];
     }
     return NULL;
+}
+
+static sim_row *find_row(sim_oracle *o, uint32_t stage, uint32_t table, uint64_t key)
+{
+    return row_among(o->row, o->rows, stage, table, key);
+}
+
+static void remember_step(sim_oracle *o, uint32_t step)
+{
+    size_t bytes = dense_floats(NULL, o->stage) * sizeof(float);
+    ASSERT(step < PAST_STEPS);
+    past *p = &o->past[step];
+    free(p->dense);
+    free(p->row);
+    p->dense = xmalloc(bytes + 1);
+    memcpy(p->dense, o->dense[o->stage], bytes);
+    p->rows = o->rows;
+    p->row = xmalloc((o->rows + 1) * sizeof *p->row);
+    if (o->rows) memcpy(p->row, o->row, o->rows * sizeof *p->row);
+}
+
+/* What a slot of training is computed on: what step t - 1 - k left. */
+static past tables_for(sim_oracle *o, slot_name name)
+{
+    past now = {o->dense[o->stage], o->row, o->rows};
+    uint32_t t = name.step, k = o->how.steps;
+    return is_train(name.stage) ? o->past[t > k ? t - 1 - k : 0] : now;
 }
 
 static sim_row *add_row(sim_oracle *o, uint32_t stage, uint32_t table, uint64_t key)
@@ -497,14 +546,14 @@ static sim_row *add_row(sim_oracle *o, uint32_t stage, uint32_t table, uint64_t 
     return r;
 }
 
-static blob *oracle_rows(sim_oracle *o, const worker_need *need)
+static blob *oracle_rows(const past *on, const worker_need *need)
 {
     size_t n = blob_size(need->body) / 8;
     const uint64_t *keys = (const void *)blob_data(need->body);
     blob *b = blob_new(n * need->dim * sizeof(float));
     float *out = (float *)(void *)blob_writable(b);
     for (size_t i = 0; i < n; i++, out += need->dim) {
-        const sim_row *r = find_row(o, need->stage, need->table, keys[i]);
+        const sim_row *r = row_among(on->row, on->rows, need->stage, need->table, keys[i]);
         if (r)
             memcpy(out, r->w, need->dim * sizeof *out);
         else
@@ -513,11 +562,12 @@ static blob *oracle_rows(sim_oracle *o, const worker_need *need)
     return b;
 }
 
-static blob *oracle_reply(sim_oracle *o, const worker_need *need)
+static blob *oracle_reply(sim_oracle *o, const past *on, const worker_need *need)
 {
     if (need->kind == NEED_FEATURES) return sim_features(need->partition, need->body);
-    if (need->kind == NEED_ROWS) return oracle_rows(o, need);
-    return blob_copy(o->dense[need->stage], need->floats * sizeof(float));
+    if (need->kind == NEED_ROWS) return oracle_rows(on, need);
+    const float *dense = need->stage == o->stage ? on->dense : o->dense[need->stage];
+    return blob_copy(dense, need->floats * sizeof(float));
 }
 
 static void oracle_slot(sim_oracle *o, slot_name name, round_kind kind, sim_output *out)
@@ -525,9 +575,10 @@ static void oracle_slot(sim_oracle *o, slot_name name, round_kind kind, sim_outp
     worker_need need[SIM_NEEDS_MAX];
     blob *reply[SIM_NEEDS_MAX], *build = sim_build(name);
     bool again;
+    past on = tables_for(o, name);
     uint32_t n = sim_needs(name, 0, need, &again);
     if (again) n += sim_needs(name, 1, need + n, &again);
-    for (uint32_t i = 0; i < n; i++) reply[i] = oracle_reply(o, &need[i]);
+    for (uint32_t i = 0; i < n; i++) reply[i] = oracle_reply(o, &on, &need[i]);
     sim_compute(name, kind, build, reply, n, out);
     for (uint32_t i = 0; i < n; i++) {
         blob_unref(reply[i]);
@@ -625,6 +676,7 @@ static void oracle_round(sim_oracle *o, const plan_round *r, double *sums)
     for (uint32_t j = 0; j < r->slots; j++)
         oracle_slot(o, (slot_name){r->stage, r->epoch, r->step, j}, r->kind, &x[j]);
     if (r->kind == ROUND_TRAIN) oracle_train(o, r, x);
+    if (r->kind == ROUND_TRAIN) remember_step(o, r->step);
     if (r->kind == ROUND_PUT) oracle_put(o, r, x);
     if (r->kind == ROUND_PUT && r->stage == o->stage)
         add_metric(o, METRIC_PUT, r->epoch, r->step)->examples = SIM_ITEMS;
@@ -733,6 +785,7 @@ static void oracle_stage(sim_oracle *o, uint32_t stage)
     o->state[stage] = xcalloc(floats + 1, sizeof(float));
     init_dense(NULL, stage, 0, floats, o->dense[stage]);
     remember_version(o);
+    remember_step(o, 0);
     while (step < plan_steps_of(NULL, stage) && !impatient) {
         plan_round r = plan_round_of(NULL, stage, ++step);
         oracle_round(o, &r, NULL);
@@ -742,9 +795,10 @@ static void oracle_stage(sim_oracle *o, uint32_t stage)
     finish_stage(o);
 }
 
-sim_oracle *sim_oracle_new(void)
+sim_oracle *sim_oracle_new(staleness how)
 {
     sim_oracle *o = xcalloc(1, sizeof *o);
+    o->how = how;
     for (uint32_t i = 0; i < sim_plan()->stages; i++) oracle_stage(o, sim_plan()->stage[i]);
     return o;
 }
@@ -756,6 +810,10 @@ void sim_oracle_free(sim_oracle *o)
         free(o->dense[i]);
         free(o->state[i]);
         free(o->best[i]);
+    }
+    for (uint32_t i = 0; i < PAST_STEPS; i++) {
+        free(o->past[i].dense);
+        free(o->past[i].row);
     }
     for (size_t i = 0; i < o->versions; i++) free(o->version[i].dense);
     free(o->version);

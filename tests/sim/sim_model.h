@@ -16,8 +16,11 @@
 enum { SIM_PARTITIONS = 4, SIM_NEEDS_MAX = 6, SIM_SUMS = 3, SIM_ITEMS = 40 };
 enum { SIM_PLAN_HASH = 0x51 };
 
+/* Of bsp; the others differ in their staleness only. */
 const scheduler_plan *sim_plan(void);
 const shard_model *sim_shard_model(void);
+scheduler_plan sim_plan_of(staleness how);
+shard_model sim_shard_model_of(staleness how);
 
 /* What a slot needs; pass 0, then (if *again) pass 1.  Appends to need[], bodies owned by the
  * caller. */
@@ -53,7 +56,7 @@ void sim_output_fini(sim_output *o);
 
 typedef struct sim_oracle sim_oracle;
 
-sim_oracle *sim_oracle_new(void); /* runs the whole job; owned */
+sim_oracle *sim_oracle_new(staleness how); /* runs the whole job; owned */
 void sim_oracle_free(sim_oracle *o);
 /* The hash that a slot must be computed from; false: the job never computes it. */
 bool sim_oracle_slot(const sim_oracle *o, slot_name name, uint64_t *hash);

@@ -45,9 +45,14 @@ END_TEST
 
 START_TEST(a_calm_cluster_of_any_size_gives_the_same_bits)
 {
-    sim_oracle *oracle = sim_oracle_new();
+    sim_oracle *oracle = sim_oracle_new(sim_ways[_i]);
     for (uint32_t n = 1; n <= 4; n++) {
-        sim_options o = {.seed = n, .calm = true, .servers = n, .samplers = 5 - n, .workers = n};
+        sim_options o = {.seed = n,
+                         .calm = true,
+                         .servers = n,
+                         .samplers = 5 - n,
+                         .workers = n,
+                         .how = sim_ways[_i]};
         sim_result r = sim_run(&o, oracle);
         ck_assert_msg(r.ok, "%u servers: %s", n, r.why);
         ck_assert_msg(r.time_us < 30000000, "%" PRIu64 " ms", r.time_us / 1000);
@@ -71,7 +76,7 @@ END_TEST
 
 START_TEST(a_server_that_never_comes_back_stalls_the_job_and_is_named)
 {
-    sim_oracle *oracle = sim_oracle_new();
+    sim_oracle *oracle = sim_oracle_new(sim_ways[0]);
     sim_options o = {.seed = 3,
                      .calm = true,
                      .servers = 2,
@@ -88,7 +93,7 @@ END_TEST
 
 START_TEST(the_oracles_job_uses_every_rule_of_selection)
 {
-    sim_oracle *oracle = sim_oracle_new();
+    sim_oracle *oracle = sim_oracle_new(sim_ways[0]);
     const core_metric *m;
     size_t n = sim_oracle_metrics(oracle, &m);
     bool impatient = false, voids = false;
@@ -105,41 +110,46 @@ END_TEST
 typedef struct mutation {
     core_rule_id rule;
     const char *name;
+    bool in_any_way; /* it is about delay; the others are looked for in bsp */
 } mutation;
 
 static const mutation mutations[] = {
-    {CORE_RULE_COMMIT, "applied on sight"},
-    {CORE_RULE_VERSION, "unversioned pulls of rows"},
-    {CORE_RULE_GONE, "a past version is answered"},
-    {CORE_RULE_GENERATION, "generation unchecked"},
-    {CORE_RULE_RESTAMP, "generation stamped again"},
-    {CORE_RULE_SLOT_ORDER, "sums in the order of arrival"},
-    {CORE_RULE_DEDUPE, "repeats are added"},
-    {CORE_RULE_LEARN, "a restarted scheduler does not learn"},
-    {CORE_RULE_HIGHEST, "commits up to the lowest version"},
-    {CORE_RULE_CREDIT, "leases ahead count"},
-    {CORE_RULE_INCARNATION, "orders of older terms are obeyed"},
-    {CORE_RULE_VOID, "void slots are not pushed"},
-    {CORE_RULE_EVERY_SERVER, "empty pushes are not sent"},
-    {CORE_RULE_ALL_ACKS, "DONE before every acknowledgement"},
-    {CORE_RULE_ALL_SLOTS, "COMMIT before every DONE"},
-    {CORE_RULE_ALL_SERVERS, "the next step before every server"},
-    {CORE_RULE_SECOND_HOLDER, "no second holder"},
-    {CORE_RULE_VALID_BARRIER, "no barrier at a validation"},
-    {CORE_RULE_SCORE_ORDER, "scores in the order of arrival"},
-    {CORE_RULE_RESEND, "nothing is sent again"},
-    {CORE_RULE_DURABLE, "a generation announced before it is durable"},
-    {CORE_RULE_EXAMPLES, "not divided by the examples"},
-    {CORE_RULE_READ_ONLY_PULL, "a pull creates rows"},
-    {CORE_RULE_BEST, "the last version instead of the best"},
-    {CORE_RULE_ALL_PARTS, "a checkpoint before every server has its parts"},
-    {CORE_RULE_ALL_READY, "going on before every server has gone back"},
-    {CORE_RULE_PART_GENERATION, "parts of an earlier generation count"},
-    {CORE_RULE_TAKEN, "COMMIT before every server has taken the snapshot"},
-    {CORE_RULE_ROLLBACK, "only the server that died goes back"},
-    {CORE_RULE_KEEP, "files that a checkpoint needs are removed"},
-    {CORE_RULE_REOPEN, "a slot is DONE because a worker says so"},
-    {CORE_RULE_PROGRESS, "a lease lives as long as it is listed"},
+    {CORE_RULE_COMMIT, "applied on sight", false},
+    {CORE_RULE_VERSION, "unversioned pulls of rows", false},
+    {CORE_RULE_GONE, "a past version is answered", false},
+    {CORE_RULE_GENERATION, "generation unchecked", false},
+    {CORE_RULE_RESTAMP, "generation stamped again", false},
+    {CORE_RULE_SLOT_ORDER, "sums in the order of arrival", false},
+    {CORE_RULE_DEDUPE, "repeats are added", false},
+    {CORE_RULE_LEARN, "a restarted scheduler does not learn", false},
+    {CORE_RULE_HIGHEST, "commits up to the lowest version", false},
+    {CORE_RULE_CREDIT, "leases ahead count", false},
+    {CORE_RULE_INCARNATION, "orders of older terms are obeyed", false},
+    {CORE_RULE_VOID, "void slots are not pushed", false},
+    {CORE_RULE_EVERY_SERVER, "empty pushes are not sent", false},
+    {CORE_RULE_ALL_ACKS, "DONE before every acknowledgement", false},
+    {CORE_RULE_ALL_SLOTS, "COMMIT before every DONE", false},
+    {CORE_RULE_ALL_SERVERS, "the next step before every server", false},
+    {CORE_RULE_SECOND_HOLDER, "no second holder", false},
+    {CORE_RULE_VALID_BARRIER, "no barrier at a validation", false},
+    {CORE_RULE_SCORE_ORDER, "scores in the order of arrival", false},
+    {CORE_RULE_RESEND, "nothing is sent again", false},
+    {CORE_RULE_DURABLE, "a generation announced before it is durable", false},
+    {CORE_RULE_EXAMPLES, "not divided by the examples", false},
+    {CORE_RULE_READ_ONLY_PULL, "a pull creates rows", false},
+    {CORE_RULE_BEST, "the last version instead of the best", false},
+    {CORE_RULE_ALL_PARTS, "a checkpoint before every server has its parts", false},
+    {CORE_RULE_ALL_READY, "going on before every server has gone back", false},
+    {CORE_RULE_PART_GENERATION, "parts of an earlier generation count", false},
+    {CORE_RULE_TAKEN, "COMMIT before every server has taken the snapshot", false},
+    {CORE_RULE_ROLLBACK, "only the server that died goes back", false},
+    {CORE_RULE_KEEP, "files that a checkpoint needs are removed", false},
+    {CORE_RULE_REOPEN, "a slot is DONE because a worker says so", false},
+    {CORE_RULE_PROGRESS, "a lease lives as long as it is listed", false},
+    {CORE_RULE_PAST, "one version too few is kept", true},
+    {CORE_RULE_PAST_ROWS, "rows of a past version are the newest ones", true},
+    {CORE_RULE_PAST_SAVED, "a snapshot without the past versions", true},
+    {CORE_RULE_EXACT_DELAY, "the newest version instead of t - k", true},
 };
 
 START_TEST(each_rule_switched_off_is_caught)
@@ -148,7 +158,9 @@ START_TEST(each_rule_switched_off_is_caught)
     const mutation *m = &mutations[_i];
     sim_result r;
     uint64_t seed = 1;
-    while (seed <= MUTATION_SEEDS && sim_seeds_run(seeds, seed, UINT64_C(1) << m->rule, false, &r))
+    uint64_t off = UINT64_C(1) << m->rule;
+    while (seed <= MUTATION_SEEDS &&
+           sim_seeds_run_in(seeds, m->in_any_way ? sim_seeds_way(seed) : 0, seed, off, false, &r))
         seed++;
     ck_assert_msg(seed <= MUTATION_SEEDS, "%s: not caught within %d seeds", m->name,
                   MUTATION_SEEDS);
@@ -162,7 +174,7 @@ static Suite *suite(void)
     Suite *s = suite_create("simulation");
     TCase *t = tcase_create("seeds");
     tcase_set_timeout(t, 3600);
-    tcase_add_test(t, a_calm_cluster_of_any_size_gives_the_same_bits);
+    tcase_add_loop_test(t, a_calm_cluster_of_any_size_gives_the_same_bits, 0, SIM_WAYS);
     tcase_add_test(t, the_oracles_job_uses_every_rule_of_selection);
     tcase_add_test(t, a_seed_replays_the_same_history);
     tcase_add_test(t, a_server_that_never_comes_back_stalls_the_job_and_is_named);

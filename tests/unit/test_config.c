@@ -333,7 +333,6 @@ START_TEST(what_comes_later_is_refused)
 {
     static const char *const sets[] = {"train.mode=ssp",
                                        "train.mode=asp",
-                                       "train.delay=1",
                                        "train.staleness=2",
                                        "train.wire=bf16",
                                        "train.wire=int8",
@@ -352,7 +351,8 @@ START_TEST(what_comes_later_is_refused)
         ck_assert_msg(strstr(captured, message), "%s", captured);
     }
     bad("train: {mode: ssp}", "job.yaml:1:15: train.mode: ssp is not supported yet");
-    config_free(good_set("train.delay=0"));
+    config_free(good("train: {delay: 16}"));
+    bad("train: {delay: 17}", "train.delay");
     config_free(good_set("checkpoint.copies=1"));
     config_free(good_set("checkpoint.every=10m"));
     config_free(good_set("checkpoint.every=600s"));

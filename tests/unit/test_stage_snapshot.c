@@ -46,7 +46,7 @@ static void train(stage_tables *t, const shard_map *m, uint32_t server, uint32_t
     blob *body = push_encode(&r, m, server);
     push_view v;
     ck_assert_int_eq(push_decode(body, &v), ERR_OK);
-    stage_tables_train(t, step, &v, 1);
+    stage_tables_train(t, step, step, &v, 1);
     blob_unref(body);
     free(rows);
     free(dense);

@@ -1,0 +1,95 @@
+#include "ps/held_rounds.h"
+
+#include "common/hash.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+
+void held_rounds_init(held_rounds *h, uint32_t rounds)
+{
+    *h = (held_rounds){.rounds = rounds, .round = xcalloc(rounds, sizeof *h->round)};
+}
+
+static void clear(held_round *r)
+{
+    for (size_t i = 0; i < r->n; i++) blob_unref(r->push[i].body);
+    r->n = r->count = 0;
+}
+
+void held_rounds_fini(held_rounds *h)
+{
+    for (uint32_t i = 0; i < h->rounds; i++) {
+        clear(&h->round[i]);
+        free(h->round[i].push);
+        free(h->round[i].arrival);
+    }
+    free(h->round);
+    *h = (held_rounds){0};
+}
+
+void held_rounds_reset(held_rounds *h, uint32_t first)
+{
+    for (uint32_t i = 0; i < h->rounds; i++) clear(&h->round[i]);
+    h->first = first;
+}
+
+void held_rounds_advance(held_rounds *h)
+{
+    clear(&h->round[h->first % h->rounds]);
+    h->first++;
+}
+
+held_round *held_rounds_at(const held_rounds *h, uint32_t version)
+{
+    if (version < h->first || version - h->first >= h->rounds) return NULL;
+    return &h->round[version % h->rounds];
+}
+
+uint32_t held_rounds_count(const held_rounds *h)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < h->rounds; i++) n += h->round[i].count;
+    return n;
+}
+
+uint64_t held_rounds_digest(const held_rounds *h, uint64_t seed)
+{
+    uint64_t d = seed;
+    for (uint32_t i = 0; i < h->rounds; i++) {
+        const held_round *r = &h->round[(h->first + i) % h->rounds];
+        for (size_t j = 0; j < r->n; j++) {
+            uint64_t x[2] = {r->push[j].full, r->push[j].hash};
+            d = hash64(x, sizeof x, d);
+        }
+    }
+    return d;
+}
+
+held_push *held_round_find(const held_round *r, uint32_t slot)
+{
+    return slot < r->n && r->push[slot].full ? &r->push[slot] : NULL;
+}
+
+void held_round_add(held_round *r, uint32_t slot, core_peer from, uint64_t hash, blob *body,
+                    const push_head *head)
+{
+    grow(&r->push, &r->cap, (size_t)slot + 1, sizeof *r->push);
+    for (; r->n <= slot; r->n++) r->push[r->n] = (held_push){0};
+    r->push[slot] = (held_push){.full = true,
+                                .times = 1,
+                                .from = from,
+                                .hash = hash,
+                                .body = blob_ref(body),
+                                .head = *head};
+    grow(&r->arrival, &r->arrival_cap, (size_t)r->count + 1, sizeof *r->arrival);
+    r->arrival[r->count++] = slot;
+}
+
+bool held_round_has_all(const held_round *r, uint32_t slots)
+{
+    if (r->count < slots || r->n < slots) return false;
+    for (uint32_t j = 0; j < slots; j++) {
+        if (!r->push[j].full) return false;
+    }
+    return true;
+}
