@@ -23,7 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FETCH_TIMEOUT_MS = 30000, FETCH_PAUSE_US = 200000 };
+/* A try is short: the scheduler's name may stand for another address by now. */
+enum { FETCH_TRY_MS = 3000, FETCH_PAUSE_US = 200000, RESOLVE_MS = 30000, TRIES_A_WARNING = 10 };
 /* A start may take so much longer with each sign of a scheduler. */
 enum { START_EXTENSION_US = 60000000 };
 enum { OPTION_ADVERTISE = 0x3600, OPTION_HTTP };
@@ -153,18 +154,15 @@ err_code role_bind_endpoint(const config *c, core_peer self, char out[CORE_TEXT_
 typedef struct role_options {
     cli_options common;
     const char *index, *scheduler, *keys, *http;
-    char *sets[2]; /* owned: what --advertise and --http are short for */
     bool is_worker;
 } role_options;
 
 /* --name VALUE is short for --set key=VALUE. */
-static void add_set(role_options *o, size_t i, const char *key, const char *value)
+static void add_set(role_options *o, const char *key, const char *value)
 {
     cli_options *c = &o->common;
-    free(o->sets[i]);
-    o->sets[i] = xprintf("%s=%s", key, value);
     grow(&c->sets, &c->sets_cap, c->sets_n + 1, sizeof *c->sets);
-    c->sets[c->sets_n++] = o->sets[i];
+    c->sets[c->sets_n++] = xprintf("%s=%s", key, value);
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -175,10 +173,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case 'i': o->index = arg; return 0;
     case 's': o->scheduler = arg; return 0;
     case 'k': o->keys = arg; return 0;
-    case OPTION_ADVERTISE: add_set(o, 0, "cluster.advertise", arg); return 0;
+    case OPTION_ADVERTISE: add_set(o, "cluster.advertise", arg); return 0;
     case OPTION_HTTP:
         o->http = arg;
-        add_set(o, 1, "http.process_bind", arg);
+        add_set(o, "http.process_bind", arg);
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -262,7 +260,7 @@ static err_code ask_for_job(role_start *r, zmq_client *client)
 {
     wire_header request = wire_request(WIRE_CONFIG), answer = {0};
     blob *body = NULL;
-    err_code rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TIMEOUT_MS,
+    err_code rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TRY_MS,
                                   role_check_stop, NULL, &answer, &body);
     if (rc == ERR_OK && answer.status == WIRE_OK) {
         rc = job_decode(body, &r->job);
@@ -284,11 +282,13 @@ static err_code fetch_job(role_start *r)
         .role = r->self.role, .index = r->self.index, .incarnation = r->self.incarnation};
     err_code rc = zmq_client_open(self, r->keys, zmq_shell_context(r->shell), &client);
     if (rc != ERR_OK) return rc;
+    uint32_t tries = 0;
     say_waiting(r, "waiting for the scheduler");
     while (rc == ERR_OK && !r->job) {
         rc = ask_for_job(r, client);
         if (rc == ERR_CLOSED) {
-            log_warn("waiting", "for=scheduler address=\"%s\"", r->scheduler);
+            if (++tries % TRIES_A_WARNING == 0)
+                log_warn("waiting", "for=scheduler address=\"%s\"", r->scheduler);
             say_waiting(r, "waiting for the scheduler");
             rc = ERR_OK;
         } else if (rc == ERR_OK && !r->job) {
@@ -356,7 +356,7 @@ static err_code wait_for_name(role_start *r)
     err_code rc;
     do {
         say_waiting(r, "waiting for the scheduler's name to have an address");
-        rc = resolver_wait(r->scheduler, FETCH_TIMEOUT_MS, role_check_stop, NULL, number);
+        rc = resolver_wait(r->scheduler, RESOLVE_MS, role_check_stop, NULL, number);
         if (rc == ERR_CLOSED)
             log_warn("waiting", "for=\"an address of the scheduler\" name=\"%s\"", r->scheduler);
     } while (rc == ERR_CLOSED);
@@ -393,7 +393,6 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
     if (rc == ERR_OK) rc = fetch_job(r);
     if (rc == ERR_OK) rc = check_plan(r);
     cli_options_fini(&o.common);
-    for (size_t i = 0; i < 2; i++) free(o.sets[i]);
     *code = rc == ERR_STOPPED ? 0 : err_exit(rc);
     return rc == ERR_OK;
 }

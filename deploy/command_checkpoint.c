@@ -7,8 +7,10 @@
 #include "common/slot.h"
 #include "deploy/checkpoint_verify.h"
 #include "deploy/job_command.h"
+#include "deploy/status_client.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -285,11 +287,31 @@ static bool newest(const request *r, checkpoint_id *id)
     return found;
 }
 
+/* A job that trains can make one; before and after that there is nothing to save. */
+static bool can_save(const request *r)
+{
+    static const char *const states[] = {"RUNNING", "VALIDATING", "ROLLING", "STALLED"};
+    char *text = NULL, *url = xprintf("%s/api/v1/status", r->job.url);
+    bool can = status_client_get(url, r->job.token, &text) != ERR_OK; /* away: it comes back */
+    json_t *status = text ? json_loads(text, 0, NULL) : NULL;
+    const char *state = json_string_value(json_object_get(status, "state"));
+    for (size_t i = 0; state && i < sizeof states / sizeof *states; i++)
+        can = can || strcmp(state, states[i]) == 0;
+    json_decref(status);
+    free(text);
+    free(url);
+    return can;
+}
+
 /* Until there is another one than `before` (NULL: any). */
 static err_code wait_for_another(const request *r, const checkpoint_id *before)
 {
     uint64_t end = clock_now_us() + WAIT_S * UINT64_C(1000000);
     while (clock_now_us() < end) {
+        if (!can_save(r)) {
+            if (!r->job.cli.json) printf("the job is not training: there is nothing to save\n");
+            return ERR_OK;
+        }
         checkpoint_id id;
         char name[CHECKPOINT_NAME_MAX];
         if (newest(r, &id) && (!before || checkpoint_files_compare(&id, before) != 0)) {

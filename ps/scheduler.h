@@ -211,8 +211,8 @@ typedef struct scheduler_status {
         uint64_t rollbacks;
     } counters;
     status_checkpoint checkpoint;
-    double staleness;                  /* of the last step; NaN: none yet */
-    uint32_t workers_here, slots_open; /* not lost; of the open round and not done */
+    double staleness;                         /* of the last step; NaN: none yet */
+    uint32_t workers_here, slots, slots_open; /* not lost; of the open round; and not done */
     histogram step_time, slot_time, commit_time, checkpoint_time, rollback_time;
     uint32_t curve_stage;        /* of the two curves */
     status_curve *curve, *valid; /* the second: v[0] */

@@ -280,6 +280,7 @@ static err_code start_http(scheduler_node *n)
     token_free(token);
     if (rc != ERR_OK) return rc;
     http_publish(n->http, "/", "text/html; charset=utf-8", status_page_html);
+    http_publish_status(n->http, "/readyz", "text/plain", "starting\n", 503, 0);
     http_publish(n->http, "/healthz", "text/plain", "ok\n");
     char *metrics = files_join(n->run_dir, "metrics.jsonl");
     http_publish_file(n->http, "/api/v1/metrics.jsonl", "application/jsonl", metrics);

@@ -517,8 +517,8 @@ static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *ou
     out->staleness = s->staleness;
     uint32_t since = out->step > s->stage_from_step ? out->step - s->stage_from_step : 0;
     if (since) out->eta_s = out->stage_elapsed_s * (double)(out->steps - out->step) / (double)since;
-    for (uint32_t j = 0; s->cur.open && j < s->cur.plan.slots; j++)
-        out->slots_open += !s->cur.slot[j].done;
+    out->slots = s->cur.open ? s->cur.plan.slots : 0;
+    for (uint32_t j = 0; j < out->slots; j++) out->slots_open += !s->cur.slot[j].done;
 }
 
 void scheduler_note_refused(scheduler *s, uint64_t total)

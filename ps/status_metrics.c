@@ -286,6 +286,8 @@ static void put_sizes(bytes_writer *b, const scheduler_status *s)
     gauge(b, "weft_workers", "Workers that are here.", s->workers_here);
     gauge(b, "weft_workers_wanted", "Workers that the job is to have.", s->workers_wanted);
     gauge(b, "weft_servers_wanted", "Servers that the job is to have.", s->servers_wanted);
+    gauge(b, "weft_workers_useful", "Workers that the open step can keep busy: its slots.",
+          s->slots);
     gauge(b, "weft_slots_open", "Slots of the open step that are not done.", s->slots_open);
 }
 
