@@ -45,6 +45,11 @@ typedef struct upload {
     char text[POST_BYTES_MAX + 1];
 } upload;
 
+/* A page is one file: it loads nothing, is framed by nobody and asks its own server only. */
+static const char page_policy[] =
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type,
                               const char *text)
 {
@@ -54,24 +59,41 @@ static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const c
     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    if (strncmp(type, "text/html", 9) == 0)
+        MHD_add_response_header(r, "Content-Security-Policy", page_policy);
+    if (status == MHD_HTTP_UNAUTHORIZED) /* a browser asks for it */
+        MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"weft\"");
     enum MHD_Result queued = MHD_queue_response(c, status, r);
     MHD_destroy_response(r);
     return queued;
 }
 
 /* Compares in constant time, so that timing tells nothing about the token. */
-static bool has_token(const http_server *s, struct MHD_Connection *c)
+static bool is_token(const http_server *s, const char *given)
 {
-    const char *given =
-        MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-    if (!s->token || !given || strncmp(given, "Bearer ", 7) != 0) return false;
-    given += 7;
     size_t n = strlen(s->token);
     size_t m = strlen(given);
     unsigned difference = m != n; /* The steps depend on what was given only. */
     for (size_t i = 0; i < m; i++)
         difference |= (unsigned)((unsigned char)given[i] ^ (unsigned char)s->token[i < n ? i : 0]);
     return difference == 0;
+}
+
+static bool has_token(const http_server *s, struct MHD_Connection *c)
+{
+    const char *given =
+        MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    return s->token && given && strncmp(given, "Bearer ", 7) == 0 && is_token(s, given + 7);
+}
+
+/* For reading only: a browser sends a password again for every page that posts to us. */
+static bool has_password(const http_server *s, struct MHD_Connection *c)
+{
+    char *password = NULL, *user = MHD_basic_auth_get_username_password(c, &password);
+    bool good = s->token && user && password && is_token(s, password);
+    if (user) MHD_free(user);
+    token_free(password);
+    return good;
 }
 
 static bool is_open_path(const char *path)
@@ -106,7 +128,7 @@ static enum MHD_Result answer_page(struct MHD_Connection *c, const page *p)
 
 static enum MHD_Result on_get(http_server *s, struct MHD_Connection *c, const char *path)
 {
-    if (!s->loopback && !is_open_path(path) && !has_token(s, c))
+    if (!s->loopback && !is_open_path(path) && !has_token(s, c) && !has_password(s, c))
         return answer(c, MHD_HTTP_UNAUTHORIZED, "text/plain", "a bearer token is needed\n");
     enum MHD_Result result = MHD_NO;
     bool found = false;

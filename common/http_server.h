@@ -3,8 +3,8 @@
  * The owner publishes each page as text every now and then; a request is answered from the last
  * text, so that a slow or dead peer never blocks an answer.  POSTs go to one callback and always
  * need the bearer token; so does every GET but /healthz, /readyz and /metrics when the address is
- * not loopback. Threads: http_start/stop/publish by the owner; callbacks run on the server's
- * thread. */
+ * not loopback, where a browser may also give it as the password.  Threads: http_start/stop/publish
+ * by the owner; callbacks run on the server's thread. */
 #pragma once
 
 #include "common/err.h"

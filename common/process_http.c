@@ -5,57 +5,46 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "common/process.h"
+#include "common/process_metrics.h"
+#include "common/prometheus.h"
 #include "common/version.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { METRICS_US = 1000000, TEXT_MAX = 2048, STATUS_UNAVAILABLE = 503 };
+enum { METRICS_US = 1000000, STATUS_UNAVAILABLE = 503 };
 static const char text_plain[] = "text/plain; charset=utf-8";
 
 struct process_http {
     http_server *http;
     core_peer self;
-    uint64_t metrics_us; /* when they were made */
+    const op_meter *meter; /* NULL: none yet */
+    uint64_t metrics_us;   /* when they were made */
 };
-
-static uint32_t open_files(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    uint32_t n = 0;
-    while (dir && readdir(dir)) n++;
-    if (dir) closedir(dir);
-    return n > 3 ? n - 3 : 0; /* less ".", ".." and the folder itself */
-}
 
 static void publish_metrics(process_http *p, bool ready, uint64_t refused)
 {
-    char text[TEXT_MAX], role[96];
-    snprintf(role, sizeof role, "{role=\"%s\",index=\"%" PRIu32 "\"}", wire_role_name(p->self.role),
+    static const char is_ready[] = "weft_process_ready",
+                      turned_away[] = "weft_process_refused_messages_total";
+    char role[96];
+    bytes_writer b;
+    bytes_writer_init(&b);
+    snprintf(role, sizeof role, "role=\"%s\",index=\"%" PRIu32 "\"", wire_role_name(p->self.role),
              p->self.index);
-    snprintf(text, sizeof text,
-             "# HELP process_cpu_seconds_total Processor time used by this process.\n"
-             "# TYPE process_cpu_seconds_total counter\n"
-             "process_cpu_seconds_total %.2f\n"
-             "# HELP process_resident_memory_bytes Memory resident now.\n"
-             "# TYPE process_resident_memory_bytes gauge\n"
-             "process_resident_memory_bytes %" PRIu64 "\n"
-             "# HELP process_open_fds Open file descriptors.\n"
-             "# TYPE process_open_fds gauge\n"
-             "process_open_fds %" PRIu32 "\n"
-             "# HELP weft_process_ready Whether this process is of use to its job.\n"
-             "# TYPE weft_process_ready gauge\n"
-             "weft_process_ready%s %d\n"
-             "# HELP weft_process_refused_messages_total Messages that this process turned away.\n"
-             "# TYPE weft_process_refused_messages_total counter\n"
-             "weft_process_refused_messages_total%s %" PRIu64 "\n",
-             process_cpu_seconds(), process_rss_bytes(), open_files(), role, ready, role, refused);
-    http_publish(p->http, "/metrics", "text/plain; version=0.0.4; charset=utf-8", text);
+    prometheus_family(&b, "weft_process_info", "gauge", "Version of this process.");
+    prometheus_sample(&b, "weft_process_info", "version=\"" WEFT_VERSION "\"", 1);
+    prometheus_family(&b, is_ready, "gauge", "Whether this process is of use to its job.");
+    prometheus_sample(&b, is_ready, role, ready);
+    prometheus_family(&b, turned_away, "counter", "Messages that this process turned away.");
+    prometheus_sample(&b, turned_away, role, (double)refused);
+    if (p->meter) op_meter_write(p->meter, &b);
+    process_metrics_write(&b);
+    bytes_put_u8(&b, 0);
+    http_publish(p->http, "/metrics", PROMETHEUS_CONTENT_TYPE, (const char *)b.data);
+    bytes_writer_fini(&b);
     p->metrics_us = clock_now_us();
 }
 
@@ -93,6 +82,11 @@ void process_http_waits(process_http *p, const char *what)
     http_publish(p->http, "/healthz", text_plain, "ok\n");
     http_publish_status(p->http, "/readyz", text_plain, text, STATUS_UNAVAILABLE, 0);
     free(text);
+}
+
+void process_http_meter(process_http *p, const op_meter *meter)
+{
+    if (p) p->meter = meter;
 }
 
 void process_http_turn(process_http *p, bool ready, uint64_t refused)

@@ -29,7 +29,7 @@ void prometheus_family(bytes_writer *b, const char *name, const char *type, cons
 /* Whole numbers in full: a counter of bytes must not lose its last digits. */
 static void value(bytes_writer *b, double v)
 {
-    line(b, v == floor(v) && fabs(v) < 0x1p53 ? " %.0f\n" : " %.9g\n", v);
+    line(b, v == floor(v) && fabs(v) < 0x1p53 ? " %.0f\n" : " %.12g\n", v);
 }
 
 void prometheus_sample(bytes_writer *b, const char *name, const char *labels, double v)

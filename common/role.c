@@ -421,6 +421,7 @@ int role_run(role_start *r, const core_host *host)
 {
     char why[CORE_TEXT_MAX];
     role_turn turn = {r->http, host};
+    process_http_meter(r->http, zmq_shell_meter(r->shell));
     if (r->http) zmq_shell_on_idle(r->shell, on_turn, &turn);
     int code = zmq_shell_run(r->shell, host, why);
     role_log_exit(code, why);
@@ -429,8 +430,8 @@ int role_run(role_start *r, const core_host *host)
 
 void role_finish(role_start *r)
 {
-    zmq_shell_close(r->shell);
     process_http_stop(r->http);
+    zmq_shell_close(r->shell);
     keyring_close(r->keys);
     job_free(r->job);
     config_free(r->config);

@@ -15,6 +15,12 @@ static const struct argp_option options[] = {
     {"token-file", OPTION_TOKEN_FILE, "FILE", 0, "File that holds the endpoint's token", 0},
     {0},
 };
+static const struct argp_option watch_options[] = {
+    {"at", OPTION_AT, "URL", 0, "Status endpoint of the job, instead of -c", 0},
+    {"token-file", OPTION_TOKEN_FILE, "FILE", 0, "File that holds the endpoint's token", 0},
+    {"watch", 'w', 0, 0, "Show it again every second, until the job is over", 0},
+    {0},
+};
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -23,6 +29,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->cli; break;
     case OPTION_AT: o->at = arg; break;
     case OPTION_TOKEN_FILE: o->token_file = arg; break;
+    case 'w': o->watch = true; break;
     case ARGP_KEY_ARG:
         if (!o->takes || o->argument) return ARGP_ERR_UNKNOWN;
         o->argument = arg;
@@ -40,7 +47,7 @@ void endpoint_options_parse(const char *doc, int argc, char **argv, endpoint_opt
 {
     const struct argp *common = o->counts ? &cli_argp_scale : &cli_argp_job;
     const struct argp_child children[] = {{common, 0, "Common options:", 0}, {0}};
-    const struct argp argp = {.options = options,
+    const struct argp argp = {.options = o->watches ? watch_options : options,
                               .parser = parse_option,
                               .args_doc = o->takes,
                               .doc = doc,

@@ -8,13 +8,16 @@
 typedef struct endpoint_options {
     cli_options cli;
     bool counts;                 /* the command takes --workers and such */
+    bool watches;                /* the command takes --watch */
+    bool watch;                  /* it was given */
     const char *takes;           /* "ID": the command takes one argument; NULL: none */
     const char *argument;        /* it */
     const char *at, *token_file; /* NULL: not given */
     char *url, *token;           /* owned: endpoint_options_fini; filled by endpoint_options_find */
 } endpoint_options;
 
-/* Parses argv: usage errors exit with 2.  o->takes and o->counts are set before, the rest is 0. */
+/* Parses argv: usage errors exit with 2.  o->takes, o->counts and o->watches are set before, the
+ * rest is 0. */
 void endpoint_options_parse(const char *doc, int argc, char **argv, endpoint_options *o);
 /* Finds the URL (without a slash at its end) and the token.  needs_token: a missing one is an
  * error; else it is sent where it is known.  ERR_INVALID: neither -c nor --at, or no way to a token

@@ -1,10 +1,13 @@
 #include "deploy/status_view.h"
 
+#include "deploy/status_tables.h"
+
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVENTS_SHOWN = 5 };
+enum { EVENTS_SHOWN = 5, SPARKS = 32 };
 
 const char *status_view_text(const json_t *o, const char *key, const char *absent)
 {
@@ -58,18 +61,51 @@ static void print_head(const json_t *s, FILE *out)
     fputc('\n', out);
 }
 
+/* The last SPARKS values of an array, coarsely: as high as they are between the least and the most
+ * of them.  What is no number is left out. */
+static void print_sparks(const json_t *values, bool pairs, FILE *out)
+{
+    static const char *const bar[] = {"\u2581", "\u2582", "\u2583", "\u2584",
+                                      "\u2585", "\u2586", "\u2587", "\u2588"};
+    double v[SPARKS], low = INFINITY, high = -INFINITY;
+    size_t n = 0, all = json_array_size(values);
+    for (size_t i = all > SPARKS ? all - SPARKS : 0; i < all; i++) {
+        const json_t *x = json_array_get(values, i);
+        if (pairs) x = json_array_get(x, 1);
+        if (!json_is_number(x)) continue;
+        v[n] = json_number_value(x);
+        low = fmin(low, v[n]);
+        high = fmax(high, v[n++]);
+    }
+    if (n < 2) return;
+    fputs("  ", out);
+    for (size_t i = 0; i < n; i++)
+        fputs(bar[high > low ? (size_t)(7.0 * (v[i] - low) / (high - low)) : 0], out);
+}
+
 static void print_training(const json_t *s, FILE *out)
 {
+    const json_t *curves = json_object_get(s, "curves");
     const json_t *valid = json_object_get(s, "validation");
     double loss = status_view_number(s, "loss", NAN), best = status_view_number(valid, "best", NAN);
     double rate = status_view_number(s, "examples_per_s", 0);
-    if (isfinite(loss)) fprintf(out, "loss     %.4f\n", loss);
+    if (isfinite(loss)) {
+        fprintf(out, "loss     %.4f", loss);
+        print_sparks(json_object_get(curves, "loss"), false, out);
+        fputc('\n', out);
+    }
     if (isfinite(best)) {
-        fprintf(out, "valid    %s %.4f, best %.4f at step %.0f\n",
+        fprintf(out, "valid    %s %.4f, best %.4f at step %.0f",
                 status_view_text(valid, "metric", ""), status_view_number(valid, "last", 0), best,
                 status_view_number(valid, "best_step", 0));
+        print_sparks(json_object_get(curves, "validation"), true, out);
+        fputc('\n', out);
     }
-    if (rate > 0) fprintf(out, "rate     %.0f examples/s\n", rate);
+    if (rate > 0) {
+        fprintf(out, "rate     %.0f examples/s", rate);
+        print_sparks(json_object_get(curves, "examples_per_s"), false, out);
+        fputc('\n', out);
+    }
 }
 
 static void print_results(const json_t *s, FILE *out)
@@ -93,6 +129,45 @@ static void print_waiting(const json_t *s, FILE *out)
     fprintf(out, "waiting  for %s of %s, %s\n", status_view_text(w, "for", "?"),
             status_view_text(w, "whom", "?"),
             status_view_duration(status_view_number(w, "since_s", 0), text));
+}
+
+static void print_checkpoint(const json_t *s, FILE *out)
+{
+    char text[STATUS_VIEW_DURATION_MAX];
+    const json_t *c = json_object_get(s, "checkpoint"), *last = json_object_get(c, "last");
+    const char *phase = status_view_text(c, "under_way", NULL);
+    double failed = status_view_number(c, "failed", 0);
+    if (!json_is_object(last) && !phase && failed <= 0) return;
+    fputs("saved    ", out);
+    if (json_is_object(last)) {
+        fprintf(out, "%s step %.0f, %s ago, %.1f MB (%s)", status_view_text(last, "stage", "?"),
+                status_view_number(last, "step", 0),
+                status_view_duration(status_view_number(last, "age_s", 0), text),
+                status_view_number(last, "bytes", 0) / 1e6, status_view_text(last, "reason", ""));
+    } else {
+        fputs("no checkpoint yet", out);
+    }
+    if (phase) fprintf(out, ", one is under way (%s)", phase);
+    if (failed > 0) fprintf(out, ", %.0f failed", failed);
+    fputc('\n', out);
+}
+
+/* Only what should not happen, where it has. */
+static void print_trouble(const json_t *s, FILE *out)
+{
+    static const char *const keys[] = {"void_slots", "hash_mismatches", "refused_peers",
+                                       "rollbacks", "reassigned"};
+    const json_t *c = json_object_get(s, "counters");
+    const char *failure = status_view_text(s, "failure", NULL);
+    bool any = false;
+    if (failure) fprintf(out, "failed   %s\n", failure);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        double n = status_view_number(c, keys[i], 0);
+        if (n <= 0) continue;
+        fprintf(out, "%s%s %.0f", any ? ", " : "counted  ", keys[i], n);
+        any = true;
+    }
+    if (any) fputc('\n', out);
 }
 
 /* How many processes the job is to have, which is not how many there are now. */
@@ -120,88 +195,6 @@ static void print_shares(const json_t *s, FILE *out)
     fputc('\n', out);
 }
 
-/* ---- Tables of peers ---- */
-
-typedef struct column {
-    const char *key, *title; /* key "id" and "state": text, others numbers */
-    int width;               /* of numbers; texts are as wide as the longest */
-    double unit;             /* numbers are divided by it */
-    int digits;
-} column;
-
-enum { COLUMNS_MAX = 8 };
-
-static const column worker_columns[COLUMNS_MAX] = {{"id", "worker", 0, 0, 0},
-                                                   {"state", "state", 0, 0, 0},
-                                                   {"slot", "slot", 0, 0, 0},
-                                                   {"examples_per_s", "examples/s", 10, 1, 0},
-                                                   {"step_ms_p50", "p50 ms", 7, 1, 0},
-                                                   {"step_ms_p99", "p99 ms", 7, 1, 0},
-                                                   {"last_seen_ms", "seen s", 7, 1e3, 1},
-                                                   {"rss_bytes", "MB", 7, 1e6, 0}};
-static const column server_columns[COLUMNS_MAX] = {{"id", "server", 0, 0, 0},
-                                                   {"state", "state", 0, 0, 0},
-                                                   {"rows", "rows", 10, 1, 0},
-                                                   {"bytes", "MB held", 8, 1e6, 1},
-                                                   {"pulls", "pulls", 9, 1, 0},
-                                                   {"pushes", "pushes", 9, 1, 0},
-                                                   {"apply_ms_p99", "apply p99 ms", 12, 1, 1},
-                                                   {"last_seen_ms", "seen s", 7, 1e3, 1}};
-static const column sampler_columns[COLUMNS_MAX] = {{"id", "sampler", 0, 0, 0},
-                                                    {"state", "state", 0, 0, 0},
-                                                    {"batches", "batches", 9, 1, 0},
-                                                    {"batches_per_s", "batches/s", 10, 1, 1},
-                                                    {"queue", "queue", 6, 1, 0},
-                                                    {"remote_share", "remote %", 9, 0.01, 0},
-                                                    {"last_seen_ms", "seen s", 7, 1e3, 1},
-                                                    {"rss_bytes", "MB", 7, 1e6, 0}};
-
-static int text_width(const json_t *peers, const column *c)
-{
-    size_t i, width = strlen(c->title);
-    json_t *peer;
-    json_array_foreach(peers, i, peer)
-    {
-        size_t n = strlen(status_view_text(peer, c->key, ""));
-        width = n > width ? n : width;
-    }
-    return (int)width;
-}
-
-static void print_cell(const json_t *peer, const column *c, int width, FILE *out)
-{
-    if (c->width == 0) {
-        fprintf(out, "%-*s", width, status_view_text(peer, c->key, ""));
-    } else {
-        double v = status_view_number(peer, c->key, 0) / c->unit;
-        fprintf(out, "%*.*f", c->width, c->digits, v);
-    }
-}
-
-static void print_peers(const json_t *peers, const column *columns, FILE *out)
-{
-    int width[COLUMNS_MAX];
-    json_t *peer;
-    size_t i;
-    if (json_array_size(peers) == 0) return;
-    fputc('\n', out);
-    for (size_t k = 0; k < COLUMNS_MAX; k++) {
-        const column *c = &columns[k];
-        width[k] = c->width ? c->width : text_width(peers, c);
-        if (k) fputs("  ", out);
-        fprintf(out, c->width ? "%*s" : "%-*s", width[k], c->title);
-    }
-    fputc('\n', out);
-    json_array_foreach(peers, i, peer)
-    {
-        for (size_t k = 0; k < COLUMNS_MAX; k++) {
-            if (k) fputs("  ", out);
-            print_cell(peer, &columns[k], width[k], out);
-        }
-        fputc('\n', out);
-    }
-}
-
 static void print_events(const json_t *events, FILE *out)
 {
     size_t n = json_array_size(events), first = n > EVENTS_SHOWN ? n - EVENTS_SHOWN : 0;
@@ -221,10 +214,10 @@ void status_view_print(const json_t *status, FILE *out)
     print_training(status, out);
     print_results(status, out);
     print_waiting(status, out);
+    print_checkpoint(status, out);
+    print_trouble(status, out);
     print_wanted(status, out);
     print_shares(status, out);
-    print_peers(json_object_get(status, "workers"), worker_columns, out);
-    print_peers(json_object_get(status, "servers"), server_columns, out);
-    print_peers(json_object_get(status, "samplers"), sampler_columns, out);
+    status_tables_print(status, out);
     print_events(json_object_get(status, "events"), out);
 }

@@ -81,6 +81,21 @@ const char *MHD_lookup_connection_value(struct MHD_Connection *c, enum MHD_Value
     return c->authorization;
 }
 
+/* As if it had decoded them: "Basic user:password" in plain text. */
+char *MHD_basic_auth_get_username_password(struct MHD_Connection *c, char **password)
+{
+    const char *given = c->authorization, *colon = given ? strchr(given, ':') : NULL;
+    *password = NULL;
+    if (!colon || strncmp(given, "Basic ", 6) != 0) return NULL;
+    *password = xstrdup(colon + 1);
+    return xstrndup(given + 6, (size_t)(colon - given - 6));
+}
+
+void MHD_free(void *p)
+{
+    free(p);
+}
+
 struct MHD_Response *MHD_create_response_from_buffer(size_t bytes, void *data,
                                                      enum MHD_ResponseMemoryMode mode)
 {
@@ -132,9 +147,10 @@ static char *take_text(testing_fuzz_input *in)
 
 static char *take_authorization(testing_fuzz_input *in)
 {
-    switch (testing_fuzz_number(in, 1) % 3) {
+    switch (testing_fuzz_number(in, 1) % 4) {
     case 0: return NULL;
     case 1: return xprintf("Bearer %s", token);
+    case 3: return xprintf("Basic :%s", token);
     default: return take_text(in);
     }
 }
@@ -179,6 +195,7 @@ static void check(const struct MHD_Connection *c, const char *method, const char
                                               : MHD_HTTP_ACCEPTED;
         ASSERT(c->status == want && posts == (want == MHD_HTTP_ACCEPTED));
     } else if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) {
+        good = good || (c->authorization && strcmp(c->authorization, "Basic :secret") == 0);
         ASSERT(!posts && (good || loopback || is_open || c->status != MHD_HTTP_OK));
         ASSERT((c->status == MHD_HTTP_OK) <= (path[0] == '/'));
     } else {

@@ -44,6 +44,9 @@ START_TEST(pages_and_posts)
     ck_assert_int_eq(http_start(&o, &s, url), ERR_OK);
     http_publish(s, "/healthz", "text/plain", "ok\n");
     http_publish(s, "/healthz", "text/plain", "fine\n");
+    http_publish(s, "/", "text/html", "<p>hello");
+    talk(url, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", reply, sizeof reply);
+    ck_assert_ptr_nonnull(strstr(reply, "Content-Security-Policy: default-src 'none'"));
     talk(url, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", reply, sizeof reply);
     ck_assert_ptr_nonnull(strstr(reply, "200 OK"));
     ck_assert_ptr_nonnull(strstr(reply, "fine"));
@@ -135,6 +138,8 @@ END_TEST
 START_TEST(elsewhere_everything_but_health_needs_the_token)
 {
     static const char right[] = "Authorization: Bearer secret-of-this-job\r\n";
+    static const char password[] = "Authorization: Basic bWU6c2VjcmV0LW9mLXRoaXMtam9i\r\n";
+    static const char wrong_password[] = "Authorization: Basic bWU6c2VjcmV0LW9mLXRoaXMtam8=\r\n";
     static const char *const open_paths[] = {"/healthz", "/readyz", "/metrics"};
     static const char *const closed_paths[] = {"/", "/api/v1/status", "/nothing", "/healthz/../"};
     char last[64] = "", url[64], line[64];
@@ -156,6 +161,11 @@ START_TEST(elsewhere_everything_but_health_needs_the_token)
             expect_status(url, line, wrong_tokens[i], "401");
         expect_status(url, line, right, k < 2 ? "200 OK" : "404");
     }
+    /* A browser asks for the token and sends it as a password, which is good for reading only. */
+    expect_status(url, "GET /", "", "WWW-Authenticate: Basic");
+    expect_status(url, "GET /", password, "200 OK");
+    expect_status(url, "GET /", wrong_password, "401");
+    expect_status(url, "POST /api/v1/stop", password, "401");
     expect_status(url, "POST /healthz", "", "401");
     expect_status(url, "POST /api/v1/stop", right, "202");
     http_stop(s);
