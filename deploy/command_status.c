@@ -1,6 +1,7 @@
 #include "deploy/command_status.h"
 
 #include "common/clock.h"
+#include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "deploy/endpoint_options.h"
@@ -108,7 +109,7 @@ static err_code look(watched *w, const endpoint_options *o)
     if (rc == ERR_OK) {
         rc = take_answer(w, answer);
         if (rc == ERR_OK) rc = show_frame(w, answer, o->cli.json);
-    } else if (w->text && w->ends) {
+    } else if (w->text && (w->ends || (o->url_file && !files_exist(o->url_file)))) {
         rc = ERR_STOPPED;
     } else if (w->text && rc == ERR_CLOSED &&
                clock_now_us() - w->seen_us < AWAY_MAX_S * 1000000ull) {

@@ -60,7 +60,10 @@ static err_code find_by_config(endpoint_options *o, bool needs_token)
     config *c;
     err_code rc = cli_load_config(&o->cli, &c);
     if (rc != ERR_OK) return rc;
-    if (!o->url) rc = status_client_url(c, &o->url);
+    if (!o->url) {
+        rc = status_client_url(c, &o->url);
+        o->url_file = xprintf("%s/run/url", c->work_dir);
+    }
     if (rc == ERR_OK && !o->token && (needs_token || c->http.token_file[0])) {
         rc = status_client_token(c, &o->token);
     }
@@ -86,6 +89,7 @@ err_code endpoint_options_find(endpoint_options *o, bool needs_token)
 void endpoint_options_fini(endpoint_options *o)
 {
     free(o->url);
+    free(o->url_file);
     token_free(o->token);
     cli_options_fini(&o->cli);
 }

@@ -13,6 +13,7 @@ typedef struct endpoint_options {
     const char *takes;           /* "ID": the command takes one argument; NULL: none */
     const char *argument;        /* it */
     const char *at, *token_file; /* NULL: not given */
+    char *url_file;              /* owned; with -c: a job that has ended has removed it */
     char *url, *token;           /* owned: endpoint_options_fini; filled by endpoint_options_find */
 } endpoint_options;
 

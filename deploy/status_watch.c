@@ -78,7 +78,11 @@ void status_watch_end(int fd)
 err_code status_watch_show(int fd, const char *text)
 {
     struct winsize size = {0};
-    if (isatty(fd) == 1 && ioctl(fd, TIOCGWINSZ, &size) != 0) size.ws_col = 80, size.ws_row = 24;
+    bool terminal = isatty(fd) == 1;
+    if (terminal && (ioctl(fd, TIOCGWINSZ, &size) != 0 || !size.ws_col || !size.ws_row)) {
+        size.ws_col = 80;
+        size.ws_row = 24;
+    }
     char *frame = status_watch_frame(text, size.ws_col, size.ws_row);
     err_code rc = write_all(fd, frame);
     if (rc == ERR_OK && !size.ws_col) rc = write_all(fd, "\n");

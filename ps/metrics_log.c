@@ -1,11 +1,13 @@
 #include "ps/metrics_log.h"
 
 #include "common/bytes.h"
+#include "common/files.h"
 #include "common/json.h"
 #include "common/local_disk.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "ps/tensorboard_log.h"
 
 #include <errno.h>
 #include <lmdb.h>
@@ -20,6 +22,7 @@ struct metrics_log {
     MDB_env *env;
     MDB_dbi dbi;
     FILE *metrics, *steps;
+    tensorboard_log *tensorboard;
     void *state; /* what an earlier life persisted */
     size_t state_bytes;
     core_metric *earlier;
@@ -116,13 +119,16 @@ static err_code open_env(metrics_log *m, const char *path)
     return read != ERR_OK ? read : rc ? failed("commit", rc) : ERR_OK;
 }
 
-static void remove_earlier(const char *db, const char *metrics, const char *steps)
+static void remove_earlier(const char *db, const char *metrics, const char *steps,
+                           const char *events)
 {
     char *lock = xprintf("%s-lock", db);
     unlink(db);
     unlink(lock);
     unlink(metrics);
     unlink(steps);
+    if (files_exist(events) && files_remove_tree(events) != ERR_OK)
+        log_warn("remove_failed", "path=\"%s\"", events);
     free(lock);
 }
 
@@ -132,7 +138,9 @@ err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
     char *db = xprintf("%s/scheduler.mdb", run_dir);
     char *metrics = xprintf("%s/metrics.jsonl", run_dir),
          *steps = xprintf("%s/steps.jsonl", run_dir);
-    if (fresh) remove_earlier(db, metrics, steps);
+    char *events = files_join(run_dir, "tensorboard");
+    if (fresh) remove_earlier(db, metrics, steps, events);
+    m->tensorboard = tensorboard_log_new(events);
     err_code rc = local_disk_check(run_dir, "work_dir");
     if (rc == ERR_OK) rc = open_env(m, db);
     if (rc == ERR_OK) {
@@ -147,6 +155,7 @@ err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
     m->restarted = m->earlier_n > 0;
     free(db);
     free(steps);
+    free(events);
     if (rc != ERR_OK) {
         metrics_log_close(m);
         return rc;
@@ -160,6 +169,7 @@ void metrics_log_close(metrics_log *m)
     if (!m) return;
     if (m->metrics) fclose(m->metrics);
     if (m->steps) fclose(m->steps);
+    tensorboard_log_close(m->tensorboard);
     if (m->env) mdb_env_close(m->env);
     free(m->path);
     free(m->state);
@@ -252,6 +262,7 @@ err_code metrics_log_cut(metrics_log *m, uint64_t index)
 {
     err_code rc = delete_from(m, index);
     if (rc == ERR_OK) rc = read_again(m);
+    tensorboard_log_back(m->tensorboard);
     m->restarted = true; /* metrics.jsonl is written anew with the next metric */
     return rc;
 }
@@ -264,6 +275,7 @@ void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, do
     if (m->restarted) write_earlier(m, j);
     if (metric->index < m->next || !m->metrics) return; /* A restarted core repeats itself. */
     m->next = metric->index + 1;
+    tensorboard_log_add(m->tensorboard, j, metric, seconds);
     char *line = write_line(m, j, metric);
     fflush(m->metrics);
     if (metric->kind == METRIC_STEP) {

@@ -1,7 +1,8 @@
 /* metrics_log.h - the scheduler's metrics on disk: durable for its own restart, and as lines.
  *
  * In run_dir: `scheduler.mdb` (LMDB: the core's state and every metric under its index),
- * `metrics.jsonl` (what `--out` gets, in plan order) and `steps.jsonl` (step lines with seconds).
+ * `metrics.jsonl` (what `--out` gets, in plan order), `steps.jsonl` (step lines with seconds) and
+ * `tensorboard/` (tensorboard_log.h).
  * Threads: one owner. */
 #pragma once
 
