@@ -5,29 +5,11 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/table_id.h"
-#include "deploy/replay_source.h"
-#include "sampler/build.h"
-#include "worker/slot_work.h"
-#include "worker/task_inputs.h"
+#include "deploy/replay_slot.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A slot on its way: what the worker's loop keeps of a lease. */
-typedef struct replay {
-    const job *job;
-    store *store;
-    build_env *env;
-    replay_source *source;
-    task_inputs *inputs;
-    task *task;
-    worker_task asked;
-    worker_need need[WORKER_NEEDS_MAX];
-    blob *reply[WORKER_NEEDS_MAX];
-    uint32_t answered;
-    replay_result *result;
-} replay;
 
 void replay_fini(replay_result *r)
 {
@@ -35,20 +17,6 @@ void replay_fini(replay_result *r)
     free(r->array);
     free(r->chunk);
     *r = (replay_result){0};
-}
-
-static void close_all(replay *p)
-{
-    task_free(p->task);
-    task_inputs_free(p->inputs);
-    for (uint32_t i = 0; i < p->asked.needs; i++) {
-        blob_unref(p->need[i].body);
-        blob_unref(p->reply[i]);
-    }
-    blob_unref(p->asked.build);
-    replay_source_close(p->source);
-    build_env_free(p->env);
-    store_close(p->store);
 }
 
 /* ---- What an array holds ---- */
@@ -80,7 +48,13 @@ static void add_tensors(replay_result *r, const char *role, const model_spec *s,
 
 /* ---- Inputs ---- */
 
-static err_code add_features(replay *p, uint32_t partition, const blob *reply)
+/* Who looks at the replies. */
+typedef struct replay_look {
+    const job *job;
+    replay_result *result;
+} replay_look;
+
+static err_code add_features(const replay_look *p, uint32_t partition, const blob *reply)
 {
     char name[64];
     const manifest *m = p->job->manifest;
@@ -97,8 +71,9 @@ static err_code add_features(replay *p, uint32_t partition, const blob *reply)
     return ERR_OK;
 }
 
-static err_code add_input(replay *p, const worker_need *need, const blob *reply)
+static err_code add_input(void *context, const worker_need *need, const blob *reply)
 {
+    const replay_look *p = context;
     const float *values = (const float *)(const void *)blob_data(reply);
     if (need->kind == NEED_FEATURES) return add_features(p, need->partition, reply);
     if (need->kind == NEED_DENSE) {
@@ -108,29 +83,6 @@ static err_code add_input(replay *p, const worker_need *need, const blob *reply)
                   blob_size(reply) / sizeof *values);
     }
     return ERR_OK;
-}
-
-static err_code answer_needs(replay *p)
-{
-    for (err_code rc; p->answered < p->asked.needs; p->answered++) {
-        uint32_t i = p->answered;
-        rc = replay_source_answer(p->source, &p->need[i], &p->reply[i]);
-        if (rc == ERR_OK) rc = add_input(p, &p->need[i], p->reply[i]);
-        if (rc != ERR_OK) return rc;
-    }
-    return ERR_OK;
-}
-
-/* Rounds as of the worker's loop, until nothing is missing. */
-static err_code gather(replay *p)
-{
-    bool more = true;
-    err_code rc = ERR_OK;
-    while (rc == ERR_OK && more) {
-        rc = task_inputs_round(p->inputs, p->task, &p->asked, p->need, &p->asked.needs, &more);
-        if (rc == ERR_OK) rc = answer_needs(p);
-    }
-    return rc;
 }
 
 /* ---- The micro-batch ---- */
@@ -167,30 +119,22 @@ static void describe(replay_result *r, const microbatch *b)
     }
 }
 
-static err_code build_batch(replay *p)
+static err_code build_batch(replay_slot *p, replay_result *r)
 {
-    build *b;
-    build_result done;
-    err_code rc = build_new(p->env, p->asked.name, &b);
+    blob *batch;
+    err_code rc = replay_slot_build(p, &batch);
     if (rc != ERR_OK) return rc;
-    rc = build_step(b, &done);
-    if (rc == ERR_OK && done.state != BUILD_DONE) rc = ERR_NOT_FOUND; /* All partitions are here. */
-    if (rc == ERR_OK) {
-        p->asked.build = done.body;
-        p->result->batch_bytes = blob_size(done.body);
-        p->result->batch_hash = hash64(blob_data(done.body), blob_size(done.body), 0);
-    }
-    build_free(b);
-    return rc;
+    r->batch_bytes = blob_size(batch);
+    r->batch_hash = hash64(blob_data(batch), blob_size(batch), 0);
+    return replay_slot_begin(p, batch);
 }
 
 /* ---- The computation ---- */
 
-static err_code compute(replay *p)
+static err_code compute(replay_slot *p, replay_result *r)
 {
     slot_result s = {0};
     slot_work *work = slot_work_new(p->job, p->job->config->cluster.threads);
-    replay_result *r = p->result;
     err_code rc = slot_work_compute(work, p->task, &p->asked, &s);
     if (rc == ERR_OK) {
         r->is_void = s.push.is_void;
@@ -238,22 +182,15 @@ static err_code find_slot(const job *j, replay_result *r)
 err_code replay_run(const job *j, const char *folder, const char *model_dir, slot_name name,
                     replay_result *r)
 {
-    replay p = {.job = j, .result = r, .asked = {.name = name, .generation = 1}};
+    replay_slot p = {0};
+    replay_look look = {j, r};
     *r = (replay_result){.name = name, .parameters = model_dir ? "model" : "initial"};
-    p.asked.need = p.need;
-    p.asked.reply = p.reply;
     err_code rc = find_slot(j, r);
-    if (rc == ERR_OK) rc = store_open(folder, NULL, 0, j->config->store.verify, &p.store);
-    if (rc == ERR_OK) rc = build_env_new(j->config, j->manifest, j->plan, p.store, &p.env);
-    if (rc == ERR_OK) rc = replay_source_open(j, p.env, folder, model_dir, &p.source);
-    if (rc == ERR_OK) rc = build_batch(&p);
-    if (rc == ERR_OK) {
-        p.inputs = task_inputs_new(j);
-        rc = task_inputs_begin(p.inputs, &p.asked, &p.task);
-    }
+    if (rc == ERR_OK) rc = replay_slot_open(&p, j, folder, model_dir, name);
+    if (rc == ERR_OK) rc = build_batch(&p, r);
     if (rc == ERR_OK) describe(r, p.task->batch);
-    if (rc == ERR_OK) rc = gather(&p);
-    if (rc == ERR_OK) rc = compute(&p);
-    close_all(&p);
+    if (rc == ERR_OK) rc = replay_slot_gather(&p, add_input, &look);
+    if (rc == ERR_OK) rc = compute(&p, r);
+    replay_slot_close(&p);
     return rc;
 }

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static doctor examined;
@@ -104,8 +105,8 @@ START_TEST(an_open_network_needs_keys)
     examine("cluster: {scheduler: 'tcp://127.0.0.1:0'}");
     ck_assert_ptr_null(find("security"));
     done();
-    examine("cluster: {scheduler: 'tcp://no-such-host.invalid:7700'}");
-    expect("scheduler", DOCTOR_FAIL, "no-such-host.invalid");
+    examine("cluster: {scheduler: 'tcp://127.0.0.1:no-such-port'}"); /* no name server is asked */
+    expect("scheduler", DOCTOR_FAIL, "cluster.scheduler: 127.0.0.1: ");
     done();
 }
 END_TEST
@@ -175,6 +176,8 @@ END_TEST
 
 START_TEST(a_folder_in_memory_is_worth_knowing)
 {
+    struct statfs s;
+    if (statfs("/dev/shm", &s) != 0 || s.f_type != 0x01021994) return; /* none here */
     examine("work_dir: /dev/shm/weft-test");
     expect("work_dir", DOCTOR_WARN, "tmpfs: gone after a restart");
     done();
