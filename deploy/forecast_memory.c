@@ -226,7 +226,8 @@ static void server_train(const job *j, const outlook *o, const model_spec *s, se
     }
     double rows = j->manifest->items * row;
     double held = slots * (dense + slot.nodes * (4 * dim + 8));
-    double open = dense * (7 + 2 * states) + 4 * rows + held;
+    double past = c->train.delay * (dense + held / (slots > 0 ? slots : 1)); /* versions before */
+    double open = dense * (7 + 2 * states) + 4 * rows + held + past;
     z->highest = at_least(z->highest, z->kept + open);
     z->kept += dense + rows;
     z->disk = at_least(z->disk, 2 * (dense * (2 + states) + 2 * rows));

@@ -78,8 +78,10 @@ static step_times step_with(const machine *m, const forecast_stage *s, double fl
     t.network = (s->pull + rounds * (s->push + s->body + s->features)) / rate;
     t.server = (active * s->pull + s->slots * s->push) / servers / rate;
     t.commit = server_commit_s(m, s, states) + 6 * m->speed->round_trip_s + 3e-4;
-    /* Fetching overlaps with computing; the last push and the commit do not. */
-    t.all = most(most(t.compute, t.network), t.server) + s->push / rate + t.commit;
+    /* Fetching overlaps with computing; the last push and the commit do not, unless late weights
+     * do. */
+    double busy = most(most(t.compute, t.network), t.server);
+    t.all = m->job->config->train.delay ? most(busy, t.commit) : busy + s->push / rate + t.commit;
     return t;
 }
 

@@ -1,4 +1,5 @@
 #include "common/version.h"
+#include "deploy/command_bench.h"
 #include "deploy/command_checkpoint.h"
 #include "deploy/command_compare.h"
 #include "deploy/command_config.h"
@@ -35,6 +36,7 @@ static const command_entry commands[] = {
     {"compare", command_compare, false,
      "Which of two results is better; how much more of them scatter"},
     {"replay", command_replay, true, "Compute one slot alone and say what it holds"},
+    {"bench", command_bench, true, "How fast each part is on this machine"},
     {"keygen", command_keygen, false, "Make the keys of a cluster"},
     {"config", command_config, false, "Check a configuration; print it or its schema"},
 };

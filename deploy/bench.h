@@ -1,0 +1,38 @@
+/* bench.h - how fast each part of a job is on this machine, each beside its physical limit,
+ * measured in the same run.  Not a test: nothing passes or fails.  Threads: one owner. */
+#pragma once
+
+#include "common/job.h"
+#include "deploy/calibrate.h"
+#include "sampler/prepare.h"
+
+#include <stdio.h>
+
+typedef struct bench_row {
+    const char *part;   /* static: prepare, network, sampler, worker, server */
+    char *what;         /* owned: "hgnn slots" */
+    double rate;        /* a second */
+    const char *unit;   /* static: what the rate counts */
+    double used, limit; /* of the resource that bounds it, a second; 0: none is named */
+    const char *of;     /* static: "sgemm", "memory copy", "tcp on loopback" */
+} bench_row;
+
+typedef struct bench {
+    bench_row *row; /* owned */
+    size_t n, cap;
+    calibration speed;
+    double seconds; /* of each measurement */
+} bench;
+
+void bench_fini(bench *b);
+/* Takes what. */
+void bench_add(bench *b, bench_row row);
+
+void bench_prepare(bench *b, const prepare_stats *s);
+/* ERR_IO (printed). */
+MUST_USE err_code bench_network(bench *b);
+/* Sampler, worker and server, over the slots of each training stage.  Errors of replay_slot.h. */
+MUST_USE err_code bench_slots(bench *b, const job *j, const char *store_folder);
+
+/* ERR_IO. */
+MUST_USE err_code bench_print(const bench *b, bool json, FILE *out);
