@@ -1,5 +1,6 @@
 #include "deploy/result_folder.h"
 
+#include "common/bytes.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -246,12 +247,32 @@ err_code result_folder_user(const result_folder *r, const char *id, uint32_t *ro
     return ERR_NOT_FOUND;
 }
 
+static void say_no_type(const result_folder *r, const char *type)
+{
+    const char *seen[CONFIG_TYPES_MAX];
+    size_t n = 0;
+    bytes_writer list;
+    bytes_writer_init(&list);
+    for (uint32_t i = 0; i < r->items && n < CONFIG_TYPES_MAX; i++) {
+        size_t t = 0;
+        while (t < n && strcmp(seen[t], r->item_type[i]) != 0) t++;
+        if (t < n) continue;
+        if (n > 0) bytes_put(&list, ", ", 2);
+        bytes_put(&list, r->item_type[i], strlen(r->item_type[i]));
+        seen[n++] = r->item_type[i];
+    }
+    bytes_put_u8(&list, 0);
+    log_user_error("--type %s: no item of %s/items.tsv is of this type; there are %s", type, r->dir,
+                   (const char *)list.data);
+    bytes_writer_fini(&list);
+}
+
 err_code result_folder_type(const result_folder *r, const char *type)
 {
     for (uint32_t i = 0; i < r->items; i++) {
         if (strcmp(r->item_type[i], type) == 0) return ERR_OK;
     }
-    log_user_error("--type %s: no item of %s/items.tsv is of this type", type, r->dir);
+    say_no_type(r, type);
     return ERR_NOT_FOUND;
 }
 

@@ -31,6 +31,7 @@ typedef struct builder {
     float *block;           /* [CHUNK, width[0]] */
     size_t chunk_first;
     uint64_t encoded; /* by the encoder, of those that the cache lacked */
+    uint64_t reported;
     features *f;
 } builder;
 
@@ -46,6 +47,13 @@ static bool in_corpus(const builder *b, size_t i)
     return !b->in->corpus || b->in->corpus[i];
 }
 
+static void report(builder *b, uint64_t done)
+{
+    if (done == b->reported) return;
+    b->reported = done;
+    progress_report(b->in->progress, "text", done, b->in->n);
+}
+
 static err_code encode_missing(void *context, const char *const *texts, size_t n, float *out)
 {
     builder *b = context;
@@ -53,7 +61,7 @@ static err_code encode_missing(void *context, const char *const *texts, size_t n
     err_code rc = encoder_encode(b->encoder, texts, texts, n, out); /* cacheable: no ids */
     if (rc != ERR_OK) return rc;
     b->encoded += n;
-    progress_report(b->in->progress, "text", b->f->cache.hits + b->encoded, b->in->n);
+    report(b, b->f->cache.hits + b->encoded);
     return ERR_OK;
 }
 
@@ -154,7 +162,7 @@ static err_code scan(builder *b, bool center)
         }
         join_blocks(b, first, n);
         if (center) add_to_mean(b, first, n, sum, count);
-        progress_report(b->in->progress, "text", first + n, b->in->n);
+        report(b, first + n);
         if (progress_stopped(b->in->progress)) rc = ERR_STOPPED;
     }
     if (rc == ERR_OK && center) finish_mean(b, sum, count);

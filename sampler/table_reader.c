@@ -12,7 +12,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { CHUNK_BYTES = 256 << 10, MESSAGE_BYTES = 1024 };
+enum { CHUNK_BYTES = 256 << 10, MESSAGE_BYTES = 1024, NAMES_SHOWN_BYTES = 400 };
 
 typedef struct span {
     char *text; /* into the buffer, NUL-terminated */
@@ -37,6 +37,7 @@ struct table_reader {
     size_t names_n;
     uint64_t bad_rows;
     char *first_bad;
+    char count_problem[96]; /* of the current row */
 };
 
 /* --- bytes --- */
@@ -276,7 +277,7 @@ static const char *text_problem(const char *text, size_t n)
 }
 
 /* What is wrong with the current row, and in which field (from 1); NULL: nothing. */
-static const char *row_problem(const table_reader *r, size_t *field)
+static const char *row_problem(table_reader *r, size_t *field)
 {
     for (size_t i = 0; i < r->fields_n; i++) {
         const char *what = text_problem(r->fields[i].text, r->fields[i].len);
@@ -285,8 +286,11 @@ static const char *row_problem(const table_reader *r, size_t *field)
     }
     *field = r->fields_n < r->names_n ? r->fields_n + 1 : r->names_n + 1;
     if (!r->names_n) return NULL; /* the header itself */
-    if (r->fields_n < r->names_n) return "too few fields";
-    return r->fields_n > r->names_n && !r->allow_more ? "too many fields" : NULL;
+    bool few = r->fields_n < r->names_n;
+    if (!few && (r->allow_more || r->fields_n == r->names_n)) return NULL;
+    snprintf(r->count_problem, sizeof r->count_problem, "too %s fields: %zu, the header has %zu",
+             few ? "few" : "many", r->fields_n, r->names_n);
+    return r->count_problem;
 }
 
 /* Reads one row of the file, good or bad: *what is NULL for a good one. */
@@ -455,6 +459,29 @@ size_t table_reader_find(const table_reader *r, const char *name, bool *twice)
     return found;
 }
 
+/* Says what the header has instead. */
+static void say_no_column(const table_reader *r, const char *name, const char *key)
+{
+    char list[NAMES_SHOWN_BYTES] = "";
+    size_t len = 0, shown = 0;
+    if (r->names_n == 1 && strpbrk(r->names[0], r->csv ? "\t;|" : ",;|")) {
+        log_user_error(
+            "%s:1: no column \"%s\" (%s); the header is one column, `%.60s`: columns are "
+            "separated by %s",
+            r->path, name, key, r->names[0],
+            r->csv ? "commas in a .csv" : "tabs in a .tsv, by commas in a .csv");
+        return;
+    }
+    for (; shown < r->names_n; shown++) {
+        size_t more = strlen(r->names[shown]) + 2;
+        if (len + more >= sizeof list) break;
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", shown ? ", " : "",
+                                r->names[shown]);
+    }
+    log_user_error("%s:1: no column \"%s\" (%s); the header has %s%s", r->path, name, key, list,
+                   shown < r->names_n ? ", ..." : "");
+}
+
 static bool is_default(const config_column *column, const char *key)
 {
     const char *dot = strrchr(key, '.');
@@ -480,9 +507,9 @@ err_code table_reader_map(const table_reader *r, const config_column *column, co
         size_t at = table_reader_find(r, name, &twice);
         bool absent = at == r->names_n;
         if (absent && absent_ok && is_default(column, key)) break;
+        if (absent) say_no_column(r, name, key);
+        if (twice) log_user_error("%s:1: more than one column \"%s\" (%s)", r->path, name, key);
         if (absent || twice) {
-            log_user_error("%s:1: %s column \"%s\" (%s)", r->path, absent ? "no" : "more than one",
-                           name, key);
             table_column_fini(out);
             return ERR_INVALID;
         }

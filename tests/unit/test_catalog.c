@@ -325,7 +325,12 @@ START_TEST(bad_events_are_named_by_line_and_field)
     expect_event_error("", "interactions.tsv: no interactions");
     expect_event_error("u\tzz\t5\t1\tk", "none of 1 rows is an event of an item");
     testing_put_text("interactions.tsv", "user_id\tmovie\nu\tm1\n");
-    expect_error(ERR_INVALID, "interactions.tsv:1: no column \"item_id\"");
+    expect_error(ERR_INVALID, "interactions.tsv:1: no column \"item_id\" "
+                              "(data.interactions.columns.item_id); the header has user_id, movie");
+    testing_put_text("interactions.tsv", "user_id,item_id\nu,m1\n");
+    expect_error(ERR_INVALID,
+                 "the header is one column, `user_id,item_id`: columns are separated by "
+                 "tabs in a .tsv, by commas in a .csv");
 }
 END_TEST
 

@@ -259,7 +259,8 @@ START_TEST(unknown_names_are_reported)
     expect_error("user \"nobody\"", 1, command_recommend, "--user", "nobody");
     expect_error("item \"i9999\"", 1, command_recommend, "--history", "i3,i9999");
     expect_error("item \"rare/i3\"", 1, command_similar, "--item", "rare/i3");
-    expect_error("no item of", 1, command_similar, "--item=i3", "--type=song");
+    expect_error("is of this type; there are rare, movie, book", 1, command_similar, "--item=i3",
+                 "--type=song");
 }
 END_TEST
 

@@ -176,9 +176,9 @@ END_TEST
 START_TEST(malformed_rows_are_named_by_file_line_and_field)
 {
     testing_put_text("a.tsv", "id\ttext\n1\tx\n2\n");
-    expect_error("a.tsv", "a.tsv:3:2: too few fields");
+    expect_error("a.tsv", "a.tsv:3:2: too few fields: 1, the header has 2");
     testing_put_text("a.tsv", "id\ttext\n1\tx\ty\n");
-    expect_error("a.tsv", "a.tsv:2:3: too many fields");
+    expect_error("a.tsv", "a.tsv:2:3: too many fields: 3, the header has 2");
     testing_put_text("a.tsv", "id\ttext\n1\t\xC3\x28\n");
     expect_error("a.tsv", "a.tsv:2:2: invalid UTF-8");
     testing_put_text("a.tsv", "id\ttext\n\xED\xA0\x80\tx\n");
