@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORGOTTEN_US = 600000000 };
+enum { FORGOTTEN_US = 600000000, RATE_KEPT_US = 5000000 };
 
 /* ---- events and metrics, as they come ---- */
 
@@ -490,6 +490,15 @@ static void fill_driver_stage(const scheduler *s, scheduler_status *out)
     if (s->driver_total) out->progress = (double)s->driver_done / (double)s->driver_total;
 }
 
+/* Of the last steps; while nothing moves for longer than slots take, it goes down. */
+static double rate_now(const scheduler *s, uint64_t now_us)
+{
+    uint64_t slots_us = 2 * latency_quantile(&s->slot_us, 0.95), since_us = now_us - s->moved_us;
+    uint64_t usual_us = slots_us > RATE_KEPT_US ? slots_us : RATE_KEPT_US;
+    if (since_us <= usual_us) return s->examples_per_s;
+    return s->examples_per_s * (double)usual_us / (double)since_us;
+}
+
 static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *out)
 {
     out->stage = scheduler_stage(s);
@@ -498,7 +507,7 @@ static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *ou
     out->staleness = NAN;
     out->loss = s->stage.loss;
     out->examples = s->stage.examples;
-    out->examples_per_s = s->examples_per_s;
+    out->examples_per_s = rate_now(s, now_us);
     if (out->stage == STAGE_NONE) {
         fill_driver_stage(s, out);
         return;

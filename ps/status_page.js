@@ -376,7 +376,7 @@ function notesOf(s) {
   if (s.waiting) {
     const since = new Date(Date.now() - 1000 * s.waiting.since_s);
     list.push([s.state === 'STALLED' ? 'bad' : 'warn',
-      'Waiting for ' + s.waiting.for + ' of ' + s.waiting.whom + ' since ' + clock(since) + ' (' + duration(s.waiting.since_s) + ').']);
+      'Waiting for ' + s.waiting.whom + ' (' + s.waiting.for + ') since ' + clock(since) + ', ' + duration(s.waiting.since_s) + '.']);
   }
   if (s.checkpoint.failed && (!s.checkpoint.last || s.checkpoint.under_way)) list.push(['warn', 'A checkpoint could not be made: see the events.']);
   if (c.hash_mismatches) list.push(['bad', c.hash_mismatches + ' repeated pushes had other bytes: two workers do not compute the same. See the servers\' logs.']);

@@ -427,25 +427,34 @@ static void check_status(const json_t *s)
 {
     expect_keys(
         s,
-        "format weft job state waiting stage stages epoch step steps progress elapsed_s "
+        "format weft job state started waiting failure stage stages epoch step steps progress "
+        "elapsed_s "
         "eta_s examples examples_per_s loss validation results generation term map numerics bits "
-        "plan_hash seed time_share wanted workers servers samplers counters curves events config");
+        "plan_hash seed time_share wanted workers servers samplers counters checkpoint curves "
+        "events "
+        "config");
     ck_assert_int_eq(json_integer_value(json_object_get(s, "format")), 1);
     ck_assert_str_eq(json_string_value(json_object_get(s, "job")), "bits");
     ck_assert_uint_eq(strlen(json_string_value(json_object_get(s, "plan_hash"))), 16);
     expect_keys(json_object_get(s, "validation"), "metric last best best_step");
     expect_keys(json_object_get(s, "time_share"), "sample pull compute push wait");
-    expect_peers(s, "workers", 2,
-                 PEER
-                 "slot slots_done examples_per_s step_ms_p50 step_ms_p99 last_seen_ms rss_bytes");
+    expect_peers(
+        s, "workers", 2,
+        PEER "slot leases lease_age_s slots_done examples_per_s step_ms_p50 step_ms_p99 time_share "
+             "last_seen_ms rss_bytes");
     expect_peers(s, "servers", 2,
-                 PEER "version rows bytes pulls pushes repeats apply_ms_p50 apply_ms_p99 "
-                      "last_checkpoint_step last_seen_ms rss_bytes");
+                 PEER
+                 "version rows bytes pulls pushes repeats pulls_per_s pushes_per_s apply_ms_p50 "
+                 "apply_ms_p99 "
+                 "last_checkpoint_step last_seen_ms rss_bytes");
     expect_peers(s, "samplers", 2,
                  PEER "partitions batches batches_per_s queue remote_share last_seen_ms rss_bytes");
-    expect_keys(json_object_get(s, "counters"),
-                "leases reassigned void_slots gone hash_mismatches refused_peers");
-    expect_keys(json_object_get(s, "curves"), "step loss examples_per_s validation");
+    expect_keys(
+        json_object_get(s, "counters"),
+        "leases reassigned void_slots gone hash_mismatches refused_peers repeats rollbacks");
+    expect_keys(json_object_get(s, "checkpoint"), "made failed under_way last");
+    expect_keys(json_object_get(s, "curves"),
+                "stage step loss examples_per_s staleness step_s workers validation");
     expect_keys(json_array_get(json_object_get(s, "events"), 0), "time event who why");
     ck_assert(json_is_array(json_object_get(json_object_get(s, "config"), "hgnn.dims")));
 }
@@ -455,21 +464,25 @@ static void check_metrics(char *text)
 {
     char family[128] = "", help[128] = "", *rest = text, *line;
     size_t families = 0;
+    bool is_histogram = false;
     while ((line = strsep(&rest, "\n"))) {
         char name[128], type[32];
         double value;
         if (!*line) continue;
         if (sscanf(line, "# HELP %127s %*s", name) == 1) {
-            ck_assert(strncmp(name, "weft_", 5) == 0);
+            ck_assert(strncmp(name, "weft_", 5) == 0 || strncmp(name, "process_", 8) == 0);
             strcpy(help, name);
         } else if (sscanf(line, "# TYPE %127s %31s", name, type) == 2) {
             ck_assert_str_eq(name, help);
-            ck_assert(strcmp(type, "counter") == 0 || strcmp(type, "gauge") == 0);
+            is_histogram = strcmp(type, "histogram") == 0;
+            ck_assert(is_histogram || strcmp(type, "counter") == 0 || strcmp(type, "gauge") == 0);
             strcpy(family, name);
             families++;
         } else {
             size_t n = strcspn(line, "{ ");
-            ck_assert_msg(n == strlen(family) && memcmp(line, family, n) == 0, "%s", line);
+            size_t m = strlen(family); /* of a histogram: and _bucket, _sum or _count */
+            ck_assert_msg(is_histogram ? n > m && line[m] == '_' : n == m, "%s", line);
+            ck_assert_msg(memcmp(line, family, m) == 0, "%s", line);
             const char *space = strrchr(line, ' ');
             ck_assert_ptr_nonnull(space);
             ck_assert_msg(sscanf(space, "%lf", &value) == 1, "%s", line);
