@@ -7,7 +7,7 @@ packages="build-essential cmake ninja-build pkg-config libzmq3-dev libprotobuf-c
   librandom123-dev libxxhash-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev libutf8proc-dev"
 if [ "${1:-}" = --tests ] || [ "${1:-}" = --fuzz ]; then
     packages="$packages check python3 python3-jsonschema python3-yaml clang-format fiu-utils"
-    packages="$packages systemd man-db python3-numpy iproute2 bubblewrap"
+    packages="$packages systemd man-db python3-numpy openssl iproute2 bubblewrap"
 fi
 if [ "${1:-}" = --fuzz ]; then
     packages="$packages clang libclang-rt-dev llvm dpkg-dev"

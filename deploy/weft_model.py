@@ -281,6 +281,8 @@ def check(folder, data, tolerance):
     users = items = None
     if m.attributes["user"] and data:
         users = user_attributes(find_table(data, "users"), m.user_ids, m.attributes["user"])
+    if not data and (m.attributes["user"] or m.attributes["item"]):
+        raise ValueError("attributes are features of this model: give --data, the folder that it was trained on")
     if m.attributes["item"] and data:
         items = item_attributes(find_table(data, "items"), m.item_ids, m.attributes["item"])
     indptr, rows = m.history

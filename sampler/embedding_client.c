@@ -273,6 +273,7 @@ static verdict send_once(embedding_client *e, const char *const *texts, const si
     default: break;
     }
     snprintf(e->why, sizeof e->why, "%s", a.why);
+    if (rc == ERR_MISMATCH) return fatal(e, " (certificates that the system trusts are taken)");
     return rc == ERR_LIMIT ? VERDICT_SUSPECT : VERDICT_AGAIN;
 }
 

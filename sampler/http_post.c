@@ -176,7 +176,7 @@ static err_code failed(const http_post *h, CURLcode code, const char *detail, ht
         return ERR_LIMIT;
     }
     snprintf(a->why, sizeof a->why, "%s", *detail ? detail : curl_easy_strerror(code));
-    return ERR_CLOSED;
+    return code == CURLE_PEER_FAILED_VERIFICATION ? ERR_MISMATCH : ERR_CLOSED;
 }
 
 err_code http_post_send(http_post *h, const void *json, size_t bytes, size_t bytes_max,

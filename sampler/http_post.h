@@ -20,7 +20,7 @@ typedef struct http_answer {
     uint64_t retry_after_s; /* what the server asks for; 0: nothing */
     char *body;             /* [bytes], borrowed until the next call */
     size_t bytes;
-    char why[HTTP_POST_WHY_MAX]; /* of ERR_CLOSED and ERR_LIMIT */
+    char why[HTTP_POST_WHY_MAX]; /* of ERR_CLOSED, ERR_MISMATCH and ERR_LIMIT */
 } http_answer;
 
 /* NULL: `url` can be used; else what is wrong with it, static. */
@@ -36,7 +36,8 @@ http_post *http_post_open(const char *url, const char *bearer, uint32_t timeout_
                           const atomic_int *stop);
 void http_post_close(http_post *h); /* accepts NULL; wipes the bearer */
 
-/* ERR_OK: a whole answer, of any status.  ERR_CLOSED: none within the timeout, or cut.  ERR_LIMIT:
- * more than bytes_max.  ERR_STOPPED.  ERR_NO_MEMORY. */
+/* ERR_OK: a whole answer, of any status.  ERR_CLOSED: none within the timeout, or cut.
+ * ERR_MISMATCH: the server's certificate is not trusted.  ERR_LIMIT: more than bytes_max.
+ * ERR_STOPPED.  ERR_NO_MEMORY. */
 MUST_USE err_code http_post_send(http_post *h, const void *json, size_t bytes, size_t bytes_max,
                                  http_answer *a);

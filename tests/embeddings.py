@@ -8,7 +8,9 @@ a second run needs no server; the key is nowhere in what is printed and written.
 """
 import argparse
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -165,12 +167,31 @@ def a_changed_model_is_refused(binary):
     expect(code == 2 and "6 numbers where others have 8" in out, code, out)
 
 
+def an_unknown_certificate_is_refused(binary):
+    server = embeddings_mock.start()
+    job = Job(binary, server, "fine", items=20)
+    key, certificate = job.path("tls.key"), job.path("tls.crt")
+    if not shutil.which("openssl"):
+        print("SKIPPED: there is no openssl to make a certificate")
+        return
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+                    "-days", "2", "-subj", "/CN=localhost"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"features.openai.url=https://localhost:{server.server_address[1]}/fine/v1/embeddings"
+    code, out = job.run(url)
+    expect(code == 1 and "certificate" in out and "embedding_retry" not in out, code, out)
+    expect(not job.sent(), "texts went to a server that nobody knows")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     binary = os.path.abspath(parser.parse_args().bin)
     for case in (a_killed_run_goes_on, a_stopped_run_goes_on, a_bad_item_is_named_with_its_line,
-                 a_second_run_needs_no_server, the_key_is_nowhere, a_changed_model_is_refused):
+                 a_second_run_needs_no_server, the_key_is_nowhere, a_changed_model_is_refused,
+                 an_unknown_certificate_is_refused):
         start = time.monotonic()
         case(binary)
         print(f"{case.__name__}: fine, {time.monotonic() - start:.1f} s", flush=True)
