@@ -148,8 +148,8 @@ static err_code read_run_file(const config *c, const char *name, read_function *
     return rc;
 }
 
-/* Of a scheduler elsewhere: its host by cluster.scheduler, its port by http.bind; owned.  NULL:
- * they do not say. */
+/* Of a scheduler that may be elsewhere: its host by cluster.scheduler, its port by http.bind;
+ * owned.  NULL: they do not say. */
 static char *url_by_address(const config *c)
 {
     char host[256], port[16], http[16];
@@ -161,8 +161,10 @@ static char *url_by_address(const config *c)
 
 err_code status_client_url(const config *c, char **url)
 {
+    /* A file in a folder that two machines share would name each one's own loopback. */
+    bool everywhere = strncmp(c->http.bind, "0.0.0.0:", 8) == 0;
     char *file = xprintf("%s/run/url", c->work_dir);
-    *url = files_exist(file) ? NULL : url_by_address(c);
+    *url = everywhere || !files_exist(file) ? url_by_address(c) : NULL;
     free(file);
     return *url ? ERR_OK : read_run_file(c, "url", read_line, url);
 }

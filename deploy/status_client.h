@@ -22,10 +22,10 @@ MUST_USE err_code status_client_send(const char *url, const char *token, const c
 /* Prints what an error of the three means; returns it. */
 err_code status_client_explain(const char *url, err_code rc);
 
-/* The endpoint of the job that runs in c->work_dir, or, where none does, at the host of
- * cluster.scheduler and the port of http.bind, and the token that it takes: http.token_file,
- * else work_dir/run/token.  Owned (free, token_free).  ERR_NOT_FOUND (printed): no job is running;
- * ERR_IO; a token: those of token_file.h. */
+/* The endpoint of the job that runs in c->work_dir, or, where none does or it listens
+ * on every address, at the host of cluster.scheduler and the port of http.bind, and the token that
+ * it takes: http.token_file, else work_dir/run/token.  Owned (free, token_free).  ERR_NOT_FOUND
+ * (printed): no job is running; ERR_IO; a token: those of token_file.h. */
 MUST_USE err_code status_client_url(const config *c, char **url);
 MUST_USE err_code status_client_token(const config *c, char **token);
 /* token_file_read. */
