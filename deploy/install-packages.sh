@@ -14,7 +14,7 @@ if [ "${1:-}" = --fuzz ]; then
 fi
 optional=
 if [ "${1:-}" = --tests ] || [ "${1:-}" = --fuzz ]; then
-    optional="chromium chromium-driver prometheus"
+    optional="docker-compose chromium chromium-driver prometheus"
 fi
 missing_of() {
     for p in "$@"; do

@@ -89,8 +89,8 @@ class Node:
 class Pod:
     """hostname, one container.  mounts: (path in the container, path here, writable)."""
 
-    def __init__(self, node, hostname, words, mounts, log):
-        self.node, self.hostname, self.mounts, self.log = node, hostname, mounts, log
+    def __init__(self, node, hostname, words, mounts, log, folder="/"):
+        self.node, self.hostname, self.mounts, self.log, self.folder = node, hostname, mounts, log, folder
         self.network, self.address = node.new_network()
         self.words = [w.replace("$(POD_IP)", self.address) for w in words]
         self.process = None
@@ -111,7 +111,7 @@ class Pod:
                 words += ["--ro-bind", "/etc/" + name, "/etc/" + name]
         for inside, here, writable in self.mounts:
             words += ["--bind" if writable else "--ro-bind", here, inside]
-        return words + ["--remount-ro", "/", "--chdir", "/", "--", "setpriv", "--reuid", str(UID), "--regid", str(UID),
+        return words + ["--remount-ro", "/", "--chdir", self.folder, "--", "setpriv", "--reuid", str(UID), "--regid", str(UID),
                         "--groups", str(UID), "--no-new-privs", "--bounding-set", "-all", "--inh-caps", "-all", "--"]
 
     @staticmethod
