@@ -187,6 +187,10 @@ typedef enum core_rule_id {
     CORE_RULE_PAST_ROWS,       /* the past is of rows, too */
     CORE_RULE_PAST_SAVED,      /* and it is in a snapshot, for the steps that follow it */
     CORE_RULE_EXACT_DELAY,     /* a lease names the version t - k, not the newest */
+    CORE_RULE_BOUND,           /* ssp: a pull waits until all up to step t - 1 - s is applied */
+    CORE_RULE_OWN_COUNT,       /* on arrival: divided by the slot's count, at its share of lr */
+    CORE_RULE_APPLIED_SAVED,   /* what is applied of the open rounds is in a snapshot */
+    CORE_RULE_APPLIED_SHARD,   /* for each virtual shard */
 } core_rule_id;
 
 static inline bool core_rule(const core_mutations *m, core_rule_id rule)

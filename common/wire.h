@@ -65,6 +65,7 @@ enum {
     WIRE_ANSWER = 1, /* an answer, not a request */
     WIRE_KEEP = 2,   /* COMMIT: keep what is committed by this as the best so far */
     WIRE_FINISH = 4, /* COMMIT: the stage ends; adopt the kept copy if any, freeze all its tables */
+    WIRE_AT_LEAST = 8, /* PULL: the version or any later one */
 };
 
 /* What a round of slots does to the servers when it is committed. */
@@ -83,7 +84,7 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *   FEATURES  worker -> sampler    part = partition, raw body    answer OK: raw body
  *   PULL      worker -> server     stage, table, version (rounds committed, or WIRE_FINAL), part = row
  *                                  width (0: any).  TABLE_DENSE: no body, answer the server's blocks;
- *                                  else body u64 keys ascending, answer f32 rows.
+ *                                  else body u64 keys ascending, answer f32 rows.  Flag AT_LEAST.
  *                                  GONE | BEHIND | GENERATION | NOT_FOUND | MAP
  *   PUSH PUT VOID  worker -> server  slot name, version, part = slots of the round, body of
  *                                  table_codec.h, body_hash

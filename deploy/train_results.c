@@ -93,7 +93,8 @@ static err_code assemble(assembled *a, const train_results *r)
     *a = (assembled){.metrics_path = metrics_path(r)};
     a->input = (report_input){
         .numerics = numerics_id(),
-        .bits_guaranteed = r->options->config->train.numerics_strict,
+        .bits_guaranteed = r->options->config->train.numerics_strict &&
+                           r->options->config->train.mode == TRAIN_BSP,
         .seed = r->options->config->seed,
         .plan_hash = r->job->plan_hash,
         .foundation_id = m->foundation_id,

@@ -92,7 +92,7 @@ static uint8_t *put_section(uint8_t *to, const part_section *s)
 {
     static const uint8_t zeros[4];
     uint64_t values = (uint64_t)s->n * s->dim;
-    ASSERT(s->kind >= PART_DENSE && s->kind <= PART_PAST_ROWS);
+    ASSERT(s->kind >= PART_DENSE && s->kind <= PART_UPDATES);
     ASSERT(has_table(s->kind) || s->table == 0);
     ASSERT(is_ascending(s->keys, s->n));
     to = put(to, s->keys, (uint64_t)s->n * sizeof *s->keys);
@@ -157,7 +157,7 @@ static const char *check_section(part_view *out, uint32_t i, const uint8_t *data
     part_section *s = &out->section[i];
     bool fits;
     uint64_t bytes = section_bytes(s->dim, s->n, &fits), values = (uint64_t)s->n * s->dim;
-    if (s->kind < PART_DENSE || s->kind > PART_PAST_ROWS) return "section of unknown kind";
+    if (s->kind < PART_DENSE || s->kind > PART_UPDATES) return "section of unknown kind";
     if (!has_table(s->kind) && s->table != 0) return "section with a table where none belongs";
     if (i > 0 && compare(s->kind, s->table, s[-1].kind, s[-1].table) <= 0)
         return "sections not in order";

@@ -44,12 +44,13 @@ typedef enum part_kind {
     PART_DENSE_BEST,  /* the best kept copy, if there is one */
     PART_ROWS,        /* table, keys: row keys, dim: row width + state */
     PART_ROWS_BEST,
-    PART_APPLIED, /* keys: applied slots (ssp, asp), dim 0 */
+    PART_APPLIED, /* keys: version << 32 | slot of the applied slots (ssp, asp), dim 0 */
     /* train.delay: the versions before this one, oldest first, each from the first commit that led
      * to it. */
     PART_SINCE,      /* keys: that commit's version, of the past ones and of this one; dim 0 */
     PART_PAST_DENSE, /* table: part_past_table; as PART_DENSE */
-    PART_PAST_ROWS   /* the same: rows that the next version changed, as they were; no state */
+    PART_PAST_ROWS,  /* the same: rows that the next version changed, as they were; no state */
+    PART_UPDATES     /* keys: how many updates there were (ssp, asp), dim 0 */
 } part_kind;
 
 enum { PART_PAST_SHIFT = 16 };

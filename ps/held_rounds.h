@@ -1,19 +1,23 @@
 /* held_rounds.h - the pushes that a server holds for its open round and the ones ahead of it.
  *
- * A ring: the round of version v is at v % rounds, while first <= v < first + rounds.  Threads: one
+ * In ssp and asp a gradient is applied when it comes, and only that it was is remembered.  A ring:
+ * the round of version v is at v % rounds, while first <= v < first + rounds.  Threads: one
  * owner. */
 #pragma once
 
 #include "common/core.h"
 #include "common/table_codec.h"
+#include "ps/applied_set.h"
 
 typedef struct held_push {
     bool full;
+    bool restored;  /* applied, as a snapshot says: there is no head */
     uint32_t times; /* 1; more only without CORE_RULE_DEDUPE */
     core_peer from;
     uint64_t hash;
-    blob *body; /* owned */
+    blob *body; /* owned; NULL: it is applied already */
     push_head head;
+    uint64_t *shards; /* owned; not full: the virtual shards that have applied it; NULL: none */
 } held_push;
 
 typedef struct held_round {
@@ -43,7 +47,13 @@ uint64_t held_rounds_digest(const held_rounds *h, uint64_t seed);
 
 /* NULL: not held. */
 held_push *held_round_find(const held_round *r, uint32_t slot);
+/* The virtual shards that have applied a slot that is not held; NULL: none. */
+const uint64_t *held_round_shards(const held_round *r, uint32_t slot);
 /* Holds what was not; takes nothing, the body is referenced. */
 void held_round_add(held_round *r, uint32_t slot, core_peer from, uint64_t hash, blob *body,
                     const push_head *head);
 bool held_round_has_all(const held_round *r, uint32_t slots);
+
+/* What is applied, into *a, for a snapshot; and back. */
+void held_rounds_applied(const held_rounds *h, applied_set *a);
+void held_rounds_restore(held_rounds *h, const applied_set *a);

@@ -79,7 +79,7 @@ static void init_row(void *ctx, uint32_t stage, uint32_t table, uint64_t key, fl
     model_spec_init_row(&job_spec(j, stage)->table[0], j->config->seed, key, out);
 }
 
-static void apply_dense(void *ctx, uint32_t stage, uint32_t step, size_t offset, size_t n,
+static void apply_dense(void *ctx, uint32_t stage, shard_update u, size_t offset, size_t n,
                         float *w_new, const float *w_old, float *state, const float *g)
 {
     (void)offset; /* Every optimizer works element by element. */
@@ -88,22 +88,28 @@ static void apply_dense(void *ctx, uint32_t stage, uint32_t step, size_t offset,
     float *arrays[OPTIMIZER_STATES_MAX];
     const float *old[OPTIMIZER_STATES_MAX];
     for (uint32_t i = 0; i < optimizer_states(o->name); i++) old[i] = arrays[i] = state + i * n;
-    optimizer_apply(o, plan_lr(j->plan, stage, step), step, w_new, arrays, w_old, old, g, n);
+    float lr = plan_lr(j->plan, stage, u.step) * u.lr_scale;
+    optimizer_apply(o, lr, u.number, w_new, arrays, w_old, old, g, n);
 }
 
-static void apply_row(void *ctx, uint32_t stage, uint32_t step, uint32_t table, uint64_t key,
+static void apply_row(void *ctx, uint32_t stage, shard_update u, uint32_t table, uint64_t key,
                       float *w, float *state, const float *g)
 {
     (void)key;
     const job *j = job_of(ctx);
     const config_optimizer *o = optimizer_of(j, stage);
-    float lr = o->sparse_lr * plan_lr_scale(j->plan, stage, step);
+    float lr = o->sparse_lr * plan_lr_scale(j->plan, stage, u.step) * u.lr_scale;
     optimizer_sparse_apply(o, lr, w, state, g, table_dim(j->config, table));
 }
 
 static uint32_t slots_of(void *ctx, uint32_t stage, uint32_t step)
 {
     return plan_slots(job_of(ctx)->plan, stage, step);
+}
+
+static uint64_t examples_of(void *ctx, uint32_t stage, uint32_t step)
+{
+    return plan_step_examples(job_of(ctx)->plan, stage, step);
 }
 
 shard_model job_shard_model(const job *j)
@@ -118,6 +124,7 @@ shard_model job_shard_model(const job *j)
         .apply_dense = apply_dense,
         .apply_row = apply_row,
         .slots = slots_of,
+        .examples = examples_of,
         .staleness = staleness_of(j->config),
     };
 }

@@ -201,8 +201,11 @@ static bool is_busy_ahead(scheduler *s, core_peer worker)
     return false;
 }
 
+/* Where pushes are applied as they come, nobody waits for the others of a round: whoever asks gets.
+ */
 static uint32_t fair_share(const scheduler *s, const open_round *r, const member_state *w)
 {
+    if (s->plan->staleness.on_arrival) return w->wanted;
     uint32_t active = active_workers(s);
     uint32_t share = (r->plan.slots + active - 1) / active;
     return share < w->wanted ? share : w->wanted;
@@ -286,7 +289,9 @@ static void grant_some(scheduler *s, const member_state *w, uint64_t now_us, cor
     bool busy = mine || is_busy_ahead(s, w->id);
     if (now_mine == mine && s->phase == PHASE_RUNNING) grant_second(s, w, busy, now_us, out);
     for (uint32_t i = 0; i < s->ahead_n; i++) {
-        uint32_t held = credit ? count_ahead(s, w->id) : now_mine + count_ahead(s, w->id);
+        uint32_t held = count_ahead(s, w->id);
+        /* On arrival all slots fetch at once: the fewer wait, the fresher they are. */
+        if (!credit || s->plan->staleness.on_arrival) held += now_mine;
         uint32_t room = held < w->wanted ? w->wanted - held : 0;
         grant_free(s, &s->ahead[i], w, count_mine(&s->ahead[i], w->id), room, now_us);
     }
@@ -306,6 +311,7 @@ static void fill_lease(Weft__Lease *x, const scheduler *s, const open_round *r, 
     x->round = r->version;
     x->slots = r->plan.slots;
     x->tables = r->base;
+    x->at_least = s->plan->staleness.on_arrival && r->plan.kind == ROUND_TRAIN;
 }
 
 /* The leases granted since this WORK was asked, which the worker does not list. */
@@ -470,6 +476,16 @@ static bool all_finite(const Weft__Done *done)
     return finite;
 }
 
+/* How many steps older than the tables that its commit changes those are that a slot was computed
+ * on.  On arrival nobody knows exactly: how far it ran ahead of the oldest open step. */
+static uint32_t stale_steps(const scheduler *s, const open_round *r)
+{
+    staleness how = s->plan->staleness;
+    if (r->plan.kind != ROUND_TRAIN) return 0;
+    if (how.on_arrival) return r->at.step - s->cur.at.step;
+    return how.steps < r->at.step ? how.steps : r->at.step - 1;
+}
+
 void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
 {
     const wire_header *h = e->message.header;
@@ -490,7 +506,7 @@ void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
     slot_state *x = slot_of(s, wire_slot(h), h->version);
     if (x && !x->done) {
         open_round *r = round_of(s, h->version);
-        x->stale = r->version - h->version;
+        x->stale = stale_steps(s, r);
         finish_slot(s, r, x, done, who, e->now_us);
         scheduler_moved(s, e->now_us);
     }

@@ -136,7 +136,7 @@ typedef struct slot_state {
     double *sums;           /* owned; SCORE */
     uint32_t sums_n, order; /* order: of arrival, 1.. */
     uint32_t deaths, leases;
-    uint32_t stale; /* versions between the one it was computed on and the one it changes */
+    uint32_t stale; /* steps between the tables it was computed on and those it changes */
     slot_lease lease[HOLDERS_MAX];
     slot_lease stuck[HOLDERS_MAX]; /* given up: not granted again while they stand still */
     uint32_t stucks;               /* ever; the ring holds the last ones */

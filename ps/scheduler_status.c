@@ -586,7 +586,7 @@ void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status 
     out->generation = s->generation;
     out->term = s->term;
     out->map = s->map.version;
-    out->bits_guaranteed = !s->foreign_numerics;
+    out->bits_guaranteed = !s->foreign_numerics && !(s->plan && s->plan->staleness.on_arrival);
     out->plan_hash = s->plan_hash;
     snprintf(out->numerics, sizeof out->numerics, "%s", s->config.numerics);
     out->counters.leases = s->counters.leases;

@@ -10,6 +10,7 @@
 #include "ps/held_rounds.h"
 #include "ps/push_guard.h"
 #include "ps/shard_disk.h"
+#include "ps/stage_arrival.h"
 #include "ps/stage_snapshot.h"
 
 #include <inttypes.h>
@@ -129,6 +130,19 @@ static bool is_exact(const shard *s, const wire_header *h)
                      h->table == TABLE_DENSE ? CORE_RULE_GONE : CORE_RULE_VERSION);
 }
 
+/* True if the newest version is an answer, when the one that is named is reached. */
+static bool takes_newest(const shard *s, const wire_header *h)
+{
+    return h->flags & WIRE_AT_LEAST && s->config.model->staleness.on_arrival &&
+           stage_tables_is_trained(s->tables[h->stage], h->table);
+}
+
+/* True if a pull has to wait for its version. */
+static bool is_bound(const shard *s, const wire_header *h)
+{
+    return core_rule(s->config.mutations, CORE_RULE_BOUND) || !takes_newest(s, h);
+}
+
 /* The version that answers a pull. */
 static uint32_t version_for(const shard *s, const wire_header *h)
 {
@@ -150,10 +164,10 @@ static pull_ready pull_check(shard *s, const wire_header *h, wire_status *status
     }
     *status = WIRE_NOT_FOUND;
     if (h->stage != s->stage || !s->tables[h->stage]) return PULL_REFUSE;
-    if (h->version > s->version) return PULL_PARK;
+    if (h->version > s->version && is_bound(s, h)) return PULL_PARK;
     *status = WIRE_GONE;
-    bool there =
-        h->version == s->version || stage_tables_has(s->tables[h->stage], h->table, h->version);
+    bool there = h->version == s->version || takes_newest(s, h) ||
+                 stage_tables_has(s->tables[h->stage], h->table, h->version);
     return there || !is_exact(s, h) ? PULL_NOW : PULL_REFUSE;
 }
 
@@ -283,7 +297,8 @@ static push_view *commit_views(const shard *s, const held_round *r, uint32_t slo
 /* Moves to version + 1.  The pushes are there. */
 static void commit(shard *s, const wire_header *h, round_kind kind)
 {
-    if (kind != ROUND_SCORE) {
+    bool applied = kind == ROUND_TRAIN && s->config.model->staleness.on_arrival;
+    if (kind != ROUND_SCORE && !applied) {
         uint32_t n;
         push_view *v = commit_views(s, held_rounds_at(&s->held, s->version), h->part, &n);
         if (kind == ROUND_TRAIN)
@@ -413,6 +428,8 @@ static void take_snapshot(shard *s, const wire_header *h, const Weft__Snapshot *
     save->server = s->config.index;
     save->map = s->map;
     save->tables = stage_tables_copy(s->tables[s->stage]);
+    if (core_rule(s->config.mutations, CORE_RULE_APPLIED_SAVED))
+        held_rounds_applied(&s->held, stage_tables_applied(save->tables));
     save->keep = xcalloc(order->n_keep + 1, sizeof *save->keep);
     for (size_t i = 0; i < order->n_keep; i++) {
         if (!bad_stage(order->keep[i]->stage))
@@ -480,6 +497,8 @@ static void loaded(shard *s, uint64_t now_us, core_actions *out)
 {
     if (s->stage != STAGE_NONE && !s->tables[s->stage])
         s->tables[s->stage] = fresh_tables(s, s->stage);
+    if (s->stage != STAGE_NONE)
+        held_rounds_restore(&s->held, stage_tables_applied(s->tables[s->stage]));
     s->disk.loading = false;
     member_hello_soon(&s->member, now_us);
     unpark(s, now_us, out);
@@ -587,7 +606,7 @@ static void on_repeat(shard *s, const wire_header *h, held_push *p, core_actions
 {
     s->stats.repeats++;
     if (!core_rule(s->config.mutations, CORE_RULE_DEDUPE)) p->times++;
-    if (p->hash == h->body_hash) return;
+    if (p->hash == h->body_hash || s->config.model->staleness.on_arrival) return;
     s->stats.hash_mismatches++;
     char name[64];
     slot_format(wire_slot(h), name);
@@ -629,6 +648,21 @@ static void apply_on_sight(shard *s, const wire_header *h, uint64_t now_us, core
     unpark(s, now_us, out);
 }
 
+static bool is_applied_on_arrival(const shard *s, const wire_header *h)
+{
+    return s->config.model->staleness.on_arrival && plan_is_training(h->stage);
+}
+
+/* Holds a push, or applies it to the virtual shards that have not got it yet. */
+static void take_push(shard *s, const wire_header *h, held_round *r, const push_view *v, blob *body)
+{
+    bool arrives = is_applied_on_arrival(s, h);
+    if (arrives)
+        stage_tables_arrive(s->tables[s->stage], h->step, v, held_round_shards(r, h->slot));
+    held_round_add(r, h->slot, (core_peer){h->role, h->index, h->incarnation}, h->body_hash,
+                   arrives ? NULL : body, &v->head);
+}
+
 static void on_push(shard *s, const core_event *e, core_actions *out)
 {
     const wire_header *h = e->message.header;
@@ -665,8 +699,9 @@ static void on_push(shard *s, const core_event *e, core_actions *out)
     if (held)
         on_repeat(s, h, held, out);
     else
-        held_round_add(r, h->slot, (core_peer){h->role, h->index, h->incarnation}, h->body_hash,
-                       e->message.body, &v.head);
+        take_push(s, h, r, &v, e->message.body);
+    if (held && is_applied_on_arrival(s, h) && !core_rule(s->config.mutations, CORE_RULE_DEDUPE))
+        stage_tables_arrive(s->tables[s->stage], h->step, &v, NULL);
     answer(s, out, route, h, WIRE_OK, NULL);
     apply_on_sight(s, h, e->now_us, out);
 }
@@ -678,7 +713,7 @@ static void fill_round(const held_round *r, uint32_t version, Weft__ServerState 
 {
     for (size_t i = 0; i < r->n && state->n_held < HELD_LISTED_MAX; i++) {
         const held_push *p = held_round_find(r, (uint32_t)i);
-        if (!p) continue;
+        if (!p || p->restored) continue;
         Weft__HeldSlot *x = &held[state->n_held];
         weft__held_slot__init(x);
         x->slot = (uint32_t)i;
@@ -867,6 +902,11 @@ void shard_stats_get(const shard *s, shard_stats *out)
         out->rows += stage_tables_row_count(s->tables[i]);
         out->bytes += stage_tables_bytes(s->tables[i]);
     }
+}
+
+bool shard_applies_on_arrival(const shard *s)
+{
+    return s->config.model->staleness.on_arrival;
 }
 
 void shard_note_apply(shard *s, uint64_t us)

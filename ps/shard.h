@@ -4,7 +4,9 @@
  * the generation it has committed.  The open round's pushes are held per slot; COMMIT(generation,
  * version) sums them in slot order, divides by the examples, runs the optimizer and moves to
  * version + 1.  With delay k pushes for the k rounds after it are held, too, and the k versions of
- * the trained tables before the newest one are kept.
+ * the trained tables before the newest one are kept.  In ssp and asp a gradient is applied when it
+ * comes (stage_arrival.h), a pull is answered with what there is once its version is reached, and a
+ * training round's commit changes no table.
  *
  * Dense parameters live in immutable blobs, one per version; sparse rows in a hash table of slabs.
  * A pull names the exact version: ahead of us it is parked until its budget ends (BEHIND), behind
@@ -21,6 +23,13 @@
 
 enum { SHARD_TABLES_MAX = 16, SHARD_SLOTS_MAX = 1 << 16, SHARD_PARKED_MAX = 4096 };
 enum { SHARD_PARKED_BYTES_MAX = 512 << 20 }; /* of keys, together */
+
+/* Which update of the parameters it is. */
+typedef struct shard_update {
+    uint32_t step;   /* of the plan, 1..: says the learning rate */
+    uint64_t number; /* of updates, with this one: for bias corrections */
+    float lr_scale;  /* of the learning rate; 1 at a commit */
+} shard_update;
 
 typedef struct shard_table {
     uint32_t id;  /* 1.. */
@@ -45,15 +54,16 @@ typedef struct shard_model {
     void (*init_row)(void *ctx, uint32_t stage, uint32_t table, uint64_t key,
                      float *out /* [dim] */);
     /* w_new [n] overwritten from w_old [n] and g [n], the gradient divided by the examples; state
-     * [dense_state][n] (one array after the other, n apart) updated.  step: 1..  offset as above.
-     */
-    void (*apply_dense)(void *ctx, uint32_t stage, uint32_t step, size_t offset, size_t n,
+     * [dense_state][n] (one array after the other, n apart) updated.  offset as above. */
+    void (*apply_dense)(void *ctx, uint32_t stage, shard_update u, size_t offset, size_t n,
                         float *w_new, const float *w_old, float *state, const float *g);
     /* w [dim] and state [table.state] updated in place. */
-    void (*apply_row)(void *ctx, uint32_t stage, uint32_t step, uint32_t table, uint64_t key,
+    void (*apply_row)(void *ctx, uint32_t stage, shard_update u, uint32_t table, uint64_t key,
                       float *w, float *state, const float *g);
     /* Slots of a step of a stage or of its validation; 0: no such step.  NULL: not known. */
     uint32_t (*slots)(void *ctx, uint32_t stage, uint32_t step);
+    /* Examples that the plan has for a step.  NULL: not known. */
+    uint64_t (*examples)(void *ctx, uint32_t stage, uint32_t step);
     staleness staleness;
 } shard_model;
 
@@ -82,11 +92,13 @@ uint64_t shard_digest(const shard *s);
 
 typedef struct shard_stats {
     uint32_t generation, stage, version, held, parked, servers; /* servers: of its map */
-    bool finished, stopping, loading, known; /* known: member_is_known */
+    bool finished, stopping, loading, known;                    /* known: member_is_known */
     uint64_t rows, bytes, pulls, pushes, repeats, gone, hash_mismatches, commits, refused;
 } shard_stats;
 void shard_stats_get(const shard *s, shard_stats *out);
-/* The shell times a step that held a COMMIT and says so, for the status page. */
+/* True: a PUSH changes the tables, not a COMMIT. */
+bool shard_applies_on_arrival(const shard *s);
+/* The shell times a step that changed the tables and says so, for the status page. */
 void shard_note_apply(shard *s, uint64_t us);
 /* False while it reads its tables back from a checkpoint, and until it can. */
 bool shard_is_ready(const shard *s);

@@ -17,6 +17,7 @@ stage_tables *stage_tables_copy(const stage_tables *t)
     c->dense = blob_ref(t->dense);
     c->best_dense = blob_ref(t->best_dense);
     c->sum = NULL;
+    c->applied = (applied_set){0};
     stage_past_copy(c, t);
     if (t->state) {
         size_t n = t->own * t->dense_state + 1;
@@ -173,6 +174,22 @@ static void add_past(section_list *l, const stage_tables *t, uint32_t vshard)
     }
 }
 
+/* What this shard has applied of the open rounds. */
+static void add_applied(section_list *l, const stage_tables *t, uint32_t vshard)
+{
+    const applied_set *a = &t->applied;
+    uint64_t *keys = own(l, xcalloc(a->n + 1, sizeof *keys));
+    uint64_t *count = own(l, xcalloc(1, sizeof *count));
+    uint32_t n = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        if (applied_shards_has(a->slot[i].shards, vshard))
+            keys[n++] = (uint64_t)a->slot[i].version << 32 | a->slot[i].slot;
+    }
+    *count = t->updates;
+    l->section[l->n++] = (part_section){PART_APPLIED, 0, 0, n, keys, NULL};
+    l->section[l->n++] = (part_section){PART_UPDATES, 0, 0, 1, count, NULL};
+}
+
 blob *stage_parts_encode(const stage_parts *p, const part_id *id)
 {
     const stage_tables *t = p->t;
@@ -187,6 +204,7 @@ blob *stage_parts_encode(const stage_parts *p, const part_id *id)
     for (uint32_t i = 0; i < t->tables; i++)
         add_rows(&l, t, i, id->shard, PART_ROWS_BEST, t->best[i], &p->best[i]);
     if (staleness_past(t->model->staleness) && !t->finished) add_past(&l, t, id->shard);
+    if (t->model->staleness.on_arrival && !t->finished) add_applied(&l, t, id->shard);
     blob *part = part_encode(id, l.section, l.n);
     for (uint32_t i = 0; i < l.owned_n; i++) free(l.owned[i]);
     return part;
@@ -277,9 +295,32 @@ static err_code take_past(stage_tables *t, const part_section *x)
     return add_read_rows(t, t->past[k].rows[i], x);
 }
 
-static err_code take_section(stage_tables *t, const part_section *x)
+static err_code take_applied(stage_tables *t, const part_view *p, const part_section *x)
 {
+    uint32_t window = staleness_window(t->model->staleness);
+    for (uint32_t k = 0; k < x->n; k++) {
+        uint32_t version = (uint32_t)(x->keys[k] >> 32), slot = (uint32_t)x->keys[k];
+        bool open = version >= p->id.version && version - p->id.version < window;
+        if (!open || slot >= SHARD_SLOTS_MAX) return ERR_CORRUPT;
+        applied_set_mark(&t->applied, version, slot, p->id.shard);
+    }
+    return ERR_OK;
+}
+
+/* Servers may have come to different numbers; a few more or less correct nothing. */
+static err_code take_updates(stage_tables *t, const part_section *x)
+{
+    if (x->n != 1) return ERR_CORRUPT;
+    if (x->keys[0] > t->updates) t->updates = x->keys[0];
+    return ERR_OK;
+}
+
+static err_code take_section(stage_tables *t, const part_view *p, const part_section *x)
+{
+    bool arrives = t->model->staleness.on_arrival;
     switch (x->kind) {
+    case PART_APPLIED: return arrives ? take_applied(t, p, x) : ERR_CORRUPT;
+    case PART_UPDATES: return arrives ? take_updates(t, x) : ERR_CORRUPT;
     case PART_DENSE:
     case PART_DENSE_STATE:
     case PART_DENSE_BEST: return take_dense(t, x);
@@ -297,9 +338,26 @@ err_code stage_tables_take_part(stage_tables *t, const part_view *p)
     err_code rc = ERR_OK;
     if (!t->past_read) t->since = p->id.version;
     for (uint32_t i = 0; i < p->sections && rc == ERR_OK; i++) {
-        rc = take_section(t, &p->section[i]);
+        rc = take_section(t, p, &p->section[i]);
     }
     return rc;
+}
+
+/* A slot that all of our virtual shards have is applied: NULL instead of their bits.  Without the
+ * rule for it, one that any of them has. */
+static void applied_by_all(stage_tables *t)
+{
+    bool each = core_rule(t->mutations, CORE_RULE_APPLIED_SHARD);
+    for (size_t i = 0; i < t->applied.n; i++) {
+        applied_slot *x = &t->applied.slot[i];
+        bool all = true;
+        for (uint32_t v = 0; v < t->map.shards && each; v++) {
+            if (t->map.server_of[v] == t->server) all = all && applied_shards_has(x->shards, v);
+        }
+        if (!all) continue;
+        free(x->shards);
+        x->shards = NULL;
+    }
 }
 
 err_code stage_tables_taken(stage_tables *t, bool final)
@@ -308,6 +366,7 @@ err_code stage_tables_taken(stage_tables *t, bool final)
     block_walk w = stage_tables_blocks(t);
     while (stage_tables_walk(t, &w)) blocks++;
     if (t->blocks_read != blocks || t->past_blocks_read != blocks * t->past_n) return ERR_CORRUPT;
+    applied_by_all(t);
     if (!final) return ERR_OK;
     free(t->state);
     free(t->sum);

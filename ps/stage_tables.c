@@ -58,6 +58,7 @@ void stage_tables_free(stage_tables *t)
 {
     if (!t) return;
     stage_past_clear(t);
+    applied_set_clear(&t->applied);
     for (uint32_t i = 0; i < t->tables; i++) {
         row_store_free(t->rows[i]);
         row_store_free(t->best[i]);
@@ -98,7 +99,8 @@ static uint64_t divisor(const stage_tables *t, const push_view *slot, uint32_t n
     return examples;
 }
 
-static void train_dense(stage_tables *t, uint32_t step, const push_view *slot, uint32_t n, float by)
+static void train_dense(stage_tables *t, shard_update u, const push_view *slot, uint32_t n,
+                        float by)
 {
     memset(t->sum, 0, t->own * sizeof *t->sum);
     for (uint32_t j = 0; j < n; j++) {
@@ -112,7 +114,7 @@ static void train_dense(stage_tables *t, uint32_t step, const push_view *slot, u
     const float *old = (const float *)(const void *)blob_data(t->dense);
     block_walk b = stage_tables_blocks(t);
     while (stage_tables_walk(t, &b))
-        t->model->apply_dense(t->model->ctx, t->stage, step, b.offset, b.n, w + b.at, old + b.at,
+        t->model->apply_dense(t->model->ctx, t->stage, u, b.offset, b.n, w + b.at, old + b.at,
                               t->state + b.at * t->dense_state, t->sum + b.at);
     blob_unref(t->dense);
     t->dense = next;
@@ -168,7 +170,7 @@ static void merge_sum(merge *m, uint64_t key, float *g, uint32_t dim)
     }
 }
 
-static float *row_for(stage_tables *t, uint32_t i, uint64_t key)
+float *stage_tables_row_for(stage_tables *t, uint32_t i, uint64_t key)
 {
     float *row = row_store_find(t->rows[i], key);
     if (row) return row;
@@ -177,7 +179,7 @@ static float *row_for(stage_tables *t, uint32_t i, uint64_t key)
     return row;
 }
 
-static void train_rows(stage_tables *t, uint32_t step, uint32_t i, const push_view *slot,
+static void train_rows(stage_tables *t, shard_update u, uint32_t i, const push_view *slot,
                        uint32_t n, float by)
 {
     uint32_t dim = t->spec[i].dim;
@@ -188,9 +190,9 @@ static void train_rows(stage_tables *t, uint32_t step, uint32_t i, const push_vi
     while (merge_key(&m, &key)) {
         merge_sum(&m, key, g, dim);
         for (uint32_t d = 0; d < dim; d++) g[d] /= by;
-        float *row = row_for(t, i, key);
+        float *row = stage_tables_row_for(t, i, key);
         stage_past_keep_row(t, i, key, row);
-        t->model->apply_row(t->model->ctx, t->stage, step, t->spec[i].id, key, row, row + dim, g);
+        t->model->apply_row(t->model->ctx, t->stage, u, t->spec[i].id, key, row, row + dim, g);
     }
     merge_close(&m);
     free(g);
@@ -201,10 +203,11 @@ void stage_tables_train(stage_tables *t, uint32_t step, uint32_t version, const 
 {
     uint64_t examples = divisor(t, slot, n);
     if (!examples) return;
+    shard_update u = {.step = step, .number = step, .lr_scale = 1};
     stage_past_begin(t);
-    if (t->own) train_dense(t, step, slot, n, (float)examples);
+    if (t->own) train_dense(t, u, slot, n, (float)examples);
     for (uint32_t i = 0; i < t->tables; i++) {
-        if (!t->spec[i].is_put) train_rows(t, step, i, slot, n, (float)examples);
+        if (!t->spec[i].is_put) train_rows(t, u, i, slot, n, (float)examples);
     }
     stage_past_end(t, version);
 }
@@ -279,11 +282,16 @@ blob *stage_tables_dense(const stage_tables *t)
     return t->dense;
 }
 
+bool stage_tables_is_trained(const stage_tables *t, uint32_t table)
+{
+    uint32_t i = stage_tables_index(t, table);
+    if (t->finished) return false;
+    return table == TABLE_DENSE || (i != UINT32_MAX && !t->spec[i].is_put);
+}
+
 bool stage_tables_has(const stage_tables *t, uint32_t table, uint32_t version)
 {
-    uint32_t i = table == TABLE_DENSE ? 0 : stage_tables_index(t, table);
-    if (t->finished || i == UINT32_MAX) return false;
-    if (table != TABLE_DENSE && t->spec[i].is_put) return false;
+    if (t->model->staleness.on_arrival || !stage_tables_is_trained(t, table)) return false;
     return stage_past_at(t, version) != UINT32_MAX;
 }
 
@@ -315,7 +323,7 @@ static err_code fill_rows(stage_tables *t, uint32_t i, const uint64_t *keys, con
             *absent = keys[k];
             return ERR_NOT_FOUND;
         }
-        if (!rows[k] && creates) rows[k] = row_for(t, i, keys[k]);
+        if (!rows[k] && creates) rows[k] = stage_tables_row_for(t, i, keys[k]);
         if (rows[k])
             memcpy(out, rows[k], spec->dim * sizeof *out);
         else

@@ -31,7 +31,9 @@ void stage_tables_keep(stage_tables *t);
 void stage_tables_finish(stage_tables *t);
 
 blob *stage_tables_dense(const stage_tables *t); /* borrowed; NULL: none here */
-/* True if a trained table (or TABLE_DENSE) is still known as it was at an earlier version.  */
+/* True if the table (or TABLE_DENSE) is one that training changes. */
+bool stage_tables_is_trained(const stage_tables *t, uint32_t table);
+/* True if it is, and is still known as it was at an earlier version. */
 bool stage_tables_has(const stage_tables *t, uint32_t table, uint32_t version);
 /* The dense weights at `version`; at one that is not known any more, or the newest: as they are. */
 blob *stage_tables_dense_at(const stage_tables *t, uint32_t version);

@@ -2,6 +2,7 @@
  * nobody else. */
 #pragma once
 
+#include "ps/applied_set.h"
 #include "ps/row_store.h"
 #include "ps/stage_tables.h"
 
@@ -28,7 +29,9 @@ struct stage_tables {
     shard_table spec[SHARD_TABLES_MAX];
     row_store *rows[SHARD_TABLES_MAX]; /* NULL: a put table not written yet, or dropped */
     row_store *best[SHARD_TABLES_MAX];
-    uint32_t since; /* the version from which the trained tables are as they are */
+    uint64_t updates;    /* on arrival: how many so far */
+    applied_set applied; /* of a copy, or just read */
+    uint32_t since;      /* the version from which the trained tables are as they are */
     uint32_t past_n;
     uint32_t past_read, past_blocks_read; /* parts, and their blocks of the past */
     stage_past past[DELAY_MAX + 1];       /* [past_n], the oldest first; one more during a commit */
@@ -48,6 +51,9 @@ static inline block_walk stage_tables_blocks(const stage_tables *t)
 
 /* Moves on to the next of our blocks; false: there is none. */
 bool stage_tables_walk(const stage_tables *t, block_walk *w);
+
+/* Row `key` of trained table i; made if it is absent. */
+float *stage_tables_row_for(stage_tables *t, uint32_t i, uint64_t key);
 
 /* The table numbered `id`; UINT32_MAX: the stage has none. */
 uint32_t stage_tables_index(const stage_tables *t, uint32_t id);

@@ -39,7 +39,7 @@ BAD = [  # YAML, and the key that weft must name
                                                               "features.openai.timeout"),
     ("prepare: {memory: 0}", "prepare.memory"), ("evaluate: {baselines: [als]}", "evaluate.baselines"),
     ("evaluate: {baselines: [ease, ease]}", "evaluate.baselines"), ("checkpoint: {copies: 3}", "checkpoint.copies"),
-    ("train: {mode: asp}", "train.mode"), ("job: 5.5\nhgnn: 5", "hgnn"), ("[1, 2]", ""), ("seed: .nan", "seed"),
+    ("train: {wire: bf16}", "train.wire"), ("job: 5.5\nhgnn: 5", "hgnn"), ("[1, 2]", ""), ("seed: .nan", "seed"),
 ]
 problems = []
 

@@ -49,6 +49,7 @@ typedef struct lease {
     worker_task task;
     uint32_t slots; /* of its round */
     uint32_t base;  /* version of the tables that it is computed on */
+    bool at_least;  /* or any later one */
     bool again;
     lease_needs needs;
     uint32_t acks_missing;
@@ -67,6 +68,7 @@ typedef struct dense_copy {
     uint64_t id;
     uint32_t generation, stage, version; /* of the round; WIRE_FINAL: of a finished stage */
     uint32_t base;                       /* the version that is pulled */
+    bool at_least;                       /* or any later one */
     size_t floats;
     uint32_t pending;
     const shard_map *map;
@@ -313,6 +315,7 @@ static void dense_ask(worker_loop *w, uint64_t now_us, core_actions *out, dense_
                       uint32_t server)
 {
     wire_header h = pull_header(w, d->stage, TABLE_DENSE, d->generation, d->base);
+    h.flags = d->at_least ? WIRE_AT_LEAST : 0;
     ask_server(w, now_us, out, server, h, NULL, d->id, server);
 }
 
@@ -332,6 +335,7 @@ static void dense_start(worker_loop *w, uint64_t now_us, core_actions *out, cons
                       .stage = need->stage,
                       .version = need->final ? (uint32_t)WIRE_FINAL : l->task.version,
                       .base = need->final ? (uint32_t)WIRE_FINAL : l->base,
+                      .at_least = l->at_least && !need->final,
                       .floats = need->floats,
                       .map = map};
     d->flat = blob_new(d->floats * sizeof(float));
@@ -439,6 +443,7 @@ static void fetch_rows_part(worker_loop *w, lease *l, uint64_t now_us, core_acti
     uint32_t version = need->final ? (uint32_t)WIRE_FINAL : l->base;
     wire_header h = pull_header(w, need->stage, need->table, l->task.generation, version);
     h.part = need->dim;
+    h.flags = l->at_least && !need->final ? WIRE_AT_LEAST : 0;
     ask_server(w, now_us, out, l->needs.state[i].part[part].server, h, keys, l->id,
                need_part_number(i, part));
 }
@@ -743,6 +748,7 @@ static size_t list_leases(worker_loop *w, Weft__Lease *x, Weft__Lease **list)
         x[n].round = l->task.version;
         x[n].slots = l->slots;
         x[n].tables = l->base;
+        x[n].at_least = l->at_least;
         x[n].state = activity_of(w, l);
         x[n].progress = l->progress;
         list[n] = &x[n];
@@ -831,6 +837,7 @@ static void take_grant(worker_loop *w, const Weft__Lease *x, uint64_t now_us, co
         l->task.map = current_map(w);
         l->slots = x->slots;
         l->base = x->tables;
+        l->at_least = x->at_least;
         start_lease(w, l, now_us, out);
         return;
     }

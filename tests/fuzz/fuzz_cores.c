@@ -85,7 +85,7 @@ static work *compute(const worker_task *t)
 {
     work *w = xcalloc(1, sizeof *w);
     sim_output o;
-    sim_compute(t->name, t->kind, t->build, t->reply, t->needs, &o);
+    sim_compute((staleness){0, false}, t->name, t->kind, t->build, t->reply, t->needs, &o);
     push_result r = {.examples = o.examples,
                      .loss = o.loss,
                      .is_void = o.is_void,

@@ -322,8 +322,30 @@ static sim_work *digest(const worker_task *t)
     return w;
 }
 
+/* On arrival a slot may have seen more than it must, never less: every slot up to step t - 1 - s.
+ */
+static void check_bound(sim *s, const worker_task *t)
+{
+    uint32_t bound = s->o.how.steps + 1;
+    for (uint32_t i = 0; i < t->needs; i++) {
+        if (t->need[i].kind != NEED_DENSE || t->need[i].final) continue;
+        const float *dense = (const float *)(const void *)blob_data(t->reply[i]);
+        size_t n = blob_size(t->reply[i]) / sizeof *dense;
+        uint32_t all = t->name.step > bound ? t->name.step - bound : 0;
+        for (size_t at = 0; at < n; at += DENSE_BLOCK_FLOATS) {
+            const char *wrong =
+                sim_check_arrival(t->name.stage, all, UINT32_MAX, dense + at, n - at);
+            if (wrong) violation(s, "step %u computes on what is too old: %s", t->name.step, wrong);
+        }
+    }
+}
+
 static void check_slot(sim *s, const worker_task *t, const sim_output *o)
 {
+    if (s->o.how.on_arrival && t->kind == ROUND_TRAIN) {
+        check_bound(s, t);
+        return;
+    }
     uint64_t hash;
     char name[64];
     slot_format(t->name, name);
@@ -337,7 +359,7 @@ static sim_work *compute(sim *s, const worker_task *t)
 {
     sim_work *w = xcalloc(1, sizeof *w);
     sim_output o;
-    sim_compute(t->name, t->kind, t->build, t->reply, t->needs, &o);
+    sim_compute(s->o.how, t->name, t->kind, t->build, t->reply, t->needs, &o);
     check_slot(s, t, &o);
     w->output = (worker_output){.body = w->body,
                                 .examples = o.examples,
@@ -726,6 +748,36 @@ static bool same_blocks(const sim *s, uint32_t index, uint32_t stage, const floa
     return same;
 }
 
+/* On arrival: what each block of a server has seen, between two versions. */
+static void check_arrivals(sim *s, const sim_node *n, const shard_stats *st)
+{
+    const blob *dense = shard_dense(n->core, st->stage, false);
+    const float *w = (const float *)(const void *)blob_data(dense);
+    uint32_t window = staleness_window(s->o.how), all = 0, none = 0;
+    uint32_t steps = s->plan.steps(NULL, st->stage);
+    if (!blob_size(dense) || s->plan.round(NULL, st->stage, 1).kind != ROUND_TRAIN) return;
+    while (all < steps && sim_version_of(st->stage, all + 1) < st->version) all++;
+    while (none < steps && sim_version_of(st->stage, none + 1) < st->version + window) none++;
+    for (size_t at = 0; at < blob_size(dense) / sizeof *w; at += DENSE_BLOCK_FLOATS) {
+        const char *wrong =
+            sim_check_arrival(st->stage, all, none, w + at, blob_size(dense) / sizeof *w - at);
+        if (wrong)
+            violation(s, "ps-%u at %s version %u: %s", n->index, stage_name(st->stage), st->version,
+                      wrong);
+    }
+}
+
+/* True between the commit of a step and the next one: nobody may push for training. */
+static bool in_validation(const sim *s, const shard_stats *st)
+{
+    for (uint32_t t = 1; t <= s->plan.steps(NULL, st->stage); t++) {
+        uint32_t from = sim_version_of(st->stage, t);
+        if (st->version > from && st->version <= from + s->plan.valid_rounds(NULL, st->stage, t))
+            return true;
+    }
+    return false;
+}
+
 static void check_server(sim *s, sim_node *n)
 {
     shard_stats st;
@@ -734,6 +786,8 @@ static void check_server(sim *s, sim_node *n)
                 (st.generation == n->generation && st.version < n->version);
     if (back) violation(s, "ps-%u went back to %u/%u", n->index, st.generation, st.version);
     if (st.hash_mismatches) violation(s, "ps-%u was pushed other bits for one slot", n->index);
+    if (s->o.how.on_arrival && !st.loading && !st.finished && st.stage != STAGE_NONE)
+        check_arrivals(s, n, &st);
     bool same = st.generation == n->generation && st.version == n->version;
     if (same && (!n->unchecked || st.loading)) return;
     if (!same && st.generation == n->generation && st.version != n->version + 1)
@@ -747,6 +801,7 @@ static void check_server(sim *s, sim_node *n)
     const float *flat = sim_oracle_dense(s->oracle, st.stage, st.version, &floats);
     if (!flat) violation(s, "ps-%u committed a round that is not in the plan", n->index);
     if (!flat || st.finished) return;
+    if (s->o.how.on_arrival && !in_validation(s, &st)) return;
     if (!same_blocks(s, n->index, st.stage, flat, floats, dense))
         violation(s, "ps-%u has other bits at %s version %u", n->index, stage_name(st.stage),
                   st.version);

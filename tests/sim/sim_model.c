@@ -18,6 +18,7 @@ enum {
     T_TOWER_VALID = 48
 };
 enum { HGNN_FLOATS = DENSE_BLOCK_FLOATS + 60, TOWER_FLOATS = 50 };
+enum { PLANNED = 8, DIGITS = 32, ROW_DIGITS = 7 };
 enum { VALID_PUT = 1, VALID_SCORE = 2, PAST_STEPS = 16 };
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -195,6 +196,39 @@ static void init_row(void *ctx, uint32_t stage, uint32_t table, uint64_t key, fl
         out[d] = unit(mix(mix(stage, table), mix(key, d)));
 }
 
+static void init_dense_arrival(void *ctx, uint32_t stage, size_t offset, size_t n, float *out)
+{
+    (void)ctx, (void)stage, (void)offset;
+    memset(out, 0, n * sizeof *out);
+}
+
+static void init_row_arrival(void *ctx, uint32_t stage, uint32_t table, uint64_t key, float *out)
+{
+    (void)ctx, (void)key;
+    memset(out, 0, dim_of(stage, table) * sizeof *out);
+}
+
+static uint64_t examples_of(void *ctx, uint32_t stage, uint32_t step)
+{
+    (void)ctx, (void)stage, (void)step;
+    return PLANNED;
+}
+
+/* Exact: whole numbers, and a scale that is a power of two. */
+static void apply_dense_arrival(void *ctx, uint32_t stage, shard_update u, size_t offset, size_t n,
+                                float *w_new, const float *w_old, float *state, const float *g)
+{
+    (void)ctx, (void)stage, (void)offset, (void)state;
+    for (size_t i = 0; i < n; i++) w_new[i] = w_old[i] + g[i] * (u.lr_scale * PLANNED);
+}
+
+static void apply_row_arrival(void *ctx, uint32_t stage, shard_update u, uint32_t table,
+                              uint64_t key, float *w, float *state, const float *g)
+{
+    (void)ctx, (void)key, (void)state;
+    for (uint32_t d = 0; d < dim_of(stage, table); d++) w[d] += g[d] * (u.lr_scale * PLANNED);
+}
+
 static void apply(float *w, const float *old, float *state, const float *g, size_t n, uint32_t step)
 {
     for (size_t i = 0; i < n; i++) {
@@ -203,23 +237,24 @@ static void apply(float *w, const float *old, float *state, const float *g, size
     }
 }
 
-static void apply_dense(void *ctx, uint32_t stage, uint32_t step, size_t offset, size_t n,
+static void apply_dense(void *ctx, uint32_t stage, shard_update u, size_t offset, size_t n,
                         float *w_new, const float *w_old, float *state, const float *g)
 {
     (void)ctx;
     (void)stage;
     (void)offset;
-    apply(w_new, w_old, state, g, n, step);
+    apply(w_new, w_old, state, g, n, u.step);
 }
 
-static void apply_row(void *ctx, uint32_t stage, uint32_t step, uint32_t table, uint64_t key,
+static void apply_row(void *ctx, uint32_t stage, shard_update u, uint32_t table, uint64_t key,
                       float *w, float *state, const float *g)
 {
     (void)ctx;
     (void)key;
     uint32_t dim = dim_of(stage, table);
     for (uint32_t d = 0; d < dim; d++) state[0] += g[d] * g[d];
-    for (uint32_t d = 0; d < dim; d++) w[d] -= 0.1f / (float)step * g[d] / (1.0f + sqrtf(state[0]));
+    for (uint32_t d = 0; d < dim; d++)
+        w[d] -= 0.1f / (float)u.step * g[d] / (1.0f + sqrtf(state[0]));
 }
 
 const shard_model *sim_shard_model(void)
@@ -238,6 +273,12 @@ shard_model sim_shard_model_of(staleness how)
 {
     shard_model m = *sim_shard_model();
     m.staleness = how;
+    if (!how.on_arrival) return m;
+    m.init_dense = init_dense_arrival;
+    m.init_row = init_row_arrival;
+    m.apply_dense = apply_dense_arrival;
+    m.apply_row = apply_row_arrival;
+    m.examples = examples_of;
     return m;
 }
 
@@ -421,6 +462,43 @@ static void compute_train(slot_name name, sim_output *o)
     o->sections = 1;
 }
 
+/* The number of a slot of training in its stage, < DIGITS. */
+static uint32_t digit_of(slot_name name)
+{
+    return (name.step - 1) * 3 + name.slot;
+}
+
+/* On arrival: 0 for a void slot, else 1, 2 or 4. */
+static uint64_t examples_on_arrival(slot_name name)
+{
+    uint64_t h = hash_name(name);
+    return h % 7 == 0 ? 0 : 1ULL << h / 7 % 3;
+}
+
+/* Dense parameter i counts slot i % DIGITS; a row counts slots in base 8, ROW_DIGITS a float. */
+static void compute_on_arrival(slot_name name, sim_output *o)
+{
+    uint32_t digit = digit_of(name), hgnn = name.stage == STAGE_HGNN;
+    o->examples = examples_on_arrival(name);
+    o->is_void = !o->examples;
+    o->loss = (double)o->examples / 4;
+    if (o->is_void) return;
+    ASSERT(digit < DIGITS);
+    o->dense_floats = dense_floats(NULL, name.stage);
+    o->dense = xcalloc(o->dense_floats, sizeof *o->dense);
+    for (size_t i = digit; i < o->dense_floats; i += DIGITS) o->dense[i] = (float)o->examples;
+    uint32_t table = hgnn ? T_HGNN_ID : T_ITEM_ID, n = hash_name(name) % 3 ? 5 : 0;
+    o->section[0] = section(name.stage, table, item_keys(first_item(name), 7, n), n, 0);
+    float *rows = (float *)(uintptr_t)o->section[0].rows;
+    uint32_t dim = o->section[0].dim, at = digit / ROW_DIGITS;
+    ASSERT(at < dim);
+    for (uint32_t i = 0; i < n; i++) {
+        memset(rows + i * dim, 0, dim * sizeof *rows);
+        rows[i * dim + at] = (float)(o->examples << 3 * (digit % ROW_DIGITS));
+    }
+    o->sections = 1;
+}
+
 static void compute_put(slot_name name, sim_output *o)
 {
     static const uint32_t tables[STAGE_COUNT] = {[STAGE_HGNN_VALID] = T_HGNN_VALID,
@@ -443,14 +521,16 @@ static void compute_score(sim_output *o)
         o->sums[i] = ldexp((double)(mix(o->hash, i) >> 12), (int)(mix(o->hash, i + 9) % 60));
 }
 
-void sim_compute(slot_name name, round_kind kind, const blob *build, blob *const *reply,
-                 uint32_t replies, sim_output *out)
+void sim_compute(staleness how, slot_name name, round_kind kind, const blob *build,
+                 blob *const *reply, uint32_t replies, sim_output *out)
 {
     memset(out, 0, sizeof *out);
     out->hash = hash64(blob_data(build), blob_size(build), hash_name(name));
     for (uint32_t i = 0; i < replies; i++)
         out->hash = hash64(blob_data(reply[i]), blob_size(reply[i]), out->hash);
-    if (kind == ROUND_TRAIN)
+    if (kind == ROUND_TRAIN && how.on_arrival)
+        compute_on_arrival(name, out);
+    else if (kind == ROUND_TRAIN)
         compute_train(name, out);
     else if (kind == ROUND_PUT)
         compute_put(name, out);
@@ -466,6 +546,29 @@ void sim_output_fini(sim_output *o)
     }
     free(o->dense);
     memset(o, 0, sizeof *o);
+}
+
+uint32_t sim_version_of(uint32_t stage, uint32_t step)
+{
+    uint32_t version = 0;
+    for (uint32_t t = 1; t < step; t++) version += 1 + plan_valid_rounds(NULL, stage, t);
+    return version;
+}
+
+const char *sim_check_arrival(uint32_t stage, uint32_t all, uint32_t none, const float *dense,
+                              size_t n)
+{
+    for (uint32_t digit = 0; digit < DIGITS && digit < n; digit++) {
+        slot_name name = {.stage = stage, .step = 1 + digit / 3, .slot = digit % 3};
+        if (name.step > plan_steps_of(NULL, stage)) break;
+        plan_round r = plan_round_of(NULL, stage, name.step);
+        name.epoch = r.epoch;
+        float want = name.slot < r.slots ? (float)examples_on_arrival(name) : 0;
+        if (dense[digit] != 0 && dense[digit] != want) return "a slot was not applied once";
+        if (name.step <= all && dense[digit] != want) return "a slot is missing";
+        if (name.step > none && dense[digit] != 0) return "a slot came too early";
+    }
+    return NULL;
 }
 
 /* ---- the oracle: one process, one thread, one slot after the other ---- */
@@ -534,7 +637,7 @@ static past tables_for(sim_oracle *o, slot_name name)
 {
     past now = {o->dense[o->stage], o->row, o->rows};
     uint32_t t = name.step, k = o->how.steps;
-    return is_train(name.stage) ? o->past[t > k ? t - 1 - k : 0] : now;
+    return is_train(name.stage) && !o->how.on_arrival ? o->past[t > k ? t - 1 - k : 0] : now;
 }
 
 static sim_row *add_row(sim_oracle *o, uint32_t stage, uint32_t table, uint64_t key)
@@ -542,14 +645,16 @@ static sim_row *add_row(sim_oracle *o, uint32_t stage, uint32_t table, uint64_t 
     grow(&o->row, &o->rows_cap, o->rows + 1, sizeof *o->row);
     sim_row *r = &o->row[o->rows++];
     *r = (sim_row){.stage = stage, .table = table, .key = key, .dim = dim_of(stage, table)};
-    init_row(NULL, stage, table, key, r->w);
+    shard_model m = sim_shard_model_of(o->how);
+    m.init_row(NULL, stage, table, key, r->w);
     return r;
 }
 
-static blob *oracle_rows(const past *on, const worker_need *need)
+static blob *oracle_rows(const sim_oracle *o, const past *on, const worker_need *need)
 {
     size_t n = blob_size(need->body) / 8;
     const uint64_t *keys = (const void *)blob_data(need->body);
+    shard_model m = sim_shard_model_of(o->how);
     blob *b = blob_new(n * need->dim * sizeof(float));
     float *out = (float *)(void *)blob_writable(b);
     for (size_t i = 0; i < n; i++, out += need->dim) {
@@ -557,7 +662,7 @@ static blob *oracle_rows(const past *on, const worker_need *need)
         if (r)
             memcpy(out, r->w, need->dim * sizeof *out);
         else
-            init_row(NULL, need->stage, need->table, keys[i], out);
+            m.init_row(NULL, need->stage, need->table, keys[i], out);
     }
     return b;
 }
@@ -565,7 +670,7 @@ static blob *oracle_rows(const past *on, const worker_need *need)
 static blob *oracle_reply(sim_oracle *o, const past *on, const worker_need *need)
 {
     if (need->kind == NEED_FEATURES) return sim_features(need->partition, need->body);
-    if (need->kind == NEED_ROWS) return oracle_rows(on, need);
+    if (need->kind == NEED_ROWS) return oracle_rows(o, on, need);
     const float *dense = need->stage == o->stage ? on->dense : o->dense[need->stage];
     return blob_copy(dense, need->floats * sizeof(float));
 }
@@ -579,7 +684,7 @@ static void oracle_slot(sim_oracle *o, slot_name name, round_kind kind, sim_outp
     uint32_t n = sim_needs(name, 0, need, &again);
     if (again) n += sim_needs(name, 1, need + n, &again);
     for (uint32_t i = 0; i < n; i++) reply[i] = oracle_reply(o, &on, &need[i]);
-    sim_compute(name, kind, build, reply, n, out);
+    sim_compute(o->how, name, kind, build, reply, n, out);
     for (uint32_t i = 0; i < n; i++) {
         blob_unref(reply[i]);
         blob_unref(need[i].body);
@@ -616,8 +721,12 @@ static void oracle_train_rows(sim_oracle *o, uint32_t step, const sim_output *x,
         if (!any) continue;
         sim_row *r = find_row(o, o->stage, table, key);
         if (!r) r = add_row(o, o->stage, table, key);
-        for (uint32_t d = 0; d < dim; d++) g[d] /= by;
-        apply_row(NULL, o->stage, step, table, key, r->w, r->state, g);
+        for (uint32_t d = 0; d < dim && !o->how.on_arrival; d++) g[d] /= by;
+        shard_update u = {.step = step, .number = step, .lr_scale = 1};
+        if (o->how.on_arrival)
+            for (uint32_t d = 0; d < dim; d++) r->w[d] += g[d];
+        else
+            apply_row(NULL, o->stage, u, table, key, r->w, r->state, g);
     }
 }
 
@@ -633,9 +742,13 @@ static void oracle_train(sim_oracle *o, const plan_round *r, const sim_output *x
         for (size_t k = 0; k < x[j].dense_floats; k++) g[k] += x[j].dense[k];
     }
     if (m.examples) {
-        for (size_t k = 0; k < floats; k++) g[k] /= (float)m.examples;
-        apply(w, o->dense[o->stage], o->state[o->stage], g, floats, r->step);
-        memcpy(o->dense[o->stage], w, floats * sizeof *w);
+        float *now = o->dense[o->stage], by = o->how.on_arrival ? 1 : (float)m.examples;
+        for (size_t k = 0; k < floats; k++) g[k] /= by;
+        if (o->how.on_arrival)
+            for (size_t k = 0; k < floats; k++) w[k] = now[k] + g[k];
+        else
+            apply(w, now, o->state[o->stage], g, floats, r->step);
+        memcpy(now, w, floats * sizeof *w);
         oracle_train_rows(o, r->step, x, r->slots, (float)m.examples);
         m.loss /= (double)m.examples;
     }
@@ -783,7 +896,8 @@ static void oracle_stage(sim_oracle *o, uint32_t stage)
     o->at = 0;
     o->dense[stage] = xcalloc(floats + 1, sizeof(float));
     o->state[stage] = xcalloc(floats + 1, sizeof(float));
-    init_dense(NULL, stage, 0, floats, o->dense[stage]);
+    shard_model m = sim_shard_model_of(o->how);
+    m.init_dense(NULL, stage, 0, floats, o->dense[stage]);
     remember_version(o);
     remember_step(o, 0);
     while (step < plan_steps_of(NULL, stage) && !impatient) {

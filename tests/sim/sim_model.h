@@ -4,7 +4,11 @@
  *
  * Five stages: hgnn (trained, validated), embed (put), two_tower and two_tower_no_z (trained,
  * validated, of the same shape, so that a message of one would fit into the other) and vectors
- * (put). */
+ * (put).
+ *
+ * Where gradients are applied on arrival the result would depend on when: there gradients are
+ * functions of the name alone, sums of whole numbers in which each slot has its own digit, so that
+ * every table says exactly which slots it has seen, and how often. */
 #pragma once
 
 #include "common/core.h"
@@ -48,9 +52,16 @@ typedef struct sim_output {
     uint32_t sections;
 } sim_output;
 
-void sim_compute(slot_name name, round_kind kind, const blob *build, blob *const *reply,
-                 uint32_t replies, sim_output *out);
+void sim_compute(staleness how, slot_name name, round_kind kind, const blob *build,
+                 blob *const *reply, uint32_t replies, sim_output *out);
 void sim_output_fini(sim_output *o);
+
+/* The version of the round of a training step, or (step 0) of the first. */
+uint32_t sim_version_of(uint32_t stage, uint32_t step);
+/* On arrival: what is wrong with dense parameters offset.. [n] of a stage in which every slot of
+ * the steps up to `all` must be applied, and none of those after `none`; NULL: nothing. */
+const char *sim_check_arrival(uint32_t stage, uint32_t all, uint32_t none, const float *dense,
+                              size_t n);
 
 /* ---- the oracle ---- */
 

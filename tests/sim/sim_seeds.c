@@ -4,7 +4,10 @@
 
 #include <stdlib.h>
 
-const staleness sim_ways[SIM_WAYS] = {{0, false}, {1, false}, {2, false}, {3, false}};
+const staleness sim_ways[SIM_WAYS] = {
+    {0, false}, {1, false}, {2, false}, {3, false},            /* bsp, delays */
+    {0, true},  {1, true},  {3, true},  {STALENESS_MAX, true}, /* ssp, asp */
+};
 
 struct sim_seeds {
     sim_oracle *oracle[SIM_WAYS];
@@ -27,7 +30,7 @@ void sim_seeds_free(sim_seeds *s)
 uint32_t sim_seeds_way(uint64_t seed)
 {
     uint64_t x = seed * 0x9e3779b97f4a7c15ULL >> 32;
-    return x % 2 ? 0 : 1 + (uint32_t)(x / 2 % (SIM_WAYS - 1));
+    return x % 3 ? 1 + (uint32_t)(x / 3 % (SIM_WAYS - 1)) : 0;
 }
 
 bool sim_seeds_run_in(const sim_seeds *s, uint32_t way, uint64_t seed, uint64_t off, bool trace,

@@ -6,15 +6,15 @@
 
 #include "sim/sim_cluster.h"
 
-enum { SIM_WAYS = 4 };
+enum { SIM_FIRST_ON_ARRIVAL = 4, SIM_WAYS = 8 };
 extern const staleness sim_ways[SIM_WAYS];
 
 typedef struct sim_seeds sim_seeds;
 
 sim_seeds *sim_seeds_new(void); /* owned: sim_seeds_free */
 void sim_seeds_free(sim_seeds *s);
-/* How far training runs ahead (bsp, delays), < SIM_WAYS; 0: bsp without delay, which is half of the
- * seeds. */
+/* How far training runs ahead (bsp, delays, ssp, asp), < SIM_WAYS; 0: bsp without delay, which is a
+ * third of the seeds. */
 uint32_t sim_seeds_way(uint64_t seed);
 /* The same as sim_seeds_run in another way. */
 bool sim_seeds_run_in(const sim_seeds *s, uint32_t way, uint64_t seed, uint64_t off, bool trace,

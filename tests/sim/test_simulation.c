@@ -107,50 +107,69 @@ START_TEST(the_oracles_job_uses_every_rule_of_selection)
 }
 END_TEST
 
+/* IN_BSP: without delay. */
+enum { IN_BSP, IN_DELAY, ON_ARRIVAL };
+
 typedef struct mutation {
     core_rule_id rule;
     const char *name;
-    bool in_any_way; /* it is about delay; the others are looked for in bsp */
+    uint32_t where; /* the ways that are searched */
 } mutation;
 
 static const mutation mutations[] = {
-    {CORE_RULE_COMMIT, "applied on sight", false},
-    {CORE_RULE_VERSION, "unversioned pulls of rows", false},
-    {CORE_RULE_GONE, "a past version is answered", false},
-    {CORE_RULE_GENERATION, "generation unchecked", false},
-    {CORE_RULE_RESTAMP, "generation stamped again", false},
-    {CORE_RULE_SLOT_ORDER, "sums in the order of arrival", false},
-    {CORE_RULE_DEDUPE, "repeats are added", false},
-    {CORE_RULE_LEARN, "a restarted scheduler does not learn", false},
-    {CORE_RULE_HIGHEST, "commits up to the lowest version", false},
-    {CORE_RULE_CREDIT, "leases ahead count", false},
-    {CORE_RULE_INCARNATION, "orders of older terms are obeyed", false},
-    {CORE_RULE_VOID, "void slots are not pushed", false},
-    {CORE_RULE_EVERY_SERVER, "empty pushes are not sent", false},
-    {CORE_RULE_ALL_ACKS, "DONE before every acknowledgement", false},
-    {CORE_RULE_ALL_SLOTS, "COMMIT before every DONE", false},
-    {CORE_RULE_ALL_SERVERS, "the next step before every server", false},
-    {CORE_RULE_SECOND_HOLDER, "no second holder", false},
-    {CORE_RULE_VALID_BARRIER, "no barrier at a validation", false},
-    {CORE_RULE_SCORE_ORDER, "scores in the order of arrival", false},
-    {CORE_RULE_RESEND, "nothing is sent again", false},
-    {CORE_RULE_DURABLE, "a generation announced before it is durable", false},
-    {CORE_RULE_EXAMPLES, "not divided by the examples", false},
-    {CORE_RULE_READ_ONLY_PULL, "a pull creates rows", false},
-    {CORE_RULE_BEST, "the last version instead of the best", false},
-    {CORE_RULE_ALL_PARTS, "a checkpoint before every server has its parts", false},
-    {CORE_RULE_ALL_READY, "going on before every server has gone back", false},
-    {CORE_RULE_PART_GENERATION, "parts of an earlier generation count", false},
-    {CORE_RULE_TAKEN, "COMMIT before every server has taken the snapshot", false},
-    {CORE_RULE_ROLLBACK, "only the server that died goes back", false},
-    {CORE_RULE_KEEP, "files that a checkpoint needs are removed", false},
-    {CORE_RULE_REOPEN, "a slot is DONE because a worker says so", false},
-    {CORE_RULE_PROGRESS, "a lease lives as long as it is listed", false},
-    {CORE_RULE_PAST, "one version too few is kept", true},
-    {CORE_RULE_PAST_ROWS, "rows of a past version are the newest ones", true},
-    {CORE_RULE_PAST_SAVED, "a snapshot without the past versions", true},
-    {CORE_RULE_EXACT_DELAY, "the newest version instead of t - k", true},
+    {CORE_RULE_COMMIT, "applied on sight", IN_BSP},
+    {CORE_RULE_VERSION, "unversioned pulls of rows", IN_BSP},
+    {CORE_RULE_GONE, "a past version is answered", IN_BSP},
+    {CORE_RULE_GENERATION, "generation unchecked", IN_BSP},
+    {CORE_RULE_RESTAMP, "generation stamped again", IN_BSP},
+    {CORE_RULE_SLOT_ORDER, "sums in the order of arrival", IN_BSP},
+    {CORE_RULE_DEDUPE, "repeats are added", IN_BSP},
+    {CORE_RULE_LEARN, "a restarted scheduler does not learn", IN_BSP},
+    {CORE_RULE_HIGHEST, "commits up to the lowest version", IN_BSP},
+    {CORE_RULE_CREDIT, "leases ahead count", IN_BSP},
+    {CORE_RULE_INCARNATION, "orders of older terms are obeyed", IN_BSP},
+    {CORE_RULE_VOID, "void slots are not pushed", IN_BSP},
+    {CORE_RULE_EVERY_SERVER, "empty pushes are not sent", IN_BSP},
+    {CORE_RULE_ALL_ACKS, "DONE before every acknowledgement", IN_BSP},
+    {CORE_RULE_ALL_SLOTS, "COMMIT before every DONE", IN_BSP},
+    {CORE_RULE_ALL_SERVERS, "the next step before every server", IN_BSP},
+    {CORE_RULE_SECOND_HOLDER, "no second holder", IN_BSP},
+    {CORE_RULE_VALID_BARRIER, "no barrier at a validation", IN_BSP},
+    {CORE_RULE_SCORE_ORDER, "scores in the order of arrival", IN_BSP},
+    {CORE_RULE_RESEND, "nothing is sent again", IN_BSP},
+    {CORE_RULE_DURABLE, "a generation announced before it is durable", IN_BSP},
+    {CORE_RULE_EXAMPLES, "not divided by the examples", IN_BSP},
+    {CORE_RULE_READ_ONLY_PULL, "a pull creates rows", IN_BSP},
+    {CORE_RULE_BEST, "the last version instead of the best", IN_BSP},
+    {CORE_RULE_ALL_PARTS, "a checkpoint before every server has its parts", IN_BSP},
+    {CORE_RULE_ALL_READY, "going on before every server has gone back", IN_BSP},
+    {CORE_RULE_PART_GENERATION, "parts of an earlier generation count", IN_BSP},
+    {CORE_RULE_TAKEN, "COMMIT before every server has taken the snapshot", IN_BSP},
+    {CORE_RULE_ROLLBACK, "only the server that died goes back", IN_BSP},
+    {CORE_RULE_KEEP, "files that a checkpoint needs are removed", IN_BSP},
+    {CORE_RULE_REOPEN, "a slot is DONE because a worker says so", IN_BSP},
+    {CORE_RULE_PROGRESS, "a lease lives as long as it is listed", IN_BSP},
+    {CORE_RULE_PAST, "one version too few is kept", IN_DELAY},
+    {CORE_RULE_PAST_ROWS, "rows of a past version are the newest ones", IN_DELAY},
+    {CORE_RULE_PAST_SAVED, "a snapshot without the past versions", IN_DELAY},
+    {CORE_RULE_EXACT_DELAY, "the newest version instead of t - k", IN_DELAY},
+    {CORE_RULE_BOUND, "no bound on staleness", ON_ARRIVAL},
+    {CORE_RULE_OWN_COUNT, "a slot applied with the wrong weight", ON_ARRIVAL},
+    {CORE_RULE_APPLIED_SAVED, "a snapshot without the applied slots", ON_ARRIVAL},
+    {CORE_RULE_APPLIED_SHARD, "a slot of one virtual shard counts for all", ON_ARRIVAL},
+    {CORE_RULE_DEDUPE, "on arrival: repeats are applied", ON_ARRIVAL},
+    {CORE_RULE_GENERATION, "on arrival: generation unchecked", ON_ARRIVAL},
+    {CORE_RULE_RESTAMP, "on arrival: generation stamped again", ON_ARRIVAL},
+    {CORE_RULE_VALID_BARRIER, "on arrival: no barrier at a validation", ON_ARRIVAL},
+    {CORE_RULE_TAKEN, "on arrival: COMMIT before every snapshot", ON_ARRIVAL},
 };
+
+static uint32_t way_for(const mutation *m, uint64_t seed)
+{
+    if (m->where == IN_BSP) return 0;
+    return m->where == IN_DELAY ? 1 + (uint32_t)(seed % 3)
+                                : SIM_FIRST_ON_ARRIVAL + (uint32_t)(seed % 4);
+}
 
 START_TEST(each_rule_switched_off_is_caught)
 {
@@ -160,7 +179,7 @@ START_TEST(each_rule_switched_off_is_caught)
     uint64_t seed = 1;
     uint64_t off = UINT64_C(1) << m->rule;
     while (seed <= MUTATION_SEEDS &&
-           sim_seeds_run_in(seeds, m->in_any_way ? sim_seeds_way(seed) : 0, seed, off, false, &r))
+           sim_seeds_run_in(seeds, way_for(m, seed), seed, off, false, &r))
         seed++;
     ck_assert_msg(seed <= MUTATION_SEEDS, "%s: not caught within %d seeds", m->name,
                   MUTATION_SEEDS);
@@ -185,11 +204,11 @@ static Suite *suite(void)
     return s;
 }
 
-static int one_seed(uint64_t seed, uint64_t off, bool trace)
+static int one_seed(uint32_t way, uint64_t seed, uint64_t off, bool trace)
 {
     sim_seeds *seeds = sim_seeds_new();
     sim_result r;
-    bool ok = sim_seeds_run(seeds, seed, off, trace, &r);
+    bool ok = sim_seeds_run_in(seeds, way, seed, off, trace, &r);
     printf("seed %" PRIu64 ": %s, %" PRIu64 " events, %" PRIu64 " ms\n", seed, ok ? "ok" : r.why,
            r.events, r.time_us / 1000);
     sim_seeds_free(seeds);
@@ -202,19 +221,22 @@ int main(int argc, char **argv)
     if (wanted) seeds_wanted = strtoull(wanted, NULL, 10);
     uint64_t seed = 0;
     uint64_t off = 0;
+    uint32_t way = SIM_WAYS;
     bool trace = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--trace") == 0)
             trace = true;
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
             seed = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--way") == 0 && i + 1 < argc)
+            way = (uint32_t)strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--off") == 0 && i + 1 < argc)
             off = UINT64_C(1) << strtoul(argv[++i], NULL, 10);
         else
             seeds_wanted = strtoull(argv[i], NULL, 10);
     }
     if (!seeds_wanted) seeds_wanted = SEEDS_DEFAULT;
-    if (seed) return one_seed(seed, off, trace);
+    if (seed) return one_seed(way < SIM_WAYS ? way : sim_seeds_way(seed), seed, off, trace);
     SRunner *runner = srunner_create(suite());
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

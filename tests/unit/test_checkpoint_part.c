@@ -226,7 +226,7 @@ START_TEST(a_sealed_lie_in_the_table_is_refused)
         const char *wrong;
     } lie[] = {
         {0, 0, 0, "unknown kind"},
-        {6, 0, PART_PAST_ROWS + 1, "unknown kind"},
+        {6, 0, PART_UPDATES + 1, "unknown kind"},
         {0, 4, 1, "a table where none belongs"},
         {6, 4, 1, "a table where none belongs"},
         {1, 0, PART_DENSE, "not in order"},

@@ -226,9 +226,10 @@ START_TEST(updates_do_not_depend_on_the_cut)
         w[i] = (float)(i - 30) / 7;
         g[i] = (float)((i * 37) % 11 - 5);
     }
-    m.apply_dense(m.ctx, STAGE_HGNN, 3, 0, N, whole, w, state, g);
+    shard_update third = {.step = 3, .number = 3, .lr_scale = 1};
+    m.apply_dense(m.ctx, STAGE_HGNN, third, 0, N, whole, w, state, g);
     for (int part = 0; part < 2; part++) {
-        m.apply_dense(m.ctx, STAGE_HGNN, 3, (size_t)part * N / 2, N / 2, cut + part * N / 2,
+        m.apply_dense(m.ctx, STAGE_HGNN, third, (size_t)part * N / 2, N / 2, cut + part * N / 2,
                       w + part * N / 2, half[part], g + part * N / 2);
     }
     ck_assert_mem_eq(whole, cut, sizeof whole);
@@ -252,7 +253,8 @@ START_TEST(rows_start_and_move_as_the_model_says)
     m.init_row(m.ctx, STAGE_TWO_TOWER, TABLE_ITEM_ID, 77, row);
     model_spec_init_row(t, shared->config->seed, 77, same);
     ck_assert_mem_eq(row, same, sizeof row);
-    m.apply_row(m.ctx, STAGE_TWO_TOWER, 1, TABLE_ITEM_ID, 77, row, state, g);
+    shard_update first = {.step = 1, .number = 1, .lr_scale = 1};
+    m.apply_row(m.ctx, STAGE_TWO_TOWER, first, TABLE_ITEM_ID, 77, row, state, g);
     ck_assert(row[0] < same[0] && row[1] > same[1] && row[3] == same[3] && state[0] > 0);
 }
 END_TEST
