@@ -198,7 +198,7 @@ typedef struct config {
         size_t layers;
         bool use_z, use_text;
         uint32_t item_id;
-        double id_drop, history_drop, item_drop;
+        double id_drop, history_drop, item_drop, dropout;
         bool popularity, skip_text;
         uint32_t type_embedding, attribute_embedding;
         bool skip_shared;

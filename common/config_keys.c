@@ -291,6 +291,8 @@ const config_key config_keys[] = {
            KEY_BELOW_MAX, "chance that a row's history is left out in training: new users"),
     NUMBER(KEY_F64, 'P', "two_tower.item_drop", two_tower.item_drop, "4.0", 0, 1e6, 0,
            "items trained without z and id, as those nobody has: x / (x + n) where n have it"),
+    NUMBER(KEY_F64, 'P', "two_tower.dropout", two_tower.dropout, "0.3", 0, 1, KEY_BELOW_MAX,
+           "chance that a hidden value of a tower is zero in training"),
     BOOL('P', "two_tower.popularity", two_tower.popularity, "true",
          "a last coordinate of the vectors: how many have an item in train"),
     BOOL('P', "two_tower.skip_text", two_tower.skip_text, "true",

@@ -34,6 +34,7 @@ typedef enum rng_use {
     USE_POSITIVES = 18,
     USE_CAP = 19,
     USE_HISTORY_DROP = 20,
+    USE_DROPOUT = 21,
     USE_TEST = 1000
 } rng_use;
 

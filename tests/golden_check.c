@@ -444,8 +444,8 @@ static void check_towers(golden *c, parameters *p, tower *user, tower *item, tow
     float *dv = own(c, xcalloc(l->items * l->d + 1, sizeof *dv));
     float *score = own(c, xcalloc(l->rows * l->items + 1, sizeof *score));
     float *dx = own(c, xcalloc(x->n + 1, sizeof *dx)), *dy = own(c, xcalloc(y->n + 1, sizeof *dy));
-    if (tower_forward(user, p->values, x->f, NULL, l->rows) != ERR_OK ||
-        tower_forward(item, p->values, y->f, NULL, l->items) != ERR_OK) {
+    if (tower_forward(user, p->values, x->f, NULL, l->rows, NULL) != ERR_OK ||
+        tower_forward(item, p->values, y->f, NULL, l->items, NULL) != ERR_OK) {
         abort();
     }
     l->u = tower_output(user), l->v = tower_output(item);

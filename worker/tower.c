@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "common/panic.h"
 #include "common/reduce.h"
+#include "common/rng.h"
 #include "common/vmath.h"
 #include "worker/kernels.h"
 
@@ -18,6 +19,7 @@ struct tower {
     float *h[CONFIG_LAYERS_MAX +
              1]; /* [k]: output of layer k, after relu; the last before normalising */
     float *out, *norm;
+    float kept; /* what the hidden values that dropout kept were multiplied with */
 };
 
 tower *tower_new(const tower_shape *shape)
@@ -41,7 +43,32 @@ const float *tower_output(const tower *t)
     return t->out;
 }
 
-err_code tower_forward(tower *t, const float *params, const float *x, const float *s, size_t n)
+/* Values in 256ths: the chance that is meant, and what is left is scaled by. */
+static uint32_t dropped_of_256(const tower_dropout *drop)
+{
+    return drop ? (uint32_t)(drop->chance * 256.0f) : 0;
+}
+
+/* h [n, d], the output of layer k. */
+static void drop_hidden(float *h, size_t n, size_t d, uint32_t k, const tower_dropout *drop,
+                        float kept)
+{
+    enum { PER_BLOCK = 16 }; /* a byte of a Philox block for each value */
+    const uint32_t limit = dropped_of_256(drop);
+    uint32_t block[4] = {0};
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < d; j++, h++) {
+            const uint32_t at = j % PER_BLOCK;
+            if (at == 0)
+                rng_block(drop->key, drop->first_row + i, (uint32_t)(j / PER_BLOCK), k, block);
+            const uint32_t draw = block[at / 4] >> at % 4 * 8 & 255;
+            *h = draw < limit ? 0.0f : *h * kept;
+        }
+    }
+}
+
+err_code tower_forward(tower *t, const float *params, const float *x, const float *s, size_t n,
+                       const tower_dropout *drop)
 {
     const tower_shape *p = &t->shape;
     const uint32_t last = p->layers;
@@ -50,12 +77,15 @@ err_code tower_forward(tower *t, const float *params, const float *x, const floa
     t->n = n;
     t->x = x;
     t->s = s;
+    t->kept = 256.0f / (float)(256 - dropped_of_256(drop));
     for (uint32_t k = 1; k <= last; k++) {
         t->h[k] = arena_take(t->memory, n * p->dims[k], sizeof(float));
         if (!t->h[k]) return ERR_NO_MEMORY;
         linear_forward(t->h[k], k == 1 ? x : t->h[k - 1], params + p->w[k], params + p->b[k], n,
                        p->dims[k - 1], p->dims[k]);
-        if (k < last) relu_forward(t->h[k], t->h[k], n * p->dims[k]);
+        if (k == last) break;
+        relu_forward(t->h[k], t->h[k], n * p->dims[k]);
+        if (t->kept > 1) drop_hidden(t->h[k], n, p->dims[k], k, drop, t->kept);
     }
     if (p->skip_dim) {
         blas_nt(t->h[last], s, params + p->skip_w, n, d, p->skip_dim, 1.0f, 1.0f, d, p->skip_dim,
@@ -102,7 +132,8 @@ err_code tower_backward(tower *t, const float *params, float *grads, float *dx, 
         linear_backward(below, grads + p->w[k], grads + p->b[k], dy, k == 1 ? t->x : t->h[k - 1],
                         params + p->w[k], n, in, out);
         if (k == 1 && dx) columns_backward(dx, dx_first, dy, params + p->w[1], n, in, out);
-        if (below) relu_backward(below, below, t->h[k - 1], n * in);
+        if (below) relu_backward(below, below, t->h[k - 1], n * in); /* 0 where dropped, too */
+        for (size_t i = 0; below && t->kept > 1 && i < n * in; i++) below[i] *= t->kept;
         dy = below;
     }
     rc = ERR_OK;

@@ -1,7 +1,7 @@
 /* tower.h - one tower of the two-tower model, and the loss between two.
  *
  * out = normalise(mlp(x) + skip.w s): relu between layers, none after the last; the skip is
- * optional.
+ * optional.  In training with dropout (Srivastava et al. 2014, scaled while training).
  *
  * Threads: a tower belongs to one thread; it holds the activations of its last forward. */
 #pragma once
@@ -16,15 +16,22 @@ typedef struct tower_shape {
     size_t skip_w; /* offset, [dims[layers], skip_dim] */
 } tower_shape;
 
+/* Each hidden value of row i becomes 0 with a chance, or is divided by 1 - chance: a function of
+ * (key, first_row + i, layer, column). */
+typedef struct tower_dropout {
+    float chance; /* in 256ths, rounded down */
+    uint64_t key, first_row;
+} tower_dropout;
+
 typedef struct tower tower;
 
 tower *tower_new(const tower_shape *shape); /* owned: tower_free */
 void tower_free(tower *t);                  /* accepts NULL */
 
 /* x [n, dims[0]] and s [n, skip_dim] (NULL without a skip), borrowed until backward has returned.
- * ERR_NO_MEMORY. */
+ * drop: NULL for inference.  ERR_NO_MEMORY. */
 MUST_USE err_code tower_forward(tower *t, const float *params, const float *x, const float *s,
-                                size_t n);
+                                size_t n, const tower_dropout *drop);
 /* [n, dims[layers]], rows of length 1, borrowed until the next forward. */
 const float *tower_output(const tower *t);
 /* dout [n, dims[layers]]: overwritten as scratch.  grads accumulated.

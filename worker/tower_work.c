@@ -189,14 +189,19 @@ static err_code assemble_users(assembled *a, const microbatch_tower *c, const ui
     return ERR_OK;
 }
 
+static uint64_t chunk_key(const task *t, uint32_t chunk, rng_use use)
+{
+    slot_name name = t->name;
+    return rng_key(t->job->config->seed, name.stage, name.epoch, name.step,
+                   (uint64_t)name.slot * MICROBATCH_CHUNKS_MAX + chunk, use);
+}
+
 /* Which rows are trained as users without a history, who are to be recommended to as well. */
 static uint8_t *draw_drops(const task *t, uint32_t chunk, uint32_t rows)
 {
     uint8_t *drop = try_calloc(rows, 1);
     float chance = (float)t->job->config->two_tower.history_drop;
-    slot_name name = t->name;
-    uint64_t key = rng_key(t->job->config->seed, name.stage, name.epoch, name.step,
-                           (uint64_t)name.slot * MICROBATCH_CHUNKS_MAX + chunk, USE_HISTORY_DROP);
+    uint64_t key = chunk_key(t, chunk, USE_HISTORY_DROP);
     for (uint32_t u = 0; drop && u < rows; u++) drop[u] = rng_unit(key, u, 0) < chance;
     return drop;
 }
@@ -246,11 +251,9 @@ static err_code assemble_training(assembled *a, const task *t, const microbatch_
     a->batch.items = n;
     a->batch.item = a->item;
     a->batch.weight = c->weight;
-    a->batch.drop_ids = true;
-    slot_name name = t->name;
-    a->batch.id_drop_key =
-        rng_key(t->job->config->seed, name.stage, name.epoch, name.step,
-                (uint64_t)name.slot * MICROBATCH_CHUNKS_MAX + chunk, USE_ID_DROP);
+    a->batch.training = true;
+    a->batch.id_drop_key = chunk_key(t, chunk, USE_ID_DROP);
+    a->batch.dropout_key = chunk_key(t, chunk, USE_DROPOUT);
     return assemble_log_q(a, t, c);
 }
 

@@ -27,7 +27,7 @@ struct two_tower {
         output_dim;
     uint32_t user_dim, item_dim, skip_dim;
     bool use_z, item_text, skip_text, popularity, pool_all, pool_types, same_type, skip;
-    float temperature, logq, id_drop, item_drop;
+    float temperature, logq, id_drop, item_drop, dropout;
     size_t type_table, popularity_w, popularity_b, popularity_unknown;
     attribute_tables user_attributes, item_attributes;
     tower *user, *item;
@@ -111,6 +111,7 @@ two_tower *two_tower_new(const config *c, const model_facts *f, const model_spec
         .logq = c->two_tower.logq,
         .id_drop = (float)c->two_tower.id_drop,
         .item_drop = (float)c->two_tower.item_drop,
+        .dropout = (float)c->two_tower.dropout,
     };
     if (m->type_dim) m->type_table = offset_of(s, xprintf("%s.type", prefix_of(s)));
     if (m->popularity) {
@@ -274,7 +275,7 @@ static err_code choose_ids(two_tower *m, const two_tower_batch *b)
     m->kept = arena_take(m->memory, b->unique, 1);
     if (!m->kept) return ERR_NO_MEMORY;
     for (size_t i = 0; i < b->unique; i++) {
-        bool drop = b->drop_ids && rng_unit(b->id_drop_key, b->node[i], 0) < m->id_drop;
+        bool drop = b->training && rng_unit(b->id_drop_key, b->node[i], 0) < m->id_drop;
         m->kept[i] = !drop;
     }
     return ERR_OK;
@@ -288,7 +289,7 @@ static err_code choose_unknown(two_tower *m, const two_tower_batch *b)
     for (size_t i = 0; i < b->targets && m->item_drop > 0; i++) {
         float chance = m->item_drop / (m->item_drop + (float)b->positives[i]);
         if (chance < UNKNOWN_CHANCE_MIN) chance = UNKNOWN_CHANCE_MIN;
-        bool drop = b->drop_ids && rng_unit(b->id_drop_key, b->node[i], 1) < chance;
+        bool drop = b->training && rng_unit(b->id_drop_key, b->node[i], 1) < chance;
         m->unknown[i] = drop || !feature_is_trained(b->positives[i]);
     }
     return ERR_OK;
@@ -381,6 +382,12 @@ static void narrow_items(const two_tower *m, const two_tower_batch *b, float *dv
     }
 }
 
+static tower_dropout dropout_of(const two_tower *m, const two_tower_batch *b, uint64_t first_row)
+{
+    return (tower_dropout){
+        .chance = b->training ? m->dropout : 0, .key = b->dropout_key, .first_row = first_row};
+}
+
 static err_code user_forward(two_tower *m, const float *params, const two_tower_batch *b)
 {
     m->user_x = arena_take(m->memory, (size_t)b->users * m->user_dim, sizeof(float));
@@ -390,7 +397,9 @@ static err_code user_forward(two_tower *m, const float *params, const two_tower_
     for (size_t i = 0; i < b->users; i++) {
         user_row(m, b, params, i, m->user_x + i * m->user_dim, m->user_s + i * m->skip_dim, row);
     }
-    err_code rc = tower_forward(m->user, params, m->user_x, m->skip ? m->user_s : NULL, b->users);
+    const tower_dropout drop = dropout_of(m, b, 0);
+    err_code rc =
+        tower_forward(m->user, params, m->user_x, m->skip ? m->user_s : NULL, b->users, &drop);
     return rc == ERR_OK ? finish_users(m, params, b) : rc;
 }
 
@@ -405,7 +414,8 @@ static err_code item_forward(two_tower *m, const float *params, const two_tower_
     for (size_t i = 0; i < b->targets; i++) {
         item_row(m, b, params, i, m->item_x + i * m->item_dim, m->item_s + i * m->skip_dim);
     }
-    rc = tower_forward(m->item, params, m->item_x, m->skip ? m->item_s : NULL, b->targets);
+    const tower_dropout drop = dropout_of(m, b, (uint64_t)1 << 32);
+    rc = tower_forward(m->item, params, m->item_x, m->skip ? m->item_s : NULL, b->targets, &drop);
     return rc == ERR_OK ? finish_items(m, params, b) : rc;
 }
 

@@ -21,6 +21,8 @@
  * have with chance x / (x + n), at least .05: zeros in place of z and item_id as an item, not in
  * histories.
  *
+ * Dropout is of the towers' hidden layers, of the chunk's users and of its targets.
+ *
  * Threads: a two_tower belongs to one thread. */
 #pragma once
 
@@ -50,7 +52,8 @@ typedef struct two_tower_batch {
     const float *log_q;   /* [items]; NULL: none */
     const float *weight;  /* [users]; NULL: all 1 */
     uint64_t id_drop_key; /* rng key of USE_ID_DROP; an item is dropped in the whole chunk */
-    bool drop_ids;        /* false: inference, nothing is dropped */
+    uint64_t dropout_key; /* of USE_DROPOUT */
+    bool training;        /* false: inference, nothing is dropped */
 } two_tower_batch;
 
 typedef struct two_tower two_tower;

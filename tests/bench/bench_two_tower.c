@@ -35,7 +35,7 @@ static two_tower_batch make_batch(uint32_t users, const model_spec *s)
                          .items = 2 * users,
                          .targets = 3 * users / 2,
                          .unique = 6 * users,
-                         .drop_ids = true};
+                         .training = true};
     uint64_t *indptr = xcalloc(users + 1, sizeof *indptr);
     uint32_t *node = xcalloc(b.unique, sizeof *node);
     uint16_t *text = xcalloc((size_t)b.unique * TEXT, sizeof *text);

@@ -249,7 +249,7 @@ START_TEST(gradients_without_z_or_text_and_with_dropped_ids)
                              "two_tower.skip_text=false"};
     w = make_world(STAGE_TWO_TOWER, no_text, 3);
     w->batch.text = NULL;
-    w->batch.drop_ids = true;
+    w->batch.training = true;
     w->batch.id_drop_key = 3;
     check_gradients(w);
 }
@@ -260,7 +260,7 @@ START_TEST(gradients_with_unknown_items_and_without_popularity)
     const char *some[] = {"two_tower.item_drop=4", "two_tower.popularity=false"};
     for (size_t n = 1; n <= 2; n++) {
         world *w = make_world(STAGE_TWO_TOWER, some, n);
-        w->batch.drop_ids = true;
+        w->batch.training = true;
         w->batch.id_drop_key = 3;
         check_gradients(w);
     }
@@ -398,16 +398,50 @@ START_TEST(vectors_are_those_of_the_documented_inputs)
 }
 END_TEST
 
+/* Hidden values of 1, and the identity above them: an output says which were dropped. */
+START_TEST(a_part_of_the_hidden_values_is_dropped_by_key_and_row)
+{
+    enum { WIDE = 512, FEW = 4 };
+    const tower_shape shape = {.layers = 2,
+                               .dims = {1, WIDE, WIDE},
+                               .w = {[1] = 0, [2] = 2 * WIDE},
+                               .b = {[1] = WIDE, [2] = 2 * WIDE + WIDE * WIDE}};
+    static float params[3 * WIDE + WIDE * WIDE], first[FEW * WIDE];
+    const float x[FEW] = {0};
+    tower *t = tower_new(&shape);
+    for (size_t i = 0; i < WIDE; i++) params[WIDE + i] = params[2 * WIDE + i * WIDE + i] = 1;
+    tower_dropout drop = {.chance = 0.25f, .key = 5};
+    ck_assert_int_eq(tower_forward(t, params, x, NULL, FEW, &drop), ERR_OK);
+    memcpy(first, tower_output(t), sizeof first);
+    for (size_t i = 0; i < FEW; i++) {
+        int zeros = 0;
+        for (size_t j = 0; j < WIDE; j++) zeros += first[i * WIDE + j] == 0;
+        ck_assert_int_gt(zeros, WIDE / 4 - 50); /* five standard deviations */
+        ck_assert_int_lt(zeros, WIDE / 4 + 50);
+    }
+    ck_assert_mem_ne(first, first + WIDE, WIDE * sizeof *first);
+    drop.first_row = 1;
+    ck_assert_int_eq(tower_forward(t, params, x, NULL, 1, &drop), ERR_OK);
+    ck_assert_mem_eq(tower_output(t), first + WIDE, WIDE * sizeof *first);
+    drop.key = 6;
+    ck_assert_int_eq(tower_forward(t, params, x, NULL, 1, &drop), ERR_OK);
+    ck_assert_mem_ne(tower_output(t), first + WIDE, WIDE * sizeof *first);
+    ck_assert_int_eq(tower_forward(t, params, x, NULL, 1, NULL), ERR_OK);
+    for (size_t j = 0; j < WIDE; j++) ck_assert(tower_output(t)[j] > 0);
+    tower_free(t);
+}
+END_TEST
+
 START_TEST(a_dropped_id_has_no_effect_and_no_gradient)
 {
     const char *all[] = {"two_tower.id_drop=0.9999"};
     world *w = make_world(STAGE_TWO_TOWER, all, 1);
-    w->batch.drop_ids = true;
+    w->batch.training = true;
     double before = train(w);
     for (size_t i = 0; i < UNIQUE * ID; i++) ck_assert(w->did[i] == 0);
     gradient_fill(w->id, UNIQUE * ID, 77, 5);
     ck_assert_double_eq(train(w), before);
-    w->batch.drop_ids = false; /* inference: nothing is dropped */
+    w->batch.training = false; /* inference: nothing is dropped */
     ck_assert_double_ne(train(w), before);
     free_world(w);
 }
@@ -415,8 +449,8 @@ END_TEST
 
 START_TEST(an_item_dropped_in_training_looks_like_one_that_nobody_has)
 {
-    const char *all[] = {"two_tower.item_drop=1e6"};
-    world *w = make_world(STAGE_TWO_TOWER, all, 1);
+    const char *all[] = {"two_tower.item_drop=1e6", "two_tower.dropout=0"};
+    world *w = make_world(STAGE_TWO_TOWER, all, 2);
     const float *out;
     float untrained[TARGETS * 5];
     static const uint32_t nobody[TARGETS] = {0};
@@ -426,7 +460,7 @@ START_TEST(an_item_dropped_in_training_looks_like_one_that_nobody_has)
     w->batch.positives = positives;
     ck_assert_int_eq(two_tower_items(w->model, w->params, &w->batch, &out), ERR_OK);
     ck_assert_mem_ne(untrained, out, sizeof untrained);
-    w->batch.drop_ids = true;
+    w->batch.training = true;
     ck_assert_int_eq(two_tower_items(w->model, w->params, &w->batch, &out), ERR_OK);
     ck_assert_mem_eq(untrained, out, sizeof untrained);
     gradient_fill(w->z, UNIQUE * Z, 78, 5);
@@ -495,6 +529,7 @@ int main(void)
     tcase_add_test(c, gradients_with_every_pool_and_all_types_as_negatives);
     tcase_add_test(c, gradients_without_z_or_text_and_with_dropped_ids);
     tcase_add_test(c, vectors_are_those_of_the_documented_inputs);
+    tcase_add_test(c, a_part_of_the_hidden_values_is_dropped_by_key_and_row);
     tcase_add_test(c, a_dropped_id_has_no_effect_and_no_gradient);
     tcase_add_test(c, gradients_with_unknown_items_and_without_popularity);
     tcase_add_test(c, an_item_dropped_in_training_looks_like_one_that_nobody_has);
