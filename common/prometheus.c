@@ -3,9 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { LINE_MAX_BYTES = 1024 };
 
@@ -61,15 +59,4 @@ void prometheus_histogram(bytes_writer *b, const char *name, const char *labels,
          (double)h->sum_us / 1e6);
     line(b, *labels ? "%s_count{%s} %" PRIu64 "\n" : "%s_count%s %" PRIu64 "\n", name, labels,
          h->n);
-}
-
-void prometheus_escape(const char *text, char *out, size_t size)
-{
-    size_t n = 0;
-    for (; *text && n + 3 <= size; text++) {
-        bool special = *text == '"' || *text == '\\' || *text == '\n';
-        if (special) out[n++] = '\\';
-        out[n++] = *text == '\n' ? 'n' : *text;
-    }
-    out[n] = 0;
 }

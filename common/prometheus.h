@@ -10,7 +10,7 @@
 
 /* type: "gauge", "counter", "histogram".  help is one line. */
 void prometheus_family(bytes_writer *b, const char *name, const char *type, const char *help);
-/* labels: `role="ps",index="1"`, values escaped by the caller (prometheus_escape); "": none.  A
+/* labels: `role="ps",index="1"`, values without quotes or backslashes; "": none.  A
  * value that is not finite is left out. */
 void prometheus_sample(bytes_writer *b, const char *name, const char *labels, double v);
 /* A family of one sample. */
@@ -19,5 +19,3 @@ void prometheus_single(bytes_writer *b, const char *name, const char *type, cons
 /* The buckets, sum and count of a histogram, of a family of that type. */
 void prometheus_histogram(bytes_writer *b, const char *name, const char *labels,
                           const histogram *h);
-/* A label's value into out[size], cut where it does not fit. */
-void prometheus_escape(const char *value, char *out, size_t size);

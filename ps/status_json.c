@@ -60,6 +60,7 @@ static void write_head(json_writer *w, const status_input *in)
     const scheduler_status *s = in->status;
     json_field_u64(w, "format", 1);
     json_field_string(w, "weft", WEFT_VERSION);
+    json_field_string(w, "commit", weft_commit);
     json_field_string(w, "job", in->config->job);
     json_field_string(w, "state", job_state_name(s->state));
     time_field(w, in, "started", in->start_us);

@@ -31,8 +31,9 @@ static void times(bytes_writer *b, const char *name, const char *help, const his
 static void put_state(bytes_writer *b, const scheduler_status *s)
 {
     char label[LABELS_MAX];
-    prometheus_family(b, "weft_build_info", "gauge", "Version of the scheduler.");
-    prometheus_sample(b, "weft_build_info", "version=\"" WEFT_VERSION "\"", 1);
+    prometheus_family(b, "weft_build_info", "gauge", "Version and commit of the scheduler.");
+    snprintf(label, sizeof label, "version=\"%s\",commit=\"%s\"", WEFT_VERSION, weft_commit);
+    prometheus_sample(b, "weft_build_info", label, 1);
     prometheus_family(b, "weft_job_state", "gauge", "1 for the state that the job is in.");
     for (uint32_t i = 0; i < JOB_STATES; i++) {
         snprintf(label, sizeof label, "phase=\"%s\"", job_state_name((job_state)i));

@@ -477,7 +477,7 @@ function showFacts(s) {
     ['refused', whole(c.refused_peers), bad(c.refused_peers, 'warn')], ['rollbacks', whole(c.rollbacks), bad(c.rollbacks, 'warn')],
     ['checkpoints', whole(s.checkpoint.made) + (s.checkpoint.last ? ', the last one ' + bytes(s.checkpoint.last.bytes) + ' in ' + duration(s.checkpoint.last.took_s) : '')],
     ['failed checkpoints', whole(s.checkpoint.failed), bad(s.checkpoint.failed, 'bad')]]);
-  build.update([['weft', s.weft], ['numerics', s.numerics], ['bits', s.bits], ['plan', s.plan_hash], ['seed', String(s.seed)],
+  build.update([['weft', s.weft], ['commit', s.commit], ['numerics', s.numerics], ['bits', s.bits], ['plan', s.plan_hash], ['seed', String(s.seed)],
     ['generation', String(s.generation)], ['life of the scheduler', String(s.term)], ['shard map', String(s.map)]]);
 }
 

@@ -427,7 +427,8 @@ static void check_status(const json_t *s)
 {
     expect_keys(
         s,
-        "format weft job state started waiting failure stage stages epoch step steps progress "
+        "format weft commit job state started waiting failure stage stages epoch step steps "
+        "progress "
         "elapsed_s "
         "eta_s examples examples_per_s loss validation results generation term map numerics bits "
         "plan_hash seed time_share wanted workers servers samplers counters checkpoint curves "

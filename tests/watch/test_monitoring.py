@@ -26,7 +26,7 @@ from training import Training, fetch, need, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MONITORING = os.path.join(os.path.dirname(os.path.dirname(HERE)), "deploy", "monitoring")
-LABELS = {"role", "index", "stage", "op", "phase", "le", "version"}
+LABELS = {"role", "index", "stage", "op", "phase", "le", "version", "commit"}
 
 
 def promtool(*words, text=None):
