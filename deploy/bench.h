@@ -1,5 +1,7 @@
 /* bench.h - how fast each part of a job is on this machine, each beside its physical limit,
- * measured in the same run.  Not a test: nothing passes or fails.  Threads: one owner. */
+ * measured in the same run.  Workers and servers are shown by the fastest of many repeats, as the
+ * limits are, so that what else runs on the machine counts little.  Not a test: nothing passes or
+ * fails.  Threads: one owner. */
 #pragma once
 
 #include "common/job.h"

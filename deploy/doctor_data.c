@@ -79,14 +79,13 @@ static double memory_available(void)
     return have;
 }
 
-/* All roles are here; with a scheduler on tcp workers may be elsewhere, and it is only a warning.
- */
+/* With a scheduler elsewhere not all roles are here, and it is only a warning. */
 static void check_memory(doctor *d, const forecast *f)
 {
     double need = 0, have = memory_available();
     char a[UNITS_TEXT], b[UNITS_TEXT];
     for (uint32_t i = 0; i < f->roles; i++) need += f->role[i].memory * f->role[i].processes;
-    bool ok = need <= have || have <= 0, here = !*d->config->cluster.scheduler;
+    bool ok = need <= have || have <= 0, here = forecast_is_one_machine(d->config);
     doctor_add(d, "memory",
                ok     ? DOCTOR_OK
                : here ? DOCTOR_FAIL

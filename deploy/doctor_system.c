@@ -3,6 +3,7 @@
 #include "common/cpu.h"
 #include "common/numerics.h"
 #include "deploy/doctor.h"
+#include "deploy/forecast.h"
 #include "deploy/units_print.h"
 
 #include <errno.h>
@@ -81,7 +82,7 @@ static void check_cpu(doctor *d)
     const config *c = d->config;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t wanted = (uint64_t)c->cluster.workers * c->cluster.threads;
-    bool local = !*c->cluster.scheduler || strncmp(c->cluster.scheduler, "ipc", 3) == 0;
+    bool local = forecast_is_one_machine(c);
     bool over = local && cores > 0 && wanted > (uint64_t)cores;
     doctor_add(d, "cores", over ? DOCTOR_WARN : DOCTOR_OK, "%ld, workers compute on %llu threads%s",
                cores, (unsigned long long)wanted,

@@ -1,6 +1,13 @@
 #include "deploy/forecast.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+bool forecast_is_one_machine(const config *c)
+{
+    const char *at = c->cluster.scheduler;
+    return !*at || strncmp(at, "ipc", 3) == 0 || strstr(at, "//127.") || strstr(at, "//localhost");
+}
 
 void forecast_make(const job *j, const outlook *o, const calibration *speed, forecast *f)
 {

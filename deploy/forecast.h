@@ -64,6 +64,9 @@ typedef struct forecast {
 void forecast_make(const job *j, const outlook *o, const calibration *speed, forecast *f);
 void forecast_fini(forecast *f);
 
+/* Everything runs here unless the scheduler has an address that is not this machine's. */
+bool forecast_is_one_machine(const config *c);
+
 /* The pieces, in forecast_slot.c. */
 void forecast_slot_hgnn(const job *j, const outlook *o, forecast_slot *out);
 /* One layer over a chunk of nodes: `embed` and the validation of the HGNN; k = 1..layers. */

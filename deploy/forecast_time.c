@@ -28,20 +28,13 @@ static double most(double a, double b)
     return a > b ? a : b;
 }
 
-/* Everything runs here unless the scheduler has an address that is not this machine's. */
-static bool is_one_machine(const config *c)
-{
-    return !*c->cluster.scheduler || strncmp(c->cluster.scheduler, "ipc", 3) == 0 ||
-           strstr(c->cluster.scheduler, "//127.") || strstr(c->cluster.scheduler, "//localhost");
-}
-
 static double compute_s(const machine *m, double flops, double workers)
 {
     const config *c = m->job->config;
     double threads = c->cluster.threads < c->train.chunks_per_slot ? c->cluster.threads
                                                                    : c->train.chunks_per_slot;
     double busy = workers * threads, crowd = 1;
-    if (is_one_machine(c) && busy > m->speed->cores) crowd = busy / m->speed->cores;
+    if (forecast_is_one_machine(c) && busy > m->speed->cores) crowd = busy / m->speed->cores;
     return flops / (m->speed->sgemm_flops * efficiency) / threads * crowd;
 }
 

@@ -138,6 +138,18 @@ START_TEST(too_few_open_files_are_found)
 }
 END_TEST
 
+START_TEST(more_threads_than_cores_are_worth_knowing)
+{
+    examine("cluster: {workers: 64, threads: 64}");
+    expect("cores", DOCTOR_WARN, "workers compute on 4096 threads: fewer");
+    done();
+    examine("cluster: {scheduler: 'tcp://10.255.255.1:7700', workers: 64, threads: 64}");
+    expect("cores", DOCTOR_OK, "4096 threads"); /* they are elsewhere */
+    expect("scheduler", DOCTOR_WARN, "another machine's");
+    done();
+}
+END_TEST
+
 START_TEST(a_file_size_limit_is_found)
 {
     struct rlimit old, small;
@@ -231,6 +243,7 @@ int main(void)
     tcase_add_test(c, an_open_network_needs_keys);
     tcase_add_test(c, keys_that_others_can_read_are_found);
     tcase_add_test(c, too_few_open_files_are_found);
+    tcase_add_test(c, more_threads_than_cores_are_worth_knowing);
     tcase_add_test(c, a_file_size_limit_is_found);
     tcase_add_test(c, files_that_are_not_there_are_named);
     tcase_add_test(c, a_folder_that_cannot_be_written_is_found);
