@@ -27,6 +27,12 @@ void forecast_make(const job *j, const outlook *o, const calibration *speed, for
                  4 * (items * (j->config->two_tower.item_id + j->manifest->text_dim)) +
                  4.0 * (double)(j->hgnn->values + j->two_tower->values) + (double)o->string_bytes +
                  12 * (double)o->history + 200 * (double)o->tested;
+    for (uint32_t i = 0; i < f->roles; i++) {
+        if (strcmp(f->role[i].name, "sampler") == 0) f->role[i].disk = (double)o->partition_bytes;
+        if (strcmp(f->role[i].name, "weft train") == 0) {
+            f->role[i].disk = (double)o->dataset_bytes + f->cache + f->temporary + f->results;
+        }
+    }
 }
 
 void forecast_fini(forecast *f)

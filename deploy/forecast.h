@@ -34,7 +34,7 @@ typedef struct forecast_role {
     double memory; /* of one process: the sum of its parts */
     forecast_part part[FORECAST_PARTS];
     uint32_t parts;
-    double disk; /* all processes together */
+    double disk; /* what the role writes or maps, all processes together */
 } forecast_role;
 
 typedef struct forecast_stage {
@@ -52,8 +52,8 @@ typedef struct forecast {
     uint32_t roles;
     forecast_stage stage[FORECAST_STAGES];
     uint32_t stages;
-    double store, cache, checkpoints, results; /* bytes on disk; prepare's temporary files */
-    double temporary;
+    /* Bytes on disk; temporary: of prepare, while it works. */
+    double store, cache, checkpoints, results, temporary;
     double seconds;             /* of everything */
     uint32_t workers_useful;    /* more do not help */
     char *note[FORECAST_NOTES]; /* owned: what bounds the cluster, for a person */

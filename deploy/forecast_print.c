@@ -44,11 +44,13 @@ static void put_roles(const forecast *f, FILE *out)
 {
     double all = 0;
     char memory[UNITS_TEXT], disk[UNITS_TEXT];
-    fprintf(out, "%-12s %9s %12s   %s\n", "role", "processes", "memory each", "of which");
+    fprintf(out, "%-12s %9s %12s %9s   %s\n", "role", "processes", "memory each", "disk all",
+            "memory of which");
     for (uint32_t i = 0; i < f->roles; i++) {
         const forecast_role *r = &f->role[i];
         all += r->memory * r->processes;
-        fprintf(out, "%-12s %9u %12s   ", r->name, r->processes, units_bytes(memory, r->memory));
+        fprintf(out, "%-12s %9u %12s %9s   ", r->name, r->processes, units_bytes(memory, r->memory),
+                units_bytes(disk, r->disk));
         put_parts(r, out);
         fputc('\n', out);
     }
@@ -134,6 +136,7 @@ static void write_roles(json_writer *w, const forecast *f)
         json_field_string(w, "role", r->name);
         json_field_u64(w, "processes", r->processes);
         field_bytes(w, "memory_bytes", r->memory);
+        field_bytes(w, "disk_bytes", r->disk);
         json_key(w, "parts");
         json_object_begin(w);
         for (uint32_t k = 0; k < r->parts; k++) field_bytes(w, r->part[k].name, r->part[k].bytes);

@@ -27,8 +27,7 @@ typedef struct outlook {
     uint64_t history;         /* items in train histories, summed over the users */
     uint64_t pairs;           /* (user, item) with a positive event, of all parts */
     uint64_t tested;          /* (user, item) pairs of the test part */
-    uint64_t string_bytes;    /* ids and texts */
-    uint64_t text_bytes;      /* texts alone; 0 where prepared */
+    uint64_t string_bytes;    /* ids and texts; 0: part of dataset_bytes (prepared) */
     uint64_t ease_items;      /* items of evaluate.ease_items that EASE would have */
     double neighbours;        /* (item, other item) with a user in common: what item_knn keeps */
     uint64_t partition_bytes; /* files of the store */

@@ -263,8 +263,7 @@ static void count_bytes(reading *r)
     }
     o->ease_items = warm < r->c->evaluate.ease_items ? warm : r->c->evaluate.ease_items;
     o->events = c->events_n;
-    o->text_bytes = pool_bytes(c->item_texts);
-    o->string_bytes = o->text_bytes + pool_bytes(c->item_ids) + pool_bytes(c->user_ids);
+    o->string_bytes = pool_bytes(c->item_texts) + pool_bytes(c->item_ids) + pool_bytes(c->user_ids);
     o->partition_bytes = partition_bytes(r);
     o->dataset_bytes = dataset_bytes(r);
     o->input_bytes = on_disk(r->c->data.items.path) + on_disk(r->c->data.interactions.path) +
