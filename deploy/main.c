@@ -1,5 +1,6 @@
 #include "common/version.h"
 #include "deploy/command_bench.h"
+#include "deploy/command_bundle.h"
 #include "deploy/command_checkpoint.h"
 #include "deploy/command_compare.h"
 #include "deploy/command_config.h"
@@ -38,6 +39,7 @@ static const command_entry commands[] = {
     {"replay", command_replay, true, "Compute one slot alone and say what it holds"},
     {"bench", command_bench, true, "How fast each part is on this machine"},
     {"keygen", command_keygen, false, "Make the keys of a cluster"},
+    {"bundle", command_bundle, true, "Collect logs, status and configuration for whoever helps"},
     {"config", command_config, false, "Check a configuration; print it or its schema"},
 };
 
