@@ -15,6 +15,7 @@ fi
 optional=
 if [ "${1:-}" = --tests ] || [ "${1:-}" = --fuzz ]; then
     optional="docker-compose chromium chromium-driver prometheus"
+    optional="$optional slurmctld slurmd slurm-client munge" # tests/hosts/test_slurm.sh
 fi
 missing_of() {
     for p in "$@"; do
