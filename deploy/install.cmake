@@ -31,6 +31,35 @@ endforeach()
 install(CODE "
   execute_process(COMMAND ${CMAKE_SOURCE_DIR}/deploy/man/make-pages.sh ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/man1
                   COMMAND_ERROR_IS_FATAL ANY)
-  file(GLOB pages ${CMAKE_BINARY_DIR}/man1/*.1)
+  file(GLOB pages ${CMAKE_BINARY_DIR}/man1/*.1.gz)
   file(INSTALL \${pages} DESTINATION \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_MANDIR}/man1)")
 install(FILES deploy/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# ---- The Debian package ----
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME weft)
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_PACKAGE_CONTACT "weft authors <weft@weft.invalid>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "trainer of recommendations on a cluster of ordinary machines")
+set(CPACK_PACKAGE_DESCRIPTION "Trains item embeddings by link prediction on a graph of items, and a two-tower
+model of users and items on top of them, with samplers, workers and parameter
+servers that may come, go and die without changing the result.")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+# OpenBLAS comes in variants; the numerics are those of the one with pthreads.
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, libopenblas0-pthread")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS npm)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/deploy/debian/postinst
+    ${CMAKE_SOURCE_DIR}/deploy/debian/prerm ${CMAKE_SOURCE_DIR}/deploy/debian/postrm)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+configure_file(deploy/debian/changelog.in ${CMAKE_BINARY_DIR}/debian/changelog @ONLY)
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/debian/changelog.gz
+  COMMAND gzip -9nkf ${CMAKE_BINARY_DIR}/debian/changelog DEPENDS ${CMAKE_BINARY_DIR}/debian/changelog)
+add_custom_target(debian_changelog ALL DEPENDS ${CMAKE_BINARY_DIR}/debian/changelog.gz)
+install(FILES deploy/debian/copyright ${CMAKE_BINARY_DIR}/debian/changelog.gz DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES deploy/debian/lintian DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides RENAME weft)
+include(CPack)

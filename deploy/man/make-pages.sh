@@ -1,5 +1,5 @@
 #!/bin/sh
-# make-pages.sh - writes a manual page for each command, from what its --help says.
+# make-pages.sh - writes a (gzipped) manual page for each command, from what its --help says.
 #
 #     deploy/man/make-pages.sh BIN OUT       BIN: folder of the binaries; OUT: where man1 is
 #
@@ -21,8 +21,8 @@ page() {
         "$@" --help | awk -v name="$name" -v version="$version" -v what="$what" -v about="$about" -f "$here/page.awk"
         [ ! -f "$here/$name.roff" ] || cat "$here/$name.roff"
         cat "$here/common.roff"
-    } >"$out/$name.1.part"
-    mv "$out/$name.1.part" "$out/$name.1"
+    } | gzip -9n >"$out/$name.1.gz.part"
+    mv "$out/$name.1.gz.part" "$out/$name.1.gz"
 }
 
 for command in $commands; do

@@ -5,7 +5,6 @@
 #     tests/hosts/test_install.sh BUILD
 set -u
 build=$1
-source=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 folder=$(mktemp -d /tmp/weft-install-XXXXXX)
 trap 'rm -rf "$folder"' EXIT
 failures=0
@@ -57,13 +56,13 @@ fi
 
 # ---- Manual pages ----
 for command in '' $("$bin/weft" --help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/-\1/p') -scheduler -ps -sampler -worker; do
-    page=$folder/usr/share/man/man1/weft$command.1
+    page=$folder/usr/share/man/man1/weft$command.1.gz
     [ -s "$page" ] || { fail "weft$command has no manual page"; continue; }
     command -v man >/dev/null || continue
     said=$(LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
     [ -z "$said" ] || fail "$page: $said"
 done
-page=$(tr -d '\\' <"$folder/usr/share/man/man1/weft-train.1")
+page=$(zcat "$folder/usr/share/man/man1/weft-train.1.gz" | tr -d '\\')
 expect "weft-train.1" '^.B -f, --fresh$' "$page"
 command -v man >/dev/null || echo "left out: man is not installed"
 
@@ -90,6 +89,9 @@ expect "options of a role" '^--index=$' "$(complete_in_bash weft-ps --i)"
 expect "words of checkpoint" '^verify$' "$(complete_in_bash weft checkpoint v)"
 said=$(complete_in_bash weft train -c "$folder/usr/share/weft/configs/quickstart.yaml" --set hgnn.max)
 [ "$said" = hgnn.max_steps= ] || fail "\"--set hgnn.max\" is completed by: $said"
+said=$(complete_in_bash weft train -c "$folder/usr/share/weft/configs/quickstart.yaml" --set val)
+expect "--set val" '^validate.items=$' "$said"
+if grep -q '^value' <<<"$said"; then fail "--set: \"value\" is no key"; fi
 expect "a file" 'share/weft/configs/movielens.yaml$' "$(complete_in_bash weft train -c "$folder/usr/share/weft/configs/movi")"
 said=$(complete_in_bash weft nonsense --x)
 [ -z "$said" ] || fail "nonsense is completed by: $said"
