@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static char id_text[160], core_text[32];
@@ -84,6 +85,7 @@ err_code numerics_start(char **argv, const char *core_type)
         log_warn("numerics_core", "wanted=%s using=%s why=\"OPENBLAS_CORETYPE is preset\"", wanted,
                  preset);
     }
+    prctl(PR_SET_NAME, program_invocation_short_name); /* execv has made it "exe" */
     blas_start();
     (void)numerics_id();
     if (strcasecmp(numerics_core(), preset) != 0) {

@@ -46,6 +46,7 @@ struct scheduler_node {
     scheduler_plan plan;
     blob *encoded;
     uint64_t start_wall_s, start_us, last_step_us;
+    bool driver;              /* that is what prepares: it is waited for */
     char line[CORE_TEXT_MAX]; /* the status in a line */
 };
 
@@ -194,7 +195,7 @@ static void say_line(scheduler_node *n, const scheduler_status *s)
 static void health(void *user, notify_health *out)
 {
     const scheduler_node *n = user;
-    out->ready = n->job != NULL;
+    out->ready = n->job != NULL || n->driver;
     memcpy(out->status, n->line, sizeof out->status);
 }
 
@@ -340,6 +341,7 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
     scheduler_node *n = xcalloc(1, sizeof *n);
     n->config = o->config;
     n->run_dir = xstrdup(o->run_dir);
+    n->driver = o->driver;
     n->self = (core_peer){.role = WIRE_SCHEDULER, .incarnation = o->incarnation};
     n->post = o->post;
     n->shell = o->shell;

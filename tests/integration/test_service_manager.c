@@ -152,6 +152,17 @@ static void stop_all(void)
     for (int i = 0; i < ROLES; i++) expect_end(i);
 }
 
+/* What `ps` and `top` show. */
+static void expect_name(int role)
+{
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pids[role]);
+    FILE *f = fopen(path, "re");
+    if (f && fgets(name, sizeof name, f)) name[strcspn(name, "\n")] = 0;
+    if (f) fclose(f);
+    ck_assert_str_eq(name, programs[role]);
+}
+
 START_TEST(nobody_is_ready_before_the_scheduler_answers)
 {
     for (int i = SERVER; i < ROLES; i++) {
@@ -162,6 +173,7 @@ START_TEST(nobody_is_ready_before_the_scheduler_answers)
     start_role(SCHEDULER);
     for (int i = 0; i < ROLES; i++) wait_for(&ready[i], 1, "READY=1");
     for (int i = 0; i < ROLES; i++) wait_for(&fed[i], 4, "WATCHDOG=1");
+    for (int i = 0; i < ROLES; i++) expect_name(i);
     while (!strstr(status[SCHEDULER], "RUNNING hgnn step")) take_message(WAIT_MS);
     while (!strstr(status[SERVER], "hgnn version")) take_message(WAIT_MS);
     while (!strstr(status[WORKER], "slots done")) take_message(WAIT_MS);
