@@ -5,6 +5,7 @@
 #include "deploy/doctor.h"
 #include "deploy/forecast.h"
 #include "deploy/units_print.h"
+#include "sampler/embedding_answer.h"
 #include "sampler/encoder.h"
 
 #include <errno.h>
@@ -36,10 +37,28 @@ static bool check_inputs(doctor *d)
     return items && events && users;
 }
 
+enum { SERVER_TIMEOUT_MS = 10000 };
+
+/* For the vector of one word. */
+static err_code ask_server(embedding_client *client)
+{
+    const char *text = "weft";
+    float *row = try_malloc(EMBEDDING_DIM_MAX, sizeof *row);
+    err_code rc = row ? embedding_client_embed(client, &text, 1, row) : ERR_NO_MEMORY;
+    free(row);
+    return rc;
+}
+
 static bool check_encoder(doctor *d)
 {
     encoder *e = NULL;
-    err_code rc = encoder_open(d->config, &e);
+    config c = *d->config; /* what it points to is borrowed */
+    c.features.openai.retries = 0;
+    if (c.features.openai.timeout_ms > SERVER_TIMEOUT_MS) {
+        c.features.openai.timeout_ms = SERVER_TIMEOUT_MS;
+    }
+    err_code rc = encoder_open(&c, &e);
+    if (rc == ERR_OK && encoder_client(e)) rc = ask_server(encoder_client(e));
     if (rc == ERR_OK) {
         doctor_add(d, "encoder", DOCTOR_OK, "%s, %u numbers a text", encoder_name(e),
                    encoder_dim(e));

@@ -16,8 +16,9 @@ void forecast_make(const job *j, const outlook *o, const calibration *speed, for
     forecast_time(j, o, speed, f);
     f->store = (double)(o->partition_bytes + o->dataset_bytes);
     double width = j->manifest->text_dim * 4.0;
-    f->cache =
-        j->config->features.encoder == ENCODER_EMBEDDED ? j->manifest->items * (width + 64) : 0;
+    encoder_kind encoder = j->config->features.encoder;
+    bool cached = encoder == ENCODER_EMBEDDED || encoder == ENCODER_OPENAI;
+    f->cache = cached ? j->manifest->items * (width + 64) : 0;
     double edges = 0;
     for (uint32_t r = 0; r < j->manifest->relations; r++)
         edges += (double)j->manifest->relation[r].edges;

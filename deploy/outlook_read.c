@@ -1,4 +1,6 @@
 /* The part of outlook.h that reads the input files. */
+#include "common/files.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "deploy/outlook.h"
 #include "deploy/pair_sample.h"
@@ -9,6 +11,7 @@
 #include <sys/stat.h>
 
 enum { SAMPLE_ITEMS = 400 }; /* of each type: their neighbours are counted */
+enum { SERVER_DIM_ASSUMED = 1024 };
 
 typedef struct reading {
     const config *c;
@@ -175,6 +178,22 @@ static err_code add_positives(reading *r, manifest *m)
     return ERR_OK;
 }
 
+/* How wide an embedding server's vectors are is known once it has been asked. */
+static err_code recall_dim(const config *c, encoder *e)
+{
+    char *cache = files_join(c->work_dir, "cache/text");
+    err_code rc = encoder_recall_dim(e, cache);
+    free(cache);
+    if (rc == ERR_OK && encoder_client(e) && !encoder_dim(e)) {
+        log_user_error(
+            "note: features.openai.url has not been asked yet: vectors of %d numbers are "
+            "assumed",
+            SERVER_DIM_ASSUMED);
+        embedding_client_set_dim(encoder_client(e), SERVER_DIM_ASSUMED);
+    }
+    return rc;
+}
+
 static err_code make_manifest(reading *r)
 {
     const catalog *c = r->data;
@@ -200,6 +219,7 @@ static err_code make_manifest(reading *r)
     m->user_vector_dim = c->user_vector_d;
     add_numbers(r, m);
     err_code rc = encoder_open(r->c, &e);
+    if (rc == ERR_OK) rc = recall_dim(r->c, e);
     if (rc == ERR_OK) {
         m->encoder = xstrdup(encoder_name(e));
         m->encoder_note = xstrdup(encoder_note(e));

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "common/numerics.h"
 #include "common/panic.h"
+#include "sampler/text_cache.h"
 #include "sampler/text_norm.h"
 #include "sampler/use_lite.h"
 #include "sampler/vector_file.h"
@@ -232,6 +233,15 @@ bool encoder_is_cacheable(const encoder *e)
 embedding_client *encoder_client(const encoder *e)
 {
     return e->client;
+}
+
+err_code encoder_recall_dim(encoder *e, const char *folder)
+{
+    uint32_t dim = 0;
+    if (!e->client || !files_exist(folder)) return ERR_OK;
+    err_code rc = text_cache_find_dim(folder, e->cache_id, &dim);
+    if (rc == ERR_OK && dim) embedding_client_set_dim(e->client, dim);
+    return rc;
 }
 
 size_t encoder_batch(const encoder *e)

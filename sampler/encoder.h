@@ -40,6 +40,9 @@ bool encoder_is_cacheable(const encoder *e);
 /* openai: NULL for the others.  Its block_dim is 0 until somebody tells or asks
  * (embedding_client_set_dim, embedding_client_embed); nothing is sent before. */
 embedding_client *encoder_client(const encoder *e);
+/* Gives it the width that the cache in `folder` remembers of an earlier run, if any.  Does nothing
+ * for others.  ERR_IO, ERR_CORRUPT. */
+MUST_USE err_code encoder_recall_dim(encoder *e, const char *folder);
 /* How many texts encoder_encode works on at once; 0: any number. */
 size_t encoder_batch(const encoder *e);
 

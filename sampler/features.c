@@ -271,19 +271,12 @@ static err_code open_client(builder *b, const config *c)
 {
     embedding_client *client = encoder_client(b->encoder);
     const atomic_int *stop = b->in->progress ? b->in->progress->stop : NULL;
-    uint32_t dim = 0;
     size_t i = 0;
     err_code rc = ERR_OK;
     b->config = c;
     embedding_client_attach(client, name_text, b, stop);
-    if (b->in->cache_dir) {
-        rc = text_cache_find_dim(b->in->cache_dir, encoder_cache_id(b->encoder), &dim);
-    }
-    if (rc != ERR_OK) return rc;
-    if (dim) {
-        embedding_client_set_dim(client, dim);
-        return ERR_OK;
-    }
+    if (b->in->cache_dir) rc = encoder_recall_dim(b->encoder, b->in->cache_dir);
+    if (rc != ERR_OK || encoder_dim(b->encoder)) return rc;
     while (i < b->in->n && text_norm_is_blank(b->in->texts[i])) i++;
     if (i == b->in->n) {
         log_user_error("features.encoder: openai: no item has a text");

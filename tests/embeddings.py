@@ -55,16 +55,16 @@ class Job:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def command(self, *sets):
+    def command(self, *sets, verb="prepare"):
         port = self.server.server_address[1] if self.server else 1
         url = f"features.openai.url=http://127.0.0.1:{port}/{self.scenario}/v1/embeddings"
-        words = [self.weft, "prepare", "-c", self.path("job.yaml")]
+        words = [self.weft, verb, "-c", self.path("job.yaml")]
         for extra in (url,) + sets:
             words += ["--set", extra]
         return words
 
-    def run(self, *sets):
-        done = subprocess.run(self.command(*sets), capture_output=True, text=True, timeout=120)
+    def run(self, *sets, verb="prepare"):
+        done = subprocess.run(self.command(*sets, verb=verb), capture_output=True, text=True, timeout=120)
         return done.returncode, done.stdout + done.stderr
 
     def start(self, *sets):
@@ -185,13 +185,28 @@ def an_unknown_certificate_is_refused(binary):
     expect(not job.sent(), "texts went to a server that nobody knows")
 
 
+def plan_and_doctor_know_the_width(binary):
+    server = embeddings_mock.start()
+    job = Job(binary, server, "fine", items=60)
+    note = "vectors of 1024 numbers are assumed"
+    code, out = job.run(verb="plan")
+    expect(code == 0 and note in out and not job.sent(), code, out)
+    code, out = job.run(verb="doctor")
+    expect("openai, 8 numbers a text" in out, code, out)
+    expect(job.run()[0] == 0, "prepare")
+    code, out = job.run("graph.max_degree=10", verb="plan")
+    expect(code == 0 and note not in out, code, out)
+    code, out = job.run("features.openai.url=http://127.0.0.1:1/v1/embeddings", verb="doctor")
+    expect(code == 1 and "fail  encoder" in out, code, out)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     binary = os.path.abspath(parser.parse_args().bin)
     for case in (a_killed_run_goes_on, a_stopped_run_goes_on, a_bad_item_is_named_with_its_line,
                  a_second_run_needs_no_server, the_key_is_nowhere, a_changed_model_is_refused,
-                 an_unknown_certificate_is_refused):
+                 an_unknown_certificate_is_refused, plan_and_doctor_know_the_width):
         start = time.monotonic()
         case(binary)
         print(f"{case.__name__}: fine, {time.monotonic() - start:.1f} s", flush=True)
