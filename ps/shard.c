@@ -650,7 +650,7 @@ static void apply_on_sight(shard *s, const wire_header *h, uint64_t now_us, core
 
 static bool is_applied_on_arrival(const shard *s, const wire_header *h)
 {
-    return s->config.model->staleness.on_arrival && plan_is_training(h->stage);
+    return s->config.model->staleness.on_arrival && plan_is_training(h->stage) && h->op != WIRE_PUT;
 }
 
 /* Holds a push, or applies it to the virtual shards that have not got it yet. */

@@ -248,6 +248,70 @@ START_TEST(values_that_are_not_finite_are_refused_by_slot)
 }
 END_TEST
 
+static shard_model arrival_model;
+
+/* The server anew, as ssp wants it. */
+static void on_arrival(void)
+{
+    arrival_model = sim_shard_model_of((staleness){1, true});
+    shard_config c = {.incarnation = 5,
+                      .plan_hash = SIM_PLAN_HASH,
+                      .numerics = "n",
+                      .address = "a",
+                      .model = &arrival_model};
+    core_event e = {.type = CORE_START};
+    shard_free(s);
+    s = shard_new(&c);
+    step(&e);
+    give_view();
+    order_stage(1, STAGE_HGNN);
+}
+
+START_TEST(on_arrival_a_push_changes_the_tables_once)
+{
+    on_arrival();
+    push(0, 0, 0, 4.0f); /* 4 / 2 examples, a quarter of the step's rate, which is 8 */
+    ck_assert_float_eq(first_weight(), 4);
+    push(0, 0, 1, 9.0f); /* the same slot, of another worker */
+    ck_assert_int_eq(status(), WIRE_OK);
+    ck_assert(!has_event("hash_mismatch"));
+    ck_assert_float_eq(first_weight(), 4);
+    push(1, 1, 0, 4.0f); /* a round ahead */
+    ck_assert_float_eq(first_weight(), 8);
+    push(1, 0, 0, 4.0f);
+    commit(0, 0);
+    ck_assert_int_eq(status(), WIRE_OK);
+    ck_assert_float_eq(first_weight(), 12);
+    push(1, 0, 0, 4.0f); /* committed meanwhile */
+    ck_assert_int_eq(status(), WIRE_OK);
+    ck_assert_float_eq(first_weight(), 12);
+}
+END_TEST
+
+START_TEST(on_arrival_a_put_under_the_name_of_a_training_slot_changes_nothing)
+{
+    on_arrival();
+    push_section section = {.table = TABLE_VALID, .dim = 2, .n = 2, .keys = keys, .rows = rows};
+    push_result r = {.examples = 2, .stage = STAGE_HGNN, .section = &section, .sections = 1};
+    shard_map m;
+    shard_map_init(&m, 1, 16, 1);
+    blob *b = push_encode(&r, &m, 0);
+    uint64_t before = shard_digest(s);
+    wire_header h = from(WIRE_WORKER, 0, WIRE_PUT);
+    wire_set_slot(&h, (slot_name){STAGE_HGNN, 1, 1, 0});
+    h.part = 2;
+    h.body_hash = hash64(blob_data(b), blob_size(b), 0);
+    deliver(&h, b);
+    ck_assert_int_eq(status(), WIRE_OK);
+    ck_assert_uint_ne(shard_digest(s), before); /* it is held, as any slot */
+    ck_assert_float_eq(first_weight(), 0);
+    push(1, 0, 0, 4.0f);
+    commit(0, 0);
+    ck_assert_int_eq(status(), WIRE_OK);
+    ck_assert_float_eq(first_weight(), 4);
+}
+END_TEST
+
 static uint32_t two_slots(void *ctx, uint32_t stage, uint32_t step)
 {
     (void)ctx;
@@ -541,6 +605,8 @@ int main(void)
     TCase *t = tcase_create("shard");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, tables_change_only_on_commit);
+    tcase_add_test(t, on_arrival_a_push_changes_the_tables_once);
+    tcase_add_test(t, on_arrival_a_put_under_the_name_of_a_training_slot_changes_nothing);
     tcase_add_test(t, values_that_are_not_finite_are_refused_by_slot);
     tcase_add_test(t, a_norm_above_the_cap_is_refused);
     tcase_add_test(t, slots_that_the_plan_does_not_have_are_refused);
