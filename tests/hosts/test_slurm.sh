@@ -15,9 +15,12 @@ done
 folder=$(mktemp -d /tmp/weft-slurm-XXXXXX)
 chmod 755 "$folder"
 pids=()
-# Every process that has the name of our folder in its words or its environment.
+# Every process that has our folder in its words or its environment, or a file in it open.
 ours() {
-    grep -ls -- "$folder" /proc/[0-9]*/cmdline /proc/[0-9]*/environ | grep -oE '[0-9]+' | grep -vx $$ | sort -u || true
+    {
+        grep -ls -- "$folder" /proc/[0-9]*/cmdline /proc/[0-9]*/environ
+        find /proc/[0-9]*/fd -lname "$folder/*" 2>/dev/null
+    } | sed -E 's|^/proc/([0-9]+)/.*|\1|' | grep -vx $$ | sort -u || true
 }
 finish() {
     [ -z "${job:-}" ] || scancel "$job" 2>/dev/null || true
