@@ -872,10 +872,12 @@ static void take_grants(worker_loop *w, const core_event *e, core_actions *out)
         drop(w, l, e->now_us, out);
     }
     bool routed = e->message.header->map == w->member.map.version; /* else HELLO first */
-    if (!routed) member_hello_soon(&w->member, e->now_us);
+    /* Not while the answer to one may be on its way: the next one would cancel it. */
+    bool waits = e->now_us < w->member.hello_from_us + MEMBER_JOIN_US;
+    bool old_view = !routed || g->view != w->member.view;
+    if (old_view && !waits) member_hello_soon(&w->member, e->now_us);
     for (size_t i = 0; i < g->n_grant && !w->stopping && routed; i++)
         take_grant(w, g->grant[i], e->now_us, out);
-    if (g->view != w->member.view) member_hello_soon(&w->member, e->now_us);
     w->member.stop = w->member.stop || g->stop;
     if (g->leave) begin_leaving(w, e->now_us, out);
 }
