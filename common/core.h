@@ -191,6 +191,7 @@ typedef enum core_rule_id {
     CORE_RULE_OWN_COUNT,       /* on arrival: divided by the slot's count, at its share of lr */
     CORE_RULE_APPLIED_SAVED,   /* what is applied of the open rounds is in a snapshot */
     CORE_RULE_APPLIED_SHARD,   /* for each virtual shard */
+    CORE_RULE_RECOVERED,       /* without state, term and generation leap */
 } core_rule_id;
 
 static inline bool core_rule(const core_mutations *m, core_rule_id rule)

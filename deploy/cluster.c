@@ -40,7 +40,7 @@ err_code cluster_open(const cluster_options *o, cluster **out)
     err_code rc = role_enter_run_dir(o->config);
     if (rc == ERR_OK) rc = work_lock_take(&c->lock, c->run_dir, o->stop);
     if (rc == ERR_OK && o->in_process) {
-        rc = cluster_nodes_open(o->config, c->run_dir, o->fresh, &c->nodes);
+        rc = cluster_nodes_open(o->config, c->run_dir, o->fresh, o->from, &c->nodes);
     } else if (rc == ERR_OK && o->attach) {
         rc = cluster_remote_open(o, c->self, &c->remote);
     } else if (rc == ERR_OK) {

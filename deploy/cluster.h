@@ -14,6 +14,7 @@ typedef struct cluster cluster;
 typedef struct cluster_options {
     const config *config; /* borrowed until cluster_close */
     bool in_process, fresh;
+    const char *from;       /* name of a checkpoint to go back to; NULL: none */
     bool attach;            /* others have started the processes */
     const atomic_int *stop; /* not 0: end with ERR_STOPPED soon */
 } cluster_options;

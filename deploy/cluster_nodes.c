@@ -24,7 +24,8 @@ struct cluster_nodes {
     bool told;              /* why it ended has been printed */
 };
 
-err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh, cluster_nodes **out)
+err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh, const char *from,
+                            cluster_nodes **out)
 {
     cluster_nodes *n = xcalloc(1, sizeof *n);
     n->config = c;
@@ -35,6 +36,7 @@ err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh, cl
                                 .run_dir = run_dir,
                                 .incarnation = process_incarnation(),
                                 .fresh = fresh,
+                                .from = from,
                                 .driver = true};
     err_code rc = scheduler_node_new(&o, &n->scheduler);
     if (rc != ERR_OK) {

@@ -10,7 +10,7 @@ typedef struct cluster_nodes cluster_nodes;
 /* Starts the scheduler, which keeps its state in run_dir.  Borrows `c` until cluster_nodes_close.
  * ERR_IO, ERR_CORRUPT (logged).  *out owned: cluster_nodes_close. */
 MUST_USE err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh,
-                                     cluster_nodes **out);
+                                     const char *from, cluster_nodes **out);
 /* The job stops: its scheduler makes a checkpoint, for at most CLUSTER_NODES_GOODBYE_MS. */
 void cluster_nodes_goodbye(cluster_nodes *n);
 enum { CLUSTER_NODES_GOODBYE_MS = 25000 };

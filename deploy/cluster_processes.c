@@ -136,7 +136,9 @@ err_code cluster_processes_open(const cluster_options *o, const char *run_dir, c
     if (rc == ERR_OK) rc = role_open_keys(o->config, WIRE_DRIVER, &p->keys);
     if (rc == ERR_OK) rc = zmq_client_open(self, p->keys, NULL, &p->client);
     process_slot *scheduler = process_table_get(&p->table, WIRE_SCHEDULER, 0);
-    if (rc == ERR_OK) rc = start_process(p, scheduler, o->fresh ? "--fresh" : NULL);
+    char *from = o->from ? xprintf("--from=%s", o->from) : NULL;
+    if (rc == ERR_OK) rc = start_process(p, scheduler, o->fresh ? "--fresh" : from);
+    free(from);
     if (rc == ERR_OK) rc = wait_for_url(p);
     free(bin);
     free(logs);

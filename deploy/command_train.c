@@ -12,27 +12,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_SIGNAL = 128, OPTION_ATTACH = 0x3700, OPTION_PREPARED };
+enum { EXIT_SIGNAL = 128, OPTION_ATTACH = 0x3700, OPTION_PREPARED, OPTION_FROM };
 
 typedef struct options {
     cli_options common;
     bool in_process, attach, prepared, fresh;
+    const char *from;
 } options;
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
-    (void)arg;
     options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->common; return 0;
     case 'i': o->in_process = true; return 0;
     case 'f': o->fresh = true; return 0;
+    case OPTION_FROM: o->from = arg; return 0;
     case OPTION_ATTACH: o->attach = true; return 0;
     case OPTION_PREPARED: o->prepared = true; return 0;
     case ARGP_KEY_END:
-        if (o->attach && (o->in_process || o->fresh))
-            argp_error(state, "--attach: the scheduler is started by somebody else: --in-process "
-                              "and --fresh do not go with it");
+        if (o->attach && (o->in_process || o->fresh || o->from))
+            argp_error(state, "--attach: the scheduler is started by somebody else: --in-process, "
+                              "--fresh and --from do not go with it");
+        if (o->from && o->fresh) argp_error(state, "--fresh and --from do not go together");
         if (o->prepared && !o->attach) argp_error(state, "--prepared goes with --attach");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
@@ -49,6 +51,8 @@ static const struct argp_option option_list[] = {
      "With --attach: wait until `weft prepare` elsewhere has put the store in store.source", 0},
     {"fresh", 'f', 0, 0,
      "Start anew instead of going on with what an earlier run left (prepared data is kept)", 0},
+    {"from", OPTION_FROM, "STEP", 0,
+     "Go back to a checkpoint: its step, STAGE/STEP, or its name in `weft checkpoint list`", 0},
     {0}};
 static const struct argp_child children[] = {{&cli_argp_all, 0, "Common options:", 0}, {0}};
 static const struct argp train_argp = {
@@ -115,6 +119,7 @@ int command_train(int argc, char **argv)
                            .out_dir = out,
                            .command = words,
                            .fresh = o.fresh,
+                           .from = o.from,
                            .in_process = o.in_process,
                            .attach = o.attach,
                            .prepared = o.prepared,

@@ -7,6 +7,7 @@
 #include "common/numerics.h"
 #include "common/out_dir.h"
 #include "common/store_path.h"
+#include "deploy/checkpoint_pick.h"
 #include "deploy/cluster.h"
 #include "deploy/progress_print.h"
 #include "deploy/train_results.h"
@@ -246,19 +247,43 @@ static err_code check_out(const train *t)
     return rc;
 }
 
+/* Which checkpoint is gone back to, as its name [CHECKPOINT_NAME_MAX], and what becomes of those
+ * that came after it. */
+static err_code pick(const train_options *o, char *name)
+{
+    checkpoint_id id;
+    uint32_t newer;
+    char *dir = checkpoint_files_dir(o->config);
+    err_code rc = checkpoint_pick(dir, o->from, &id, &newer);
+    free(dir);
+    if (rc != ERR_OK) return rc;
+    checkpoint_files_name(&id, name);
+    if (is_silent(o)) return rc;
+    fprintf(stderr, "going back to %s\n", name);
+    if (newer)
+        fprintf(stderr,
+                "%u newer checkpoint%s: removed when the next is made, but for ends of stages and "
+                "pinned ones\n",
+                newer, newer > 1 ? "s" : "");
+    return rc;
+}
+
 err_code train_run(const train_options *o)
 {
+    char from[CHECKPOINT_NAME_MAX];
     train t = {.options = o};
     cluster_options c = {.config = o->config,
                          .in_process = o->in_process,
                          .attach = o->attach,
                          .fresh = o->fresh,
+                         .from = o->from ? from : NULL,
                          .stop = o->stop};
     t.out = o->out_dir ? xstrdup(o->out_dir) : files_join(o->config->work_dir, "out");
     progress_printer_init(&t.printer, "prepare ", is_silent(o));
     t.view = progress_view_new(stderr, is_silent(o));
     train_facts_init(&t.facts);
-    err_code rc = cluster_open(&c, &t.cluster);
+    err_code rc = o->from ? pick(o, from) : ERR_OK;
+    if (rc == ERR_OK) rc = cluster_open(&c, &t.cluster);
     if (rc == ERR_OK) rc = check_out(&t);
     if (rc == ERR_OK) say_start(&t);
     if (rc == ERR_OK) rc = prepare(&t);

@@ -15,6 +15,7 @@ typedef struct train_options {
     const char *out_dir;    /* NULL: work_dir/out */
     const char *command;    /* the command line, for run.json */
     bool fresh;             /* forget what an earlier run left; else it is gone on with */
+    const char *from;       /* from this checkpoint (checkpoint_pick.h); NULL: from the newest */
     bool attach;            /* to a cluster whose processes others have started */
     bool prepared;          /* with attach: the store is awaited in store.source */
     bool in_process, json;  /* json: report.json's content is the only stdout, and

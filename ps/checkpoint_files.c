@@ -124,6 +124,7 @@ static bool is_ours(const char *name)
 {
     const char *temporary = strstr(name, ".tmp-");
     return is_part_name(name) || strcmp(name, CHECKPOINT_MANIFEST_FILE) == 0 ||
+           strcmp(name, CHECKPOINT_METRICS_FILE) == 0 ||
            (temporary && strlen(temporary) == strlen(".tmp-XXXXXX"));
 }
 
@@ -471,8 +472,20 @@ static bool is_kept(const checkpoint_entry *e, const checkpoint_id *keep, size_t
     return e->pinned;
 }
 
-err_code checkpoint_files_prune(const char *dir, const checkpoint_id *older_than,
-                                const checkpoint_id *keep, size_t n, uint32_t *removed, char *why)
+/* The newest end of its stage that is complete; after a going back there may be several. */
+static bool is_end(const checkpoint_entry *list, size_t i)
+{
+    if (!list[i].id.final || !list[i].complete) return false;
+    for (size_t k = 0; k < i; k++) { /* newest first */
+        if (list[k].id.final && list[k].complete && list[k].id.stage == list[i].id.stage)
+            return false;
+    }
+    return true;
+}
+
+/* older_than NULL: all but the pinned ones. */
+static err_code prune(const char *dir, const checkpoint_id *older_than, const checkpoint_id *keep,
+                      size_t n, uint32_t *removed, char *why)
 {
     checkpoint_entry *list;
     size_t entries;
@@ -481,8 +494,9 @@ err_code checkpoint_files_prune(const char *dir, const checkpoint_id *older_than
     for (size_t i = 0; i < entries; i++) {
         char again[CHECKPOINT_WHY_MAX];
         bool gone;
-        if (checkpoint_files_compare(&list[i].id, older_than) >= 0) continue;
         if (is_kept(&list[i], keep, n)) continue;
+        if (older_than && checkpoint_files_compare(&list[i].id, older_than) >= 0) continue;
+        if (older_than && is_end(list, i)) continue;
         char *folder = checkpoint_files_folder(dir, &list[i].id);
         err_code rc = remove_snapshot(folder, &gone, first == ERR_OK ? why : again);
         if (first == ERR_OK) first = rc;
@@ -492,6 +506,17 @@ err_code checkpoint_files_prune(const char *dir, const checkpoint_id *older_than
     free(list);
     if (removed) *removed = count;
     return first;
+}
+
+err_code checkpoint_files_prune(const char *dir, const checkpoint_id *older_than,
+                                const checkpoint_id *keep, size_t n, uint32_t *removed, char *why)
+{
+    return prune(dir, older_than, keep, n, removed, why);
+}
+
+err_code checkpoint_files_clear(const char *dir, char *why)
+{
+    return prune(dir, NULL, NULL, 0, NULL, why);
 }
 
 err_code checkpoint_files_pin(const char *dir, const checkpoint_id *id, bool pinned, char *why)

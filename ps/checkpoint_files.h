@@ -2,6 +2,7 @@
  *
  *     <dir>/<stage>-v<version>-g<generation>[-final]/     a snapshot
  *         0000.part ..       one per virtual shard: checkpoint_part.h
+ *         metrics.bin        checkpoint_metrics.h
  *         manifest.json      last; a snapshot without it is not complete: checkpoint_manifest.h
  *         PINNED             somebody wants it kept
  *         *.tmp-XXXXXX       a writer is at it, or died at it
@@ -23,6 +24,7 @@ enum {
 };
 
 #define CHECKPOINT_MANIFEST_FILE "manifest.json"
+#define CHECKPOINT_METRICS_FILE  "metrics.bin"
 #define CHECKPOINT_PINNED_FILE   "PINNED"
 
 typedef struct checkpoint_id {
@@ -79,14 +81,17 @@ typedef struct checkpoint_entry {
  * than CHECKPOINT_SNAPSHOTS_MAX. */
 MUST_USE err_code checkpoint_files_list(const char *dir, checkpoint_entry **out, size_t *n,
                                         char *why);
-/* Removes the snapshots before `older_than`, but for those in keep [n] and the pinned ones, and
- * with them what dead writers left there.  Never one that is not older, so that a caller who slept
- * cannot remove what came since; never a file that is not ours, nor then its folder.  The manifest
- * goes first.  What is gone already is fine.  *removed (NULL: not wanted): snapshots that went.
- * Goes on after an error and returns the first: ERR_IO, ERR_LIMIT as checkpoint_files_list. */
+/* Removes the snapshots before `older_than`, but for those in keep [n], the pinned ones and the end
+ * of each stage (its newest one), and with them what dead writers left there.  Never one that is
+ * not older, so that a caller who slept cannot remove what came since; never a file that is not
+ * ours, nor then its folder.  The manifest goes first.  What is gone already is fine.  *removed
+ * (NULL: not wanted): snapshots that went. Goes on after an error and returns the first: ERR_IO,
+ * ERR_LIMIT as checkpoint_files_list. */
 MUST_USE err_code checkpoint_files_prune(const char *dir, const checkpoint_id *older_than,
                                          const checkpoint_id *keep, size_t n, uint32_t *removed,
                                          char *why);
+/* Removes all but the pinned ones.  Errors as checkpoint_files_prune. */
+MUST_USE err_code checkpoint_files_clear(const char *dir, char *why);
 /* Makes (removes) PINNED.  ERR_NOT_FOUND: no such snapshot; ERR_LIMIT, ERR_IO. */
 MUST_USE err_code checkpoint_files_pin(const char *dir, const checkpoint_id *id, bool pinned,
                                        char *why);

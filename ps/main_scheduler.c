@@ -13,19 +13,24 @@
 
 /* weft-scheduler: the control plane of one job. */
 
+enum { OPTION_FROM = 0x300 };
 typedef struct options {
     cli_options common;
     bool driver, fresh;
+    const char *from;
 } options;
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
-    (void)arg;
     options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &o->common; return 0;
     case 'd': o->driver = true; return 0;
     case 'f': o->fresh = true; return 0;
+    case OPTION_FROM: o->from = arg; return 0;
+    case ARGP_KEY_END:
+        if (o->from && o->fresh) argp_error(state, "--fresh and --from do not go together");
+        return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
@@ -33,6 +38,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_option option_list[] = {
     {"driver", 'd', 0, 0, "Wait for weft train to prepare, evaluate and end the job", 0},
     {"fresh", 'f', 0, 0, "Forget the state of an earlier run", 0},
+    {"from", OPTION_FROM, "CHECKPOINT", 0, "Go back to this checkpoint of an earlier run", 0},
     {0}};
 static const struct argp_child children[] = {{&cli_argp_process, 0, "Common options:", 0}, {0}};
 static const struct argp scheduler_argp = {
@@ -56,6 +62,7 @@ static err_code run(const config *c, const options *o, int *code)
                                 .run_dir = run_dir,
                                 .incarnation = self.incarnation,
                                 .fresh = o->fresh,
+                                .from = o->from,
                                 .driver = o->driver,
                                 .post = zmq_shell_post,
                                 .shell = shell,

@@ -2,11 +2,13 @@
 
 #include "common/bytes.h"
 #include "common/files.h"
+#include "common/hash.h"
 #include "common/json.h"
 #include "common/local_disk.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
+#include "ps/checkpoint_metrics.h"
 #include "ps/tensorboard_log.h"
 
 #include <errno.h>
@@ -14,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { METRICS_MAP_BYTES = 1 << 30 };
@@ -47,13 +51,26 @@ static MDB_val metric_key(uint8_t key[9], uint64_t index)
     return (MDB_val){.mv_size = 9, .mv_data = key};
 }
 
+/* Behind every value: its checksum. */
+enum { HASH_BYTES = 8 };
+
+static int put_in(MDB_txn *txn, MDB_dbi dbi, MDB_val key, const void *bytes, size_t size)
+{
+    MDB_val value = {.mv_size = size + HASH_BYTES};
+    int rc = mdb_put(txn, dbi, &key, &value, MDB_RESERVE);
+    if (rc) return rc;
+    uint64_t hash = hash64(bytes, size, 0);
+    memcpy(value.mv_data, bytes, size);
+    memcpy((uint8_t *)value.mv_data + size, &hash, HASH_BYTES);
+    return 0;
+}
+
 static err_code put(metrics_log *m, MDB_val key, const void *bytes, size_t size)
 {
     MDB_txn *txn;
-    MDB_val value = {.mv_size = size, .mv_data = (void *)(uintptr_t)bytes};
     int rc = mdb_txn_begin(m->env, NULL, 0, &txn);
     if (rc) return failed("begin", rc);
-    rc = mdb_put(txn, m->dbi, &key, &value, 0);
+    rc = put_in(txn, m->dbi, key, bytes, size);
     if (rc) {
         mdb_txn_abort(txn);
         return failed("put", rc);
@@ -62,18 +79,14 @@ static err_code put(metrics_log *m, MDB_val key, const void *bytes, size_t size)
     return rc ? failed("commit", rc) : ERR_OK;
 }
 
-/* A metric is stored up to the last of its sums. */
-static size_t stored_bytes(uint32_t sums)
+/* Cuts the checksum off; false: it is another one. */
+static bool is_whole(MDB_val *value)
 {
-    return offsetof(core_metric, sums) + sums * sizeof(double);
-}
-
-static bool take_metric(MDB_val value, core_metric *out)
-{
-    *out = (core_metric){0};
-    if (value.mv_size < stored_bytes(0) || value.mv_size > sizeof *out) return false;
-    memcpy(out, value.mv_data, value.mv_size);
-    return out->sums_n <= METRIC_SUMS_MAX && value.mv_size == stored_bytes(out->sums_n);
+    uint64_t hash;
+    if (value->mv_size < HASH_BYTES) return false;
+    value->mv_size -= HASH_BYTES;
+    memcpy(&hash, (const uint8_t *)value->mv_data + value->mv_size, HASH_BYTES);
+    return hash == hash64(value->mv_data, value->mv_size, 0);
 }
 
 static err_code read_earlier(metrics_log *m, MDB_cursor *cursor)
@@ -83,11 +96,16 @@ static err_code read_earlier(metrics_log *m, MDB_cursor *cursor)
     int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
     for (; rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
         const char *name = key.mv_data;
+        if (!is_whole(&value)) {
+            log_error("scheduler_state", "reason=\"a damaged record\"");
+            return ERR_CORRUPT;
+        }
         if (key.mv_size == 1 && name[0] == 's') {
             m->state = xmalloc(value.mv_size);
             memcpy(m->state, value.mv_data, value.mv_size);
             m->state_bytes = value.mv_size;
-        } else if (key.mv_size == 9 && name[0] == 'm' && take_metric(value, &metric)) {
+        } else if (key.mv_size == 9 && name[0] == 'm' &&
+                   checkpoint_metrics_take(value.mv_data, value.mv_size, &metric)) {
             grow(&m->earlier, &m->earlier_cap, m->earlier_n + 1, sizeof *m->earlier);
             m->earlier[m->earlier_n++] = metric;
         } else {
@@ -99,24 +117,68 @@ static err_code read_earlier(metrics_log *m, MDB_cursor *cursor)
     return rc == MDB_NOTFOUND ? ERR_OK : failed("read", rc);
 }
 
+static err_code read_all(metrics_log *m, MDB_txn *txn)
+{
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, m->dbi, &cursor);
+    if (rc) return failed("cursor", rc);
+    err_code read = read_earlier(m, cursor);
+    mdb_cursor_close(cursor);
+    return read;
+}
+
 static err_code open_env(metrics_log *m, const char *path)
 {
     MDB_txn *txn = NULL;
-    MDB_cursor *cursor = NULL;
     int rc = mdb_env_create(&m->env);
     if (!rc) rc = mdb_env_set_mapsize(m->env, METRICS_MAP_BYTES);
     if (!rc) rc = mdb_env_open(m->env, path, MDB_NOSUBDIR | MDB_NOSYNC, 0600);
     if (!rc) rc = mdb_txn_begin(m->env, NULL, 0, &txn);
     if (!rc) rc = mdb_dbi_open(txn, NULL, 0, &m->dbi);
-    if (!rc) rc = mdb_cursor_open(txn, m->dbi, &cursor);
     if (rc) {
         if (txn) mdb_txn_abort(txn);
         return failed(path, rc);
     }
-    err_code read = read_earlier(m, cursor);
-    mdb_cursor_close(cursor);
+    err_code read = read_all(m, txn);
     rc = mdb_txn_commit(txn);
     return read != ERR_OK ? read : rc ? failed("commit", rc) : ERR_OK;
+}
+
+/* ---- Damage ---- */
+
+/* In a process of its own: reads everything and writes something. */
+static _Noreturn void try_out(const char *path)
+{
+    static const char zeros[4096];
+    char name = 't';
+    metrics_log m = {0};
+    MDB_txn *txn;
+    MDB_envinfo info;
+    MDB_stat pages;
+    struct stat file;
+    if (open_env(&m, path) != ERR_OK) _exit(1);
+    if (mdb_env_info(m.env, &info) || mdb_env_stat(m.env, &pages) || lstat(path, &file)) _exit(1);
+    if ((uint64_t)file.st_size < (info.me_last_pgno + 1) * (uint64_t)pages.ms_psize) _exit(1);
+    if (mdb_txn_begin(m.env, NULL, 0, &txn)) _exit(1);
+    MDB_val key = {.mv_size = 1, .mv_data = &name};
+    if (put_in(txn, m.dbi, key, zeros, sizeof zeros)) _exit(1);
+    mdb_txn_abort(txn);
+    _exit(0);
+}
+
+/* LMDB trusts its pages: one that is damaged may end the process that reads it. */
+static bool is_sound(const char *path)
+{
+    int status = 0;
+    pid_t pid;
+    if (!files_exist(path)) return true;
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) try_out(path);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+    if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
+    log_error("scheduler_state", "path=\"%s\" reason=\"damaged\"", path);
+    return false;
 }
 
 static void remove_earlier(const char *db, const char *metrics, const char *steps,
@@ -142,7 +204,7 @@ err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
     if (fresh) remove_earlier(db, metrics, steps, events);
     m->tensorboard = tensorboard_log_new(events);
     err_code rc = local_disk_check(run_dir, "work_dir");
-    if (rc == ERR_OK) rc = open_env(m, db);
+    if (rc == ERR_OK) rc = is_sound(db) ? open_env(m, db) : ERR_CORRUPT;
     if (rc == ERR_OK) {
         m->metrics = fopen(metrics, "ae");
         m->steps = fopen(steps, "ae");
@@ -241,27 +303,70 @@ static err_code delete_from(metrics_log *m, uint64_t index)
     return rc ? failed("commit", rc) : ERR_OK;
 }
 
-static err_code read_again(metrics_log *m)
+err_code metrics_log_again(metrics_log *m)
 {
     MDB_txn *txn;
-    MDB_cursor *cursor = NULL;
     int rc = mdb_txn_begin(m->env, NULL, MDB_RDONLY, &txn);
     if (rc) return failed("begin", rc);
     free(m->state);
     m->state = NULL;
     m->earlier_n = 0;
-    err_code read = ERR_OK;
-    rc = mdb_cursor_open(txn, m->dbi, &cursor);
-    if (!rc) read = read_earlier(m, cursor);
-    if (cursor) mdb_cursor_close(cursor);
+    err_code read = read_all(m, txn);
     mdb_txn_abort(txn);
-    return rc ? failed("cursor", rc) : read;
+    return read;
+}
+
+err_code metrics_log_restore(metrics_log *m, const core_metric *metric, size_t n)
+{
+    MDB_txn *txn;
+    uint8_t key[9];
+    int rc = mdb_txn_begin(m->env, NULL, 0, &txn);
+    if (rc) return failed("begin", rc);
+    for (size_t i = 0; i < n && !rc; i++) {
+        size_t bytes = checkpoint_metrics_stored(&metric[i]);
+        rc = put_in(txn, m->dbi, metric_key(key, i), &metric[i], bytes);
+    }
+    if (rc) {
+        mdb_txn_abort(txn);
+        return failed("put", rc);
+    }
+    rc = mdb_txn_commit(txn);
+    m->restarted = n > 0;
+    return rc ? failed("commit", rc) : ERR_OK;
+}
+
+static err_code read_one(const metrics_log *m, MDB_txn *txn, uint64_t index, core_metric *out)
+{
+    uint8_t bytes[9];
+    MDB_val key = metric_key(bytes, index), value;
+    int rc = mdb_get(txn, m->dbi, &key, &value);
+    if (rc == MDB_NOTFOUND) return ERR_NOT_FOUND;
+    if (rc) return failed("get", rc);
+    bool good = is_whole(&value) && checkpoint_metrics_take(value.mv_data, value.mv_size, out);
+    return good ? ERR_OK : ERR_CORRUPT;
+}
+
+err_code metrics_log_read(const metrics_log *m, size_t n, core_metric **out)
+{
+    MDB_txn *txn;
+    err_code read = ERR_OK;
+    *out = NULL;
+    int rc = mdb_txn_begin(m->env, NULL, MDB_RDONLY, &txn);
+    if (rc) return failed("begin", rc);
+    core_metric *list = xcalloc(n + 1, sizeof *list);
+    for (size_t i = 0; i < n && read == ERR_OK; i++) read = read_one(m, txn, i, &list[i]);
+    mdb_txn_abort(txn);
+    if (read != ERR_OK)
+        free(list);
+    else
+        *out = list;
+    return read;
 }
 
 err_code metrics_log_cut(metrics_log *m, uint64_t index)
 {
     err_code rc = delete_from(m, index);
-    if (rc == ERR_OK) rc = read_again(m);
+    if (rc == ERR_OK) rc = metrics_log_again(m);
     tensorboard_log_back(m->tensorboard);
     m->restarted = true; /* metrics.jsonl is written anew with the next metric */
     return rc;
@@ -271,7 +376,7 @@ void metrics_log_add(metrics_log *m, const job *j, const core_metric *metric, do
 {
     uint8_t key[9];
     MDB_val at = metric_key(key, metric->index);
-    if (put(m, at, metric, stored_bytes(metric->sums_n)) != ERR_OK) return;
+    if (put(m, at, metric, checkpoint_metrics_stored(metric)) != ERR_OK) return;
     if (m->restarted) write_earlier(m, j);
     if (metric->index < m->next || !m->metrics) return; /* A restarted core repeats itself. */
     m->next = metric->index + 1;

@@ -11,13 +11,19 @@
 
 typedef struct metrics_log metrics_log;
 
-/* Opens or creates; `fresh` forgets what an earlier life wrote.  ERR_IO, ERR_CORRUPT (logged).
- * *out owned: metrics_log_close. */
+/* Opens or creates; `fresh` forgets what an earlier life wrote.  ERR_IO; ERR_CORRUPT: not what was
+ * written (logged).  *out owned: metrics_log_close. */
 MUST_USE err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out);
 void metrics_log_close(metrics_log *m); /* accepts NULL */
 
 /* What earlier lives made durable, borrowed until the next persist or close. */
 scheduler_durable metrics_log_durable(const metrics_log *m);
+/* Stores metrics 0..n-1 of a log that has none. */
+MUST_USE err_code metrics_log_restore(metrics_log *m, const core_metric *metric, size_t n);
+/* metrics_log_durable gives what is stored now. */
+MUST_USE err_code metrics_log_again(metrics_log *m);
+/* The first n metrics, owned: free.  ERR_NOT_FOUND: there are fewer. */
+MUST_USE err_code metrics_log_read(const metrics_log *m, size_t n, core_metric **out);
 MUST_USE err_code metrics_log_persist(metrics_log *m, const void *bytes, size_t size);
 /* Forgets every metric from `index` on, and their lines in metrics.jsonl: a rollback. */
 MUST_USE err_code metrics_log_cut(metrics_log *m, uint64_t index);

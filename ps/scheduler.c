@@ -743,8 +743,18 @@ static void learn_trained(scheduler *s, uint64_t now_us, core_actions *out)
     scheduler_trained(s, now_us, out);
 }
 
+/* What manifests told may be older than what the servers have been through since. */
+static void take_generation(scheduler *s)
+{
+    if (!s->recovered || !core_rule(s->config.mutations, CORE_RULE_RECOVERED)) return;
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (s->server[i].generation > s->generation) s->generation = s->server[i].generation;
+    }
+}
+
 static void gathered(scheduler *s, uint64_t now_us, core_actions *out)
 {
+    take_generation(s);
     scheduler_moved(s, now_us);
     scheduler_status_stage_from(s, now_us);
     if (s->stage.stage != scheduler_stage(s)) /* what was restored is of the stage before */

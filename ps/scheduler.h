@@ -110,6 +110,20 @@ typedef struct scheduler_manifest {
     size_t record_bytes;
 } scheduler_manifest;
 
+/* What the manifests of checkpoints tell a scheduler that has no durable state, or is to go back
+ * further than that would. */
+typedef struct scheduler_recovery {
+    uint64_t plan_hash;
+    uint32_t generation;      /* the highest that is known of */
+    uint32_t shards, servers; /* of the last record */
+    /* [records] of scheduler_manifest, the oldest first: it goes on from the last */
+    const void *record[SCHEDULER_STAGES_MAX + 8];
+    size_t record_bytes[SCHEDULER_STAGES_MAX + 8];
+    uint32_t records;
+} scheduler_recovery;
+/* The state for scheduler_durable, owned; NULL: records of another version of this program. */
+blob *scheduler_recover(const scheduler_recovery *r);
+
 typedef struct scheduler scheduler;
 
 /* plan NULL: not prepared yet; peers wait in state PREPARING.  ERR_MISMATCH: the durable state is

@@ -88,6 +88,7 @@ static void start(scheduler *s, uint64_t now_us, core_actions *out, bool end)
     r.step = s->cur.version || end ? s->stage.steps : 0;
     r.reasons = end ? SAVE_STAGE_END : x->wanted ? x->wanted : SAVE_PERIODIC;
     r.end = end;
+    r.term = s->term;
     r.metrics = s->metrics;
     r.last_kind = s->last_metric.kind;
     r.last_stage = s->last_metric.stage;

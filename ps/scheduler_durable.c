@@ -7,6 +7,9 @@
 
 enum { DURABLE_MAGIC = 0x33534657 };
 
+/* From manifests: since an earlier life, or it is to be noticed now. */
+enum { RECOVERED_NOT, RECOVERED_BEFORE, RECOVERED_NOW };
+
 typedef struct durable_head {
     uint32_t magic, term, generation, stage_index;
     uint64_t plan_hash;
@@ -16,7 +19,7 @@ typedef struct durable_head {
     uint32_t records, record_bytes;
     uint32_t must_roll; /* the map is another one than the servers' tables */
     uint32_t workers_configured, workers_wanted, drains;
-    uint32_t zero; /* no padding: every byte is written to disk */
+    uint32_t recovered; /* RECOVERED_*; also: no padding, as every byte is written to disk */
     uint64_t drained[DRAINED_MAX];
 } durable_head;
 
@@ -39,6 +42,7 @@ blob *scheduler_durable_encode(const scheduler *s, uint32_t generation, uint32_t
                       .workers_configured = s->workers_configured,
                       .workers_wanted = s->workers_wanted,
                       .drains = s->drains,
+                      .recovered = s->recovered ? RECOVERED_BEFORE : RECOVERED_NOT,
                       .records = s->records,
                       .record_bytes = sizeof s->record[0]};
     memcpy(h.drained, s->drained, sizeof h.drained);
@@ -72,6 +76,16 @@ static void restore_workers(scheduler *s, const durable_head *h)
     memcpy(s->drained, h->drained, sizeof s->drained);
 }
 
+/* Terms and generations that came after the checkpoint are not known, and workers that live on have
+ * heard of them: so many could hardly have been. */
+static void leap(scheduler *s)
+{
+    enum { LEAP = 100 };
+    if (!core_rule(s->config.mutations, CORE_RULE_RECOVERED)) return;
+    s->term += LEAP;
+    s->generation += LEAP;
+}
+
 err_code scheduler_durable_restore(scheduler *s, const scheduler_durable *d)
 {
     durable_head h;
@@ -93,10 +107,45 @@ err_code scheduler_durable_restore(scheduler *s, const scheduler_durable *d)
     s->stage_index = h.stage_index;
     s->rolling = h.rolling;
     s->stage_start = h.stage_start;
+    s->recovered = h.recovered != RECOVERED_NOT;
+    if (h.recovered == RECOVERED_NOW) leap(s);
     s->metrics_durable = h.metrics;
     s->restored = s->generation > 0;
     restore_map(s, &h);
     restore_workers(s, &h);
     s->next_map = s->map;
     return ERR_OK;
+}
+
+blob *scheduler_recover(const scheduler_recovery *r)
+{
+    checkpoint_record record[RECORDS_MAX], *last = record;
+    if (!r->records || r->records > RECORDS_MAX) return NULL;
+    for (uint32_t i = 0; i < r->records; i++) {
+        if (r->record_bytes[i] != sizeof *record) return NULL;
+        last = &record[i];
+        memcpy(last, r->record[i], sizeof *record);
+    }
+    durable_head h = {.magic = DURABLE_MAGIC,
+                      .term = last->term,
+                      .generation = r->generation,
+                      .stage_index = last->stage_index + (last->end != 0),
+                      .plan_hash = r->plan_hash,
+                      .metrics = last->metrics,
+                      .map = 1,
+                      .shards = r->shards,
+                      .servers = r->servers,
+                      .servers_configured = r->servers,
+                      .servers_wanted = r->servers,
+                      .must_roll = true,
+                      .recovered = RECOVERED_NOW,
+                      .records = r->records,
+                      .record_bytes = sizeof *record};
+    size_t bytes = r->records * sizeof *record;
+    uint8_t *all = xmalloc(sizeof h + bytes);
+    memcpy(all, &h, sizeof h);
+    memcpy(all + sizeof h, record, bytes);
+    blob *b = blob_copy(all, sizeof h + bytes);
+    free(all);
+    return b;
 }

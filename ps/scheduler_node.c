@@ -14,9 +14,11 @@
 #include "common/store_path.h"
 #include "common/token_file.h"
 #include "ps/checkpoint_manifest.h"
+#include "ps/checkpoint_metrics.h"
 #include "ps/job_model.h"
 #include "ps/metrics_log.h"
 #include "ps/plan_text.h"
+#include "ps/run_state.h"
 #include "ps/scheduler_commands.h"
 #include "ps/status_json.h"
 #include "ps/status_metrics.h"
@@ -106,6 +108,17 @@ static checkpoint_reason reason_of(const char *name)
     return reason;
 }
 
+static err_code write_metrics(const scheduler_node *n, const char *dir,
+                              const checkpoint_manifest *m, char *why)
+{
+    core_metric *metric = NULL;
+    err_code rc = metrics_log_read(n->log, (size_t)m->metrics, &metric);
+    snprintf(why, CHECKPOINT_WHY_MAX, "metrics: %s", err_name(rc));
+    if (rc == ERR_OK) rc = checkpoint_metrics_write(dir, &m->id, metric, (size_t)m->metrics, why);
+    free(metric);
+    return rc;
+}
+
 /* Writes the manifest beside the parts; the checkpoint counts by the durable state in any case. */
 static err_code write_manifest(const scheduler_node *n, const scheduler_manifest *m)
 {
@@ -132,21 +145,12 @@ static err_code write_manifest(const scheduler_node *n, const scheduler_manifest
                              .parts = (uint32_t)m->parts,
                              .state = m->record,
                              .state_bytes = m->record_bytes};
-    err_code rc = checkpoint_manifest_write(dir, &x, why);
+    err_code rc = write_metrics(n, dir, &x, why);
+    if (rc == ERR_OK) rc = checkpoint_manifest_write(dir, &x, why);
     if (rc != ERR_OK) log_error("manifest_failed", "reason=\"%s\"", why);
     free(part);
     free(dir);
     return rc;
-}
-
-/* What an earlier job left there is not this job's. */
-static void forget_checkpoints(const config *c)
-{
-    char why[CHECKPOINT_WHY_MAX], *dir = checkpoint_files_dir(c);
-    checkpoint_id everything = {STAGE_COUNT, UINT32_MAX, UINT32_MAX, true};
-    err_code rc = checkpoint_files_prune(dir, &everything, NULL, 0, NULL, why);
-    if (rc != ERR_OK) log_warn("prune_failed", "reason=\"%s\"", why);
-    free(dir);
 }
 
 static void compute(void *user, uint64_t token, uint32_t kind, const void *detail, shell_post *post,
@@ -349,8 +353,7 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
     n->checkpoint_dir = checkpoint_files_dir(o->config);
     n->start_wall_s = clock_wall_s();
     n->start_us = n->last_step_us = clock_now_us();
-    if (o->fresh) forget_checkpoints(o->config);
-    err_code rc = metrics_log_open(o->run_dir, o->fresh, &n->log);
+    err_code rc = run_state_open(o->config, o->run_dir, o->fresh, o->from, &n->log);
     job *j = NULL;
     if (rc == ERR_OK && !o->driver) rc = load_job(o->config, &j);
     if (j) adopt_job(n, j);

@@ -14,6 +14,7 @@ typedef struct scheduler_node_options {
     const char *run_dir;  /* work_dir/run */
     uint64_t incarnation;
     bool fresh;            /* forget what an earlier life made durable */
+    const char *from;      /* name of a checkpoint to go back to; NULL: none */
     bool driver;           /* `weft train` prepares, evaluates and says when it is done */
     shell_post *post;      /* how a command reaches the core; NULL with http false */
     void *shell;           /* given to post */

@@ -284,6 +284,18 @@ static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *he
     free(list);
 }
 
+/* Our state is lost, and a peer has heard of a life of ours that came after what is known. */
+static bool takes_term(scheduler *s, uint32_t term, core_actions *out)
+{
+    bool later = term > s->term && term < UINT32_MAX / 2;
+    if (!s->recovered || s->phase > PHASE_GATHER || !later) return false;
+    if (!core_rule(s->config.mutations, CORE_RULE_RECOVERED)) return false;
+    s->term = term + 1;
+    s->phase = PHASE_BOOT; /* until it is durable */
+    scheduler_persist(s, out, TOKEN_BOOT, s->generation, s->stage_index);
+    return true;
+}
+
 void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
 {
     const wire_header *h = e->message.header;
@@ -305,6 +317,7 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
         refuse(s, e, out, why);
         return;
     }
+    if (takes_term(s, h->term, out)) return; /* it asks again */
     member_state *p = slot_of(s, h->role, h->index);
     bool past = is_past(p, h->incarnation);
     if (past && !takes_back(s, p, e, out)) return;

@@ -100,8 +100,10 @@ static void begin(scheduler *s, uint64_t now_us, core_actions *out)
     s->next_map = s->map;
     if (s->servers_wanted != servers && scheduler_servers_are_here(s))
         shard_map_init(&s->next_map, s->map.version + 1, s->map.shards, s->servers_wanted);
+    if (s->recovered) /* maps are fewer than generations: nobody has heard of this one */
+        shard_map_init(&s->next_map, s->generation + 1, s->map.shards, s->next_map.servers);
     s->rolling = true;
-    s->must_roll = s->stage_start = false;
+    s->must_roll = s->stage_start = s->recovered = false;
     s->metrics_durable = target_metrics(s);
     s->phase = PHASE_GOING_BACK;
     scheduler_persist(s, out, TOKEN_ROLLING, s->generation + 1, target_stage_index(s));

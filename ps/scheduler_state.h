@@ -188,6 +188,7 @@ typedef struct checkpoint_record {
     uint32_t generation, stage_index, version; /* of the parts */
     uint32_t step;                             /* of the main stage */
     uint32_t reasons, end;                     /* SAVE_*; end: the stage is finished */
+    uint32_t term, zero;                       /* zero: no padding */
     uint64_t metrics;                          /* that came before it */
     uint32_t last_kind, last_stage, last_step; /* the last of them: perhaps of the open round */
     stage_state stage;
@@ -235,6 +236,7 @@ struct scheduler {
     bool rolling;             /* durable: a rollback has begun and is not over */
     bool stage_start;         /* durable: the generation began with a stage, not with a rollback */
     bool must_roll;           /* the servers' number is another one than in the life before */
+    bool recovered;           /* from manifests, and nobody has gone back to them yet */
     uint64_t metrics_durable; /* of the life before, while it was rolling */
     uint32_t rollbacks, rollbacks_in_row;
     shard_map next_map; /* of the rollback that is being made durable */

@@ -95,6 +95,76 @@ START_TEST(another_plan_is_refused_in_one_process_too)
 }
 END_TEST
 
+/* ---- A checkpoint of choice ---- */
+
+START_TEST(a_step_is_gone_back_to_and_its_ways_to_the_end_are_the_same)
+{
+    testing_run_must("two", TRAIN);
+    pid_t pid = testing_run_start("two", TRAIN "--from hgnn/60 %s", _i ? "--in-process" : "");
+    ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
+    testing_run_said("two", "going back to hgnn-v");
+    testing_run_said("two", "newer checkpoints: removed when the next is made");
+    expect_same();
+    expect_listed("vectors"); /* the ends of stages that came after it were kept, or made again */
+}
+END_TEST
+
+static const struct {
+    const char *from;
+    int code;
+    const char *says;
+} refusals[] = {
+    {"--from 7", 2, "--from 7: there is no such checkpoint; there are:"},
+    {"--from hgnn/41", 2, "  hgnn/60  hgnn-v"},
+    {"--from two", 2, "neither a step, STAGE/STEP, nor a name"},
+    {"--from hgnn-v3-g77", 2, "there is no such checkpoint"},
+    {"--from 2 --fresh", 2, "--fresh and --from do not go together"},
+};
+
+START_TEST(a_checkpoint_that_is_not_there_is_refused_with_those_that_are)
+{
+    testing_run_must("two", TRAIN);
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        int code = testing_run_code("refused", TRAIN "%s", refusals[i].from);
+        ck_assert_msg(code == refusals[i].code, "%s: %d", refusals[i].from, code);
+        testing_run_said("refused", refusals[i].says);
+    }
+    testing_run_must("two", TRAIN); /* nothing was touched */
+    expect_same();
+}
+END_TEST
+
+/* ---- The scheduler's state is lost ---- */
+
+static void lose_state(int how)
+{
+    size_t n;
+    char *bytes = testing_get_text("two/run/scheduler.mdb", &n);
+    if (how == 0) {
+        unlink("two/run/scheduler.mdb");
+    } else if (how == 1) {
+        testing_put("two/run/scheduler.mdb", bytes, n / 2);
+    } else {
+        for (size_t i = 0; i < n; i += 61) bytes[i] = (char)(bytes[i] ^ 0x55);
+        testing_put("two/run/scheduler.mdb", bytes, n);
+    }
+    free(bytes);
+}
+
+START_TEST(checkpoints_alone_are_enough_to_go_on)
+{
+    stop_at(30, "--servers 2");
+    lose_state(_i);
+    testing_run_must("two", TRAIN "--workers 2");
+    char *log = testing_get_text("two/logs/scheduler-0.log", NULL);
+    testing_expect_part(log, "recovered checkpoint=hgnn-v");
+    testing_expect_part(log, "rollback who=scheduler-0 why=\"to hgnn");
+    free(log);
+    expect_same();
+    ck_assert(files_exist("two/run/scheduler.mdb.damaged") == (_i > 0));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("resume");
@@ -104,6 +174,9 @@ int main(void)
     tcase_add_checked_fixture(c, remove_two, NULL);
     tcase_add_test(c, a_run_in_one_process_stops_with_a_checkpoint_and_goes_on_either_way);
     tcase_add_test(c, another_plan_is_refused_in_one_process_too);
+    tcase_add_loop_test(c, a_step_is_gone_back_to_and_its_ways_to_the_end_are_the_same, 0, 2);
+    tcase_add_test(c, a_checkpoint_that_is_not_there_is_refused_with_those_that_are);
+    tcase_add_loop_test(c, checkpoints_alone_are_enough_to_go_on, 0, 3);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -26,13 +26,15 @@ enum {
     HEALING_END_US = 240000000, /* or so long after the last fault began */
     ENDLESS_US = 60000000,
     ENDLESS_FAULTS = 50,
+    LOSSES = 3,
+    MANIFESTS_MAX = 512,
     STEP_MAX_US = 60000000
 };
 enum { GHOST = WIRE_ROLES }; /* a scheduler that everybody believes dead */
 
 typedef struct sim_event {
     uint64_t at_us, serial;
-    enum { E_MESSAGE, E_TIMER, E_RESULT, E_START, E_FAULT, E_PERSISTED, E_FALSE_DONE } type;
+    enum { E_MESSAGE, E_TIMER, E_RESULT, E_START, E_FAULT, E_PERSISTED, E_FALSE_DONE, E_LOSS } type;
     uint32_t node;
     uint64_t life; /* of the node it is for; 0: whoever lives there */
     uint64_t route;
@@ -65,6 +67,12 @@ typedef struct sim_node {
     bool unchecked;               /* its tables were still being read then */
 } sim_node;
 
+/* A manifest beside its parts. */
+typedef struct sim_manifest {
+    scheduler_manifest m; /* its pointers are not used */
+    uint8_t record[512];
+} sim_manifest;
+
 typedef struct sim {
     sim_options o;
     const sim_oracle *oracle;
@@ -76,8 +84,10 @@ typedef struct sim {
     uint32_t servers, samplers, workers; /* servers: of the map, or on the way to it */
     sim_disk disk;
     sim_network network;
-    uint64_t healthy_from_us; /* nothing goes wrong any more */
-    uint32_t lossy;           /* messages per mille */
+    uint64_t healthy_from_us;  /* nothing goes wrong any more */
+    uint32_t lossy;            /* messages per mille */
+    sim_manifest *manifest;    /* owned, [manifests] */
+    size_t manifests, lost_at; /* lost_at: so many there were when the disk was lost last */
     core_actions actions;
     /* the scheduler's disk */
     uint8_t durable[8192];
@@ -417,6 +427,16 @@ static void check_recorded(sim *s, const scheduler_manifest *m)
     }
 }
 
+static void keep_manifest(sim *s, const scheduler_manifest *m)
+{
+    if (!s->manifest) s->manifest = xcalloc(MANIFESTS_MAX, sizeof *s->manifest);
+    ASSERT(m->record_bytes <= sizeof s->manifest->record);
+    if (s->manifests == MANIFESTS_MAX) return;
+    sim_manifest *x = &s->manifest[s->manifests++];
+    x->m = *m;
+    memcpy(x->record, m->record, m->record_bytes);
+}
+
 static void on_disk(sim *s, uint32_t node, const core_action *a)
 {
     sim_node *n = &s->node[node];
@@ -427,7 +447,10 @@ static void on_disk(sim *s, uint32_t node, const core_action *a)
                    .token = a->compute.token};
     if (n->role == WIRE_SERVER && a->compute.kind == SHARD_SAVE)
         on_save(s, n, &e, (shard_save *)(uintptr_t)a->compute.detail);
-    if (n->role == WIRE_SCHEDULER) check_recorded(s, a->compute.detail);
+    if (n->role == WIRE_SCHEDULER) {
+        check_recorded(s, a->compute.detail);
+        keep_manifest(s, a->compute.detail);
+    }
     if (n->role == WIRE_SERVER && a->compute.kind == SHARD_LOAD)
         e.load = (shard_load *)(uintptr_t)a->compute.detail;
     heap_push(s, e);
@@ -698,6 +721,46 @@ static void scale(sim *s)
     step(s, 0, &e);
 }
 
+static void add_manifest(scheduler_recovery *r, const sim_manifest *x)
+{
+    r->record[r->records] = x->record;
+    r->record_bytes[r->records++] = x->m.record_bytes;
+}
+
+/* The end of a stage in the newest manifest of it. */
+static const sim_manifest *end_of(const sim *s, uint32_t stage_index)
+{
+    for (size_t i = s->manifests; i-- > 0;) {
+        const sim_manifest *x = &s->manifest[i];
+        if (x->m.final && x->m.stage_index == stage_index) return x;
+    }
+    return NULL;
+}
+
+/* The scheduler dies, and its disk with it. */
+static void lose(sim *s)
+{
+    /* Twice from one checkpoint would give terms again. */
+    if (s->manifests == s->lost_at || s->node[s->ghost].core) return;
+    s->lost_at = s->manifests;
+    const sim_manifest *last = &s->manifest[s->manifests - 1];
+    scheduler_recovery r = {.plan_hash = SIM_PLAN_HASH,
+                            .generation = last->m.generation,
+                            .shards = last->m.shards,
+                            .servers = last->m.servers};
+    kill_node(s, 0, 50000 + below(s, 2000000));
+    for (uint32_t k = 0; k < last->m.stage_index; k++) add_manifest(&r, end_of(s, k));
+    add_manifest(&r, last);
+    trace(s, "the scheduler's disk is lost: generation %u version %u is left", last->m.generation,
+          last->m.version);
+    blob *state = scheduler_recover(&r);
+    ASSERT(state && blob_size(state) <= sizeof s->durable);
+    s->durable_bytes = blob_size(state);
+    memcpy(s->durable, blob_data(state), s->durable_bytes);
+    blob_unref(state);
+    s->metrics = (size_t)last->m.metrics;
+}
+
 static void fault(sim *s)
 {
     uint32_t worker = s->first_worker + (uint32_t)below(s, s->workers);
@@ -826,7 +889,7 @@ static void check_scheduler(sim *s, const sim_node *n)
     scheduler_view_get(n->core, &v);
     if (v.rollbacks > s->rollbacks_seen) s->result.rollbacks++;
     s->rollbacks_seen = v.rollbacks;
-    if (v.term < s->announced_term) violation(s, "the term went back");
+    if (v.term < s->announced_term && !s->o.loses) violation(s, "the term went back");
     s->announced_term = v.term;
     if (v.round.slots && v.done > v.round.slots) violation(s, "more slots are done than there are");
 }
@@ -1021,7 +1084,9 @@ static void on_persisted(sim *s, const sim_event *e)
     ASSERT(blob_size(e->body) <= sizeof s->durable);
     s->durable_bytes = blob_size(e->body);
     memcpy(s->durable, blob_data(e->body), s->durable_bytes);
-    memcpy(&s->durable_generation, s->durable + 8, sizeof s->durable_generation);
+    uint32_t generation;
+    memcpy(&generation, s->durable + 8, sizeof generation);
+    if (generation > s->durable_generation) s->durable_generation = generation; /* or it was lost */
 }
 
 static bool is_order(const wire_header *h)
@@ -1218,6 +1283,8 @@ static void handle(sim *s, sim_event *e)
         on_fault(s, e);
     } else if (e->type == E_FALSE_DONE) {
         false_done(s);
+    } else if (e->type == E_LOSS) {
+        lose(s);
     } else if (!n->core || (e->life && e->life != n->life)) {
         return; /* nobody there any more */
     } else if (n->paused_until_us > s->now_us) {
@@ -1270,6 +1337,8 @@ static void set_up(sim *s)
     s->ghost = s->nodes++;
     s->node[s->ghost] = (sim_node){.role = GHOST, .slowness = 1};
     set_up_faults(s);
+    for (uint32_t i = 0; i < LOSSES && s->o.loses; i++)
+        heap_push(s, (sim_event){.at_us = s->now_us + below(s, FAULTS_US), .type = E_LOSS});
     for (uint32_t i = 0; i < FALSE_DONES && s->o.hostile; i++)
         heap_push(s, (sim_event){.at_us = s->now_us + below(s, FAULTS_US), .type = E_FALSE_DONE});
     if (s->o.kill_server_at_ms)
@@ -1287,6 +1356,7 @@ static void tear_down(sim *s)
     sim_disk_fini(&s->disk);
     free(s->heap);
     free(s->metric);
+    free(s->manifest);
 }
 
 /* When a job that has not ended is stuck, or (faults never end) has been watched for long enough.

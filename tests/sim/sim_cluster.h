@@ -24,6 +24,7 @@ typedef struct sim_options {
     uint32_t kill_server_at_ms; /* not 0: a server dies then, for good: the job must end with 1 */
     bool rot;                   /* parts of checkpoints are damaged now and then */
     bool hangs;                 /* many computations never end, but for the last worker's */
+    bool loses;                 /* the scheduler's disk is lost, and checkpoints are all there is */
     bool hostile;               /* somebody says DONE of slots that were never computed */
     staleness how;              /* the oracle's */
     core_mutations mutations;

@@ -41,6 +41,7 @@ bool sim_seeds_run_in(const sim_seeds *s, uint32_t way, uint64_t seed, uint64_t 
                      .rot = seed % 4 == 0,
                      .hostile = seed % 4 == 1,
                      .hangs = seed % 8 == 6,
+                     .loses = seed % 4 == 3,
                      .how = sim_ways[way],
                      .trace = trace,
                      .mutations = {off}};

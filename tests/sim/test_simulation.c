@@ -162,6 +162,7 @@ static const mutation mutations[] = {
     {CORE_RULE_RESTAMP, "on arrival: generation stamped again", ON_ARRIVAL},
     {CORE_RULE_VALID_BARRIER, "on arrival: no barrier at a validation", ON_ARRIVAL},
     {CORE_RULE_TAKEN, "on arrival: COMMIT before every snapshot", ON_ARRIVAL},
+    {CORE_RULE_RECOVERED, "lost terms and generations are given again", IN_BSP},
 };
 
 static uint32_t way_for(const mutation *m, uint64_t seed)

@@ -8,6 +8,8 @@
 #include "testing_files.h"
 #include "testing_part.h"
 
+#include "common/files.h"
+
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
@@ -461,6 +463,29 @@ START_TEST(pruning_goes_on_after_an_error_and_returns_it)
 }
 END_TEST
 
+/* After a going back there may be several ends of a stage, of which the newest counts. */
+START_TEST(the_newest_end_of_a_stage_is_kept)
+{
+    checkpoint_id ends[] = {{STAGE_HGNN, 1, 60, true},
+                            {STAGE_HGNN, 2, 60, true},
+                            {STAGE_HGNN, 3, 60, true},
+                            {STAGE_EMBED, 2, 2, true}};
+    for (size_t i = 0; i < 4; i++) {
+        const char *name = i == 2 ? "0000.part.tmp-a1B2c3" : CHECKPOINT_MANIFEST_FILE; /* not yet */
+        ck_assert_int_eq(checkpoint_files_write_file(dir, &ends[i], name, "{}", 2, why), ERR_OK);
+    }
+    checkpoint_id newest = {STAGE_HGNN, 9, 1, false};
+    uint32_t removed;
+    ck_assert_int_eq(checkpoint_files_prune(dir, &newest, NULL, 0, &removed, why), ERR_OK);
+    ck_assert_uint_eq(removed, 2);
+    ck_assert(files_exist("work/checkpoints/hgnn-v60-g2-final"));
+    ck_assert(files_exist("work/checkpoints/embed-v2-g2-final"));
+    ck_assert_int_eq(checkpoint_files_pin(dir, &ends[3], true, why), ERR_OK);
+    ck_assert_int_eq(checkpoint_files_clear(dir, why), ERR_OK);
+    ck_assert_uint_eq(snapshots(), 1);
+}
+END_TEST
+
 START_TEST(several_may_prune_one_folder_at_once)
 {
     for (uint32_t v = 1; v <= 40; v++) put(v, 0);
@@ -528,6 +553,7 @@ int main(void)
     tcase_add_test(c, a_later_generation_is_newer_whatever_its_version);
     tcase_add_test(c, a_file_that_is_not_ours_stays_with_its_folder);
     tcase_add_test(c, pruning_goes_on_after_an_error_and_returns_it);
+    tcase_add_test(c, the_newest_end_of_a_stage_is_kept);
     tcase_add_test(c, several_may_prune_one_folder_at_once);
     tcase_add_test(c, pinning_needs_a_snapshot);
     suite_add_tcase(s, c);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static job *shared;
 static char *store;
@@ -266,6 +267,69 @@ START_TEST(lines_parse)
 }
 END_TEST
 
+/* LMDB trusts its pages: what is damaged is found before it is used. */
+START_TEST(a_damaged_state_is_refused_or_as_it_was)
+{
+    enum { FLIPS = 60, STEPS = 200 };
+    uint32_t refused = 0;
+    size_t bytes;
+    uint64_t random = 1;
+    metrics_log *m = open_log(true);
+    for (uint32_t i = 0; i < STEPS; i++) {
+        core_metric step = step_metric(i, 1 + i % 4);
+        metrics_log_add(m, shared, &step, 0.1);
+    }
+    ck_assert_int_eq(metrics_log_persist(m, "state", 5), ERR_OK);
+    metrics_log_close(m);
+    char *good = testing_get_text("scheduler.mdb", &bytes), *bad = malloc(bytes);
+    for (uint32_t k = 0; k < FLIPS; k++) {
+        memcpy(bad, good, bytes);
+        for (uint32_t i = 0; i < 1 + k % 7; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            bad[(random >> 20) % bytes] ^= (char)(1 << (random >> 60) % 8);
+        }
+        testing_put("scheduler.mdb", bad, k % 5 == 4 ? (random >> 30) % bytes : bytes);
+        unlink("scheduler.mdb-lock");
+        m = NULL;
+        err_code rc = metrics_log_open(".", false, &m);
+        refused += rc == ERR_CORRUPT;
+        if (rc == ERR_OK && metrics_log_durable(m).state) { /* else: an empty file is a new one */
+            scheduler_durable d = metrics_log_durable(m);
+            ck_assert_uint_eq(d.state_bytes, 5);
+            ck_assert(memcmp(d.state, "state", 5) == 0);
+            for (size_t i = 0; i < d.metrics; i++) ck_assert_uint_eq(d.metric[i].step, 1 + i % 4);
+        }
+        metrics_log_close(m);
+    }
+    ck_assert_uint_ge(refused, 10);
+    free(good);
+    free(bad);
+}
+END_TEST
+
+START_TEST(the_first_metrics_are_read_back_and_put_into_another_log)
+{
+    core_metric *list;
+    metrics_log *m = open_log(true);
+    for (uint32_t i = 0; i < 5; i++) {
+        core_metric step = step_metric(i, i + 1);
+        metrics_log_add(m, shared, &step, 0.1);
+    }
+    ck_assert_int_eq(metrics_log_read(m, 6, &list), ERR_NOT_FOUND);
+    ck_assert_int_eq(metrics_log_read(m, 4, &list), ERR_OK);
+    metrics_log_close(m);
+    m = open_log(true);
+    ck_assert_int_eq(metrics_log_restore(m, list, 4), ERR_OK);
+    ck_assert_int_eq(metrics_log_again(m), ERR_OK);
+    ck_assert_uint_eq(metrics_log_durable(m).metrics, 4);
+    core_metric next = step_metric(4, 5);
+    metrics_log_add(m, shared, &next, 0.1);
+    metrics_log_close(m);
+    ck_assert_uint_eq(count_lines("metrics.jsonl"), 5);
+    free(list);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("metrics_log");
@@ -282,6 +346,8 @@ int main(void)
     tcase_add_test(c, a_file_that_is_no_database_is_corrupt);
     tcase_add_test(c, a_missing_folder_is_an_error);
     tcase_add_test(c, lines_parse);
+    tcase_add_test(c, a_damaged_state_is_refused_or_as_it_was);
+    tcase_add_test(c, the_first_metrics_are_read_back_and_put_into_another_log);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
