@@ -72,6 +72,8 @@ void member_hello(member *m, requests *r, uint64_t now_us, core_actions *out,
     free(numerics);
     free(address);
     m->hello_from_us = now_us;
+    if (m->joined && ++m->unanswered == MEMBER_UNANSWERED_MAX)
+        snprintf(m->why, sizeof m->why, "the scheduler has not answered for ten minutes");
     m->hello_at_us = now_us + (m->joined ? MEMBER_ANSWER_US : MEMBER_JOIN_US);
 }
 
@@ -117,6 +119,7 @@ void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, con
                  const blob *body)
 {
     m->hello_at_us = m->hello_from_us + MEMBER_HELLO_US;
+    m->unanswered = 0;
     if (h->term > m->term) member_hello_soon(m, now_us); /* a new scheduler: tell it our state */
     if (!member_accepts_term(m, h)) return;
     if (h->status == WIRE_REFUSED || h->status == WIRE_INCARNATION) {
@@ -146,8 +149,9 @@ void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, con
 
 bool member_leaves(const member *m, int *code)
 {
-    *code = m->refused ? 2 : m->displaced ? 1 : 0;
-    return m->refused || m->displaced || m->stop;
+    bool left_alone = m->unanswered >= MEMBER_UNANSWERED_MAX;
+    *code = m->refused ? 2 : m->displaced || (left_alone && !m->stop) ? 1 : 0;
+    return m->refused || m->displaced || m->stop || left_alone;
 }
 
 bool member_accepts_term(member *m, const wire_header *h)

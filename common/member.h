@@ -15,6 +15,7 @@ enum {
     MEMBER_ANSWER_US = 2000000,
     MEMBER_JOIN_US = 300000,
     MEMBER_PEERS_MAX = 4096,
+    MEMBER_UNANSWERED_MAX = 300, /* HELLOs in a row after it joined: ten minutes */
     MEMBER_PROTO_BYTES = 8 << 20
 };
 /* The owner number of HELLO requests. */
@@ -42,6 +43,7 @@ typedef struct member {
     uint32_t state;                /* job_state of the last view */
     bool joined;                   /* a complete view is there: map and samplers are valid */
     bool refused, displaced, stop; /* see member_leaves */
+    uint32_t unanswered;           /* HELLOs since the last answer; a pause of ours is none */
     char why[CORE_TEXT_MAX];
     shard_map map;
     uint32_t samplers;
@@ -73,8 +75,9 @@ void member_hello(member *m, requests *r, uint64_t now_us, core_actions *out,
 /* Takes in the answer to a HELLO.  New incarnations are announced with CORE_PEER and to `r`. */
 void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, const wire_header *h,
                  const blob *body);
-/* True if this process must end: refused (code 2), displaced by a newer life of itself (1), or the
- * job is over (0). */
+/* True if this process must end: refused (code 2), displaced by a newer life of itself or given up
+ * by a scheduler that was there and has not answered for ten minutes (1), or the job is over (0).
+ */
 bool member_leaves(const member *m, int *code);
 /* False if `h`, from the scheduler, is of a lower term than we have seen.  Learns a higher one. */
 bool member_accepts_term(member *m, const wire_header *h);

@@ -599,6 +599,33 @@ START_TEST(a_step_of_void_slots_changes_nothing)
 }
 END_TEST
 
+static int exit_of_step(void)
+{
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].type == CORE_EXIT) return out.items[i].exit.code;
+    }
+    return -1;
+}
+
+/* It missed the end, or its network is gone: nobody will tell it anything any more. */
+START_TEST(who_is_left_alone_for_ten_minutes_ends_by_itself)
+{
+    const uint64_t second = 1000000;
+    for (uint32_t s10 = 0; s10 < 58; s10++) {
+        for (int k = 0; k < 5; k++) timer(now_us + 2 * second);
+        ck_assert_int_eq(exit_of_step(), -1);
+    }
+    timer(now_us + 3600 * second); /* a pause of ours is nobody's silence */
+    ck_assert_int_eq(exit_of_step(), -1);
+    int code = -1;
+    for (int k = 0; k < 15 && code < 0; k++) {
+        timer(now_us + 2 * second);
+        code = exit_of_step();
+    }
+    ck_assert_int_eq(code, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("shard");
@@ -625,6 +652,7 @@ int main(void)
     tcase_add_test(t, a_pull_of_no_table_or_of_another_width_is_refused);
     tcase_add_test(t, a_finished_stage_keeps_the_best_and_stays);
     tcase_add_test(t, a_step_of_void_slots_changes_nothing);
+    tcase_add_test(t, who_is_left_alone_for_ten_minutes_ends_by_itself);
     suite_add_tcase(suite, t);
     SRunner *r = srunner_create(suite);
     srunner_run_all(r, CK_NORMAL);
