@@ -1,0 +1,91 @@
+/* Proves: a cluster whose roles are started one by one from one configuration file, over tcp with
+ * keys, trains to the end, leaves by itself, and has computed what `weft train` does. */
+#include "testing_files.h"
+#include "testing_run.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ROLES = 5 };
+
+static const struct {
+    const char *program, *name, *words;
+} roles[ROLES] = {
+    {"weft-worker", "worker", "--keys keys --scheduler"}, /* who comes first waits for the others */
+    {"weft-ps", "ps-0", "--index 0 -c hand.yaml"},
+    {"weft-ps", "ps-1", "--index 1 -c hand.yaml"},
+    {"weft-sampler", "sampler", "--index 0 -c hand.yaml"},
+    {"weft-scheduler", "scheduler", "-c hand.yaml"},
+};
+
+static unsigned free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &size), 0);
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+static void write_configuration(unsigned port)
+{
+    char more[256], *text = testing_get_text("job.yaml", NULL);
+    snprintf(more, sizeof more,
+             "cluster: {scheduler: \"tcp://127.0.0.1:%u\", servers: 2}\n"
+             "security: {keys: keys}\n",
+             port);
+    char *all = malloc(strlen(text) + strlen(more) + 1);
+    strcpy(all, text);
+    strcat(all, more);
+    testing_put_text("hand.yaml", all);
+    free(all);
+    free(text);
+}
+
+START_TEST(roles_started_one_by_one_train_to_the_end)
+{
+    pid_t pid[ROLES];
+    unsigned port = free_port();
+    testing_run_files();
+    write_configuration(port);
+    testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process");
+    testing_run_must("keygen", "keygen --out keys");
+    testing_run_must("prepare", "prepare -c hand.yaml");
+    for (int i = 0; i < ROLES; i++) {
+        char words[128];
+        snprintf(words, sizeof words, i ? "%s" : "%s tcp://127.0.0.1:%u", roles[i].words, port);
+        pid[i] = testing_run_start_program(roles[i].program, roles[i].name, "%s", words);
+    }
+    for (int i = 0; i < ROLES; i++)
+        ck_assert_int_eq(testing_run_wait(roles[i].name, pid[i], TESTING_RUN_WAIT_MS), 0);
+    size_t n, m;
+    char *a = testing_get_text("one/out/metrics.jsonl", &n);
+    char *b = testing_get_text("work/run/metrics.jsonl", &m);
+    ck_assert_uint_gt(n, 0);
+    ck_assert_msg(n == m && memcmp(a, b, n) == 0, "other metrics:\n%s", b);
+    free(a);
+    free(b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("by_hand");
+    TCase *c = tcase_create("by_hand");
+    tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
+    tcase_add_test(c, roles_started_one_by_one_train_to_the_end);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
