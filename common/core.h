@@ -192,6 +192,17 @@ typedef enum core_rule_id {
     CORE_RULE_APPLIED_SAVED,   /* what is applied of the open rounds is in a snapshot */
     CORE_RULE_APPLIED_SHARD,   /* for each virtual shard */
     CORE_RULE_RECOVERED,       /* without state, term and generation leap */
+    CORE_RULE_PARK,            /* a server that is not at a pull's version yet waits */
+    CORE_RULE_COMPLETE,        /* a micro-batch is complete or not sent */
+    CORE_RULE_FIRST_DONE,      /* a slot is DONE once */
+    CORE_RULE_LEARN_ALL,       /* a slot was DONE only if every server holds it */
+    CORE_RULE_STAGE_END,       /* a stage ends when its checkpoint is recorded */
+    CORE_RULE_WRITTEN,         /* a server reports parts when they are durable, not before */
+    CORE_RULE_NEW_GENERATION,  /* going back begins a generation */
+    CORE_RULE_ROLLING,         /* which is durable, with where to, before it is announced */
+    CORE_RULE_PASS_OVER,       /* a checkpoint that cannot be read is passed over */
+    CORE_RULE_CUT,             /* metrics of what is gone back behind are cut */
+    CORE_RULE_LAST_METRIC,     /* a record remembers the last metric, of the open round, too */
 } core_rule_id;
 
 static inline bool core_rule(const core_mutations *m, core_rule_id rule)

@@ -532,6 +532,7 @@ static void end_stage(scheduler *s, uint64_t now_us, core_actions *out)
     s->phase = PHASE_SAVING;
     s->save.retry_us = 0;
     scheduler_moved(s, now_us);
+    if (!core_rule(s->config.mutations, CORE_RULE_STAGE_END)) scheduler_stage_saved(s, now_us, out);
 }
 
 void scheduler_stage_saved(scheduler *s, uint64_t now_us, core_actions *out)
@@ -634,9 +635,11 @@ static void learn_slot(const scheduler *s, open_round *r, uint32_t j)
 {
     const held_slot *h = NULL;
     for (uint32_t i = 0; i < s->config.servers; i++) {
-        h = held_by(&s->server[i], r->version, j);
-        if (!h) return;
+        const held_slot *has = held_by(&s->server[i], r->version, j);
+        if (!has && core_rule(s->config.mutations, CORE_RULE_LEARN_ALL)) return;
+        if (has) h = has;
     }
+    if (!h) return;
     slot_state *x = &r->slot[j];
     if (x->done) return;
     x->done = true;

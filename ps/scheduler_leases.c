@@ -2,6 +2,7 @@
 #include "ps/scheduler_state.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { OLD_LEASE_US = 10000000, SECOND_NOTED_US = 60000000 };
@@ -463,6 +464,7 @@ static void finish_slot(scheduler *s, open_round *r, slot_state *x, const Weft__
     x->loss = done->loss;
     x->leases = 0;
     x->sums_n = done->n_sums < SCHEDULER_SUMS_MAX ? (uint32_t)done->n_sums : SCHEDULER_SUMS_MAX;
+    free(x->sums);
     x->sums = xcalloc(x->sums_n + 1, sizeof *x->sums);
     if (x->sums_n) memcpy(x->sums, done->sums, x->sums_n * sizeof *x->sums);
     s->counters.void_slots += x->is_void;
@@ -504,7 +506,8 @@ void scheduler_leases_done(scheduler *s, const core_event *e, core_actions *out)
         return;
     }
     slot_state *x = slot_of(s, wire_slot(h), h->version);
-    if (x && !x->done) {
+    bool again = x && x->done && !core_rule(s->config.mutations, CORE_RULE_FIRST_DONE);
+    if (x && (!x->done || again)) {
         open_round *r = round_of(s, h->version);
         x->stale = stale_steps(s, r);
         finish_slot(s, r, x, done, who, e->now_us);

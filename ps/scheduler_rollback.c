@@ -71,12 +71,12 @@ static void adopt_target(scheduler *s, uint64_t now_us, core_actions *out)
     }
     s->metrics = target_metrics(s);
     s->last_metric = (core_metric){0};
-    if (r)
+    if (r && core_rule(s->config.mutations, CORE_RULE_LAST_METRIC))
         s->last_metric = (core_metric){
             .kind = (metric_kind)r->last_kind, .stage = r->last_stage, .step = r->last_step};
     scheduler_status_cut(s);
     core_metric cut = {.index = s->metrics, .kind = METRIC_CUT};
-    core_metric_line(out, &cut);
+    if (core_rule(s->config.mutations, CORE_RULE_CUT)) core_metric_line(out, &cut);
     scheduler_status_stage_from(s, now_us);
     s->examples_per_s = 0;
 }
@@ -93,6 +93,13 @@ static void forget_rounds(scheduler *s, uint64_t now_us, core_actions *out)
     requests_cancel(s->requests, now_us, out, OWNER_ROLLBACK);
 }
 
+static uint32_t next_generation(const scheduler *s)
+{
+    return s->generation + core_rule(s->config.mutations, CORE_RULE_NEW_GENERATION);
+}
+
+static void enter(scheduler *s, uint64_t now_us, core_actions *out);
+
 static void begin(scheduler *s, uint64_t now_us, core_actions *out)
 {
     uint32_t servers = s->config.servers;
@@ -106,7 +113,8 @@ static void begin(scheduler *s, uint64_t now_us, core_actions *out)
     s->must_roll = s->stage_start = s->recovered = false;
     s->metrics_durable = target_metrics(s);
     s->phase = PHASE_GOING_BACK;
-    scheduler_persist(s, out, TOKEN_ROLLING, s->generation + 1, target_stage_index(s));
+    scheduler_persist(s, out, TOKEN_ROLLING, next_generation(s), target_stage_index(s));
+    if (!core_rule(s->config.mutations, CORE_RULE_ROLLING)) enter(s, now_us, out);
 }
 
 void scheduler_rollback(scheduler *s, uint64_t now_us, core_actions *out, const char *format, ...)
@@ -249,14 +257,18 @@ static void take_map(scheduler *s)
     s->view++;
 }
 
+/* The generation of what is gone back to begins. */
+static void enter(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    s->generation = next_generation(s);
+    take_map(s);
+    adopt_target(s, now_us, out);
+    roll(s, now_us, out);
+}
+
 void scheduler_rollback_result(scheduler *s, const core_event *e, core_actions *out)
 {
-    if (e->result.token == TOKEN_ROLLING && s->phase == PHASE_GOING_BACK) {
-        s->generation++;
-        take_map(s);
-        adopt_target(s, e->now_us, out);
-        roll(s, e->now_us, out);
-    }
+    if (e->result.token == TOKEN_ROLLING && s->phase == PHASE_GOING_BACK) enter(s, e->now_us, out);
     if (e->result.token == TOKEN_RUNNING && s->phase == PHASE_ROLLED) rolled(s, e->now_us, out);
 }
 
@@ -269,7 +281,7 @@ void scheduler_rollback_failed(scheduler *s, const member_state *p, const char *
         scheduler_fail(s, now_us, out, "ps-%u cannot start anew: %.200s", p->id.index, why);
         return;
     }
-    s->records--;
+    s->records -= core_rule(s->config.mutations, CORE_RULE_PASS_OVER);
     s->rollbacks++;
     if (!s->rollback_us) s->rollback_us = now_us;
     begin(s, now_us, out);

@@ -146,7 +146,8 @@ static bool is_bound(const shard *s, const wire_header *h)
 /* The version that answers a pull. */
 static uint32_t version_for(const shard *s, const wire_header *h)
 {
-    return is_exact(s, h) ? h->version : (uint32_t)WIRE_FINAL;
+    bool here = h->version <= s->version || h->version == WIRE_FINAL; /* CORE_RULE_PARK */
+    return is_exact(s, h) && here ? h->version : (uint32_t)WIRE_FINAL;
 }
 
 /* Whether a pull can be answered; REFUSE: with *status. */
@@ -164,7 +165,8 @@ static pull_ready pull_check(shard *s, const wire_header *h, wire_status *status
     }
     *status = WIRE_NOT_FOUND;
     if (h->stage != s->stage || !s->tables[h->stage]) return PULL_REFUSE;
-    if (h->version > s->version && is_bound(s, h)) return PULL_PARK;
+    bool waits = core_rule(s->config.mutations, CORE_RULE_PARK);
+    if (h->version > s->version && is_bound(s, h)) return waits ? PULL_PARK : PULL_NOW;
     *status = WIRE_GONE;
     bool there = h->version == s->version || takes_newest(s, h) ||
                  stage_tables_has(s->tables[h->stage], h->table, h->version);
@@ -742,7 +744,7 @@ static void fill_saved(const shard *s, Weft__Saved *saved, Weft__SnapshotName *n
                        Weft__SavedPart **part, Weft__SavedPart ***list)
 {
     const shard_disk *d = &s->disk;
-    const shard_save *x = d->saving ? d->saving : d->saved;
+    shard_save *x = d->saving ? d->saving : d->saved;
     weft__saved__init(saved);
     weft__snapshot_name__init(name);
     name->stage = x->id.stage;
@@ -750,10 +752,11 @@ static void fill_saved(const shard *s, Weft__Saved *saved, Weft__SnapshotName *n
     name->version = x->id.version;
     name->final = x->id.final;
     saved->name = name;
-    if (d->saving) return; /* its result is the shell's until it is back */
+    /* its result is the shell's until it is back */
+    if (d->saving && core_rule(s->config.mutations, CORE_RULE_WRITTEN)) return;
     saved->failed = d->saved_failed;
     saved->done = !d->saved_failed;
-    saved->why = d->saved->why;
+    saved->why = x->why;
     *part = xcalloc(x->parts + 1, sizeof **part);
     *list = xcalloc(x->parts + 1, sizeof(Weft__SavedPart *));
     for (uint32_t i = 0; saved->done && i < x->parts; i++) {

@@ -170,7 +170,11 @@ static void run_build(sampler_loop *s, running_build *b, uint64_t now_us, core_a
         case BUILD_READY: end_build(s, b, now_us, out, NULL); return;
         case BUILD_FAILED: end_build(s, b, now_us, out, "the build failed: see its log"); return;
         case BUILD_WAITS:
-            if (s->wants.n && take_wants(s, b, now_us, out)) continue;
+            if (s->wants.n && take_wants(s, b, now_us, out)) {
+                if (!b->missing || core_rule(s->config.mutations, CORE_RULE_COMPLETE)) continue;
+                end_build(s, b, now_us, out, NULL);
+                return;
+            }
             end_build(s, b, now_us, out, "a local partition has no answer: see its log");
             return;
         }

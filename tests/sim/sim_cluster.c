@@ -398,7 +398,7 @@ static sim_work *compute(sim *s, const worker_task *t)
 static uint64_t hang(sim *s, const sim_node *n)
 {
     bool for_good = s->o.hangs ? n->index + 1 < s->workers : s->workers > 1 && n->index == 0;
-    if (for_good && below(s, 4) == 0) return 2 * (uint64_t)LOSSY_END_US;
+    if (for_good && below(s, 4) == 0) return 4 * (uint64_t)LOSSY_END_US;
     return below(s, STEP_MAX_US);
 }
 
@@ -693,7 +693,7 @@ static void make_ghost(sim *s)
     trace(s, "the scheduler hangs, and is replaced");
     *g = *n;
     g->role = GHOST;
-    g->paused_until_us = s->now_us + 20000000 + below(s, 60000000);
+    g->paused_until_us = s->now_us + (below(s, 2) ? below(s, 5000000) : below(s, 80000000));
     g->timer_us = g->paused_until_us;
     heap_push(s, (sim_event){.at_us = g->timer_us,
                              .type = E_TIMER,
@@ -1119,7 +1119,11 @@ static void carry_out(sim *s, uint32_t node)
         case CORE_COMPUTE: on_compute(s, node, a); break;
         case CORE_PERSIST: on_persist(s, node, a); break;
         case CORE_METRIC:
-            if (s->node[node].role != GHOST) on_metric(s, a->metric);
+            if (s->node[node].role == GHOST) { /* the disk is locked by the new one: it ends */
+                core_free(&s->node[node]);
+                return;
+            }
+            on_metric(s, a->metric);
             break;
         case CORE_EVENT:
             trace(s, "node %u event %s: %s", node, a->event.name, a->event.why);
@@ -1366,7 +1370,7 @@ static uint64_t watched_until_us(const sim *s)
     switch (s->o.mode) {
     case SIM_HEALING: return s->healthy_from_us + HEALING_END_US;
     case SIM_ENDLESS: return ENDLESS_US;
-    default: return LOSSY_END_US;
+    default: return s->o.hangs ? 3 * (uint64_t)LOSSY_END_US : LOSSY_END_US;
     }
 }
 
