@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,7 +40,8 @@ class Job:
     def __init__(self, options, name):
         self.bin, self.data = options.bin, options.data
         self.work = os.path.join(options.work, name)
-        os.makedirs(self.work, exist_ok=True)
+        shutil.rmtree(self.work, ignore_errors=True)  # of an earlier run
+        os.makedirs(self.work)
         self.config = os.path.join(self.work, "chaos.yaml")
         with open(self.config, "w") as f:
             f.write(config_text(self.work, options.steps))
@@ -205,6 +207,7 @@ def main():
     options.work = os.path.abspath(options.work)
     if not options.data:
         options.data = os.path.join(options.work, "data")
+        shutil.rmtree(options.data, ignore_errors=True)
         subprocess.run([os.path.join(options.bin, "weft"), "synth", "--users", "300", "--items",
                         "300", "--types", "2", "--interactions", "9000", "--seed", "1", "--out",
                         options.data], stdout=subprocess.DEVNULL, check=True)
