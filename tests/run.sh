@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the tests: dev and asan whole, tsan the unit and integration tests, release the bits tests,
-# fuzz each fuzz target for 5 s (longer, and one by one: tests/fuzz.sh).
+# fuzz each fuzz target for 15 s (longer, and one by one: tests/fuzz.sh).
 #
 #     tests/run.sh [--all] [PRESET ...]        default: dev asan tsan release fuzz
 #
@@ -26,7 +26,7 @@ for preset in "$@"; do
     echo "== $preset"
     log=$(mktemp)
     options=()
-    [ "$preset" = fuzz ] && options=(-DWEFT_FUZZ_SECONDS=5)
+    [ "$preset" = fuzz ] && options=(-DWEFT_FUZZ_SECONDS=15)
     if ! { cmake --preset "$preset" "${options[@]}" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
         tail -n 40 "$log"
         echo "$preset: the build failed"
