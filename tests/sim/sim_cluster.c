@@ -677,8 +677,9 @@ static void kill_node(sim *s, uint32_t node, uint64_t down_us)
     trace(s, "%s dies", x);
     if (n->role == WIRE_SERVER) sim_disk_crash(&s->disk, n->life, draw(s));
     if (n->role == WIRE_SCHEDULER) write_out(s, n->life);
+    bool replaced = n->role == GHOST;
     core_free(n);
-    start_later(s, node, down_us);
+    if (!replaced) start_later(s, node, down_us);
 }
 
 /* ---- faults ---- */
@@ -1042,6 +1043,7 @@ static void node_exits(sim *s, uint32_t node, const core_action *a)
     bool over = is_trained(s) || s->o.kill_server_at_ms;
     if (n->role == WIRE_SERVER && n->index >= map_servers(s)) { /* of a larger map: let go */
         core_free(n);
+        if (!over && n->index < s->servers) start_later(s, node, 1000000); /* wanted again */
         return;
     }
     if (!over && strstr(a->exit.why, "a newer process")) { /* a dead life's HELLO came late */
@@ -1367,10 +1369,11 @@ static void tear_down(sim *s)
  */
 static uint64_t watched_until_us(const sim *s)
 {
+    uint64_t patience = s->o.hangs ? 3 : 1; /* a lease that hangs ends after 60 s, or 5 x p95 */
     switch (s->o.mode) {
-    case SIM_HEALING: return s->healthy_from_us + HEALING_END_US;
+    case SIM_HEALING: return s->healthy_from_us + HEALING_END_US * patience;
     case SIM_ENDLESS: return ENDLESS_US;
-    default: return s->o.hangs ? 3 * (uint64_t)LOSSY_END_US : LOSSY_END_US;
+    default: return LOSSY_END_US * patience;
     }
 }
 

@@ -26,21 +26,21 @@ static void delay(sim_network *n, uint32_t from, uint32_t to, uint64_t until_us,
 
 void sim_network_fault(sim_network *n, uint32_t nodes, uint64_t now_us, uint64_t random)
 {
-    uint32_t what = random % 10, node = (uint32_t)(random >> 4) % nodes;
+    uint32_t what = random % 16, node = (uint32_t)(random >> 4) % nodes;
     uint32_t other = (uint32_t)(random >> 10) % nodes;
     uint64_t until = now_us + (random >> 20) % CUT_MAX_US;
     uint64_t slow_until = now_us + (random >> 20) % SLOW_MAX_US;
     uint64_t late_us = (random >> 40) % LATE_MAX_US;
     if (what < 2) cut(n, node, other, until);
-    if (what == 2 || what == 3) delay(n, node, other, slow_until, late_us);
-    for (uint32_t i = 0; what >= 4 && i < nodes; i++) {
-        if (what <= 5) { /* it is slow */
+    if (what >= 2 && what < 9) delay(n, node, other, slow_until, late_us);
+    for (uint32_t i = 0; what >= 9 && i < nodes; i++) {
+        if (what <= 11) { /* it is slow */
             delay(n, node, i, slow_until, late_us);
             delay(n, i, node, slow_until, late_us);
             continue;
         }
-        if (what != 6) cut(n, node, i, until); /* 7, 8, 9: it is not heard */
-        if (what != 7) cut(n, i, node, until); /* 6, 8, 9: it does not hear */
+        if (what != 12) cut(n, node, i, until); /* 13, 14, 15: it is not heard */
+        if (what != 13) cut(n, i, node, until); /* 12, 14, 15: it does not hear */
     }
 }
 

@@ -23,13 +23,15 @@ enum { PROCESSES_MAX = 256, LOOK_US = 100000, SAY_EVERY = 100 };
 /* What a process has done so far; it alone writes, and what is read meanwhile is only shown. */
 typedef struct share {
     volatile uint64_t done, events, rollbacks, saves, dropped, faults;
-    uint64_t failed; /* seed */
+    volatile uint64_t seed; /* that is running */
+    uint64_t failed;        /* seed */
     char why[512];
 } share;
 
 static bool run_seed(const sim_seeds *seeds, uint64_t seed, uint64_t off, share *x)
 {
     sim_result r;
+    x->seed = seed;
     bool ok = sim_seeds_run(seeds, seed, off, false, &r);
     x->done++;
     x->events += r.events;
@@ -83,6 +85,9 @@ static bool wait_for(pid_t *pid, const share *x, uint32_t n, uint64_t seeds)
             pid[i] = 0;
             left--;
             if (status) ok = false;
+            if (status && !x[i].failed)
+                fprintf(stderr, "seed %" PRIu64 ": it ended with status %#x\n", x[i].seed,
+                        (unsigned)status);
         }
         for (uint32_t i = 0; !ok && i < n; i++) {
             if (pid[i] > 0) kill(pid[i], SIGKILL);

@@ -120,7 +120,7 @@ typedef struct mutation {
 static const mutation mutations[] = {
     {CORE_RULE_COMMIT, "applied on sight", IN_BSP},
     {CORE_RULE_VERSION, "unversioned pulls of rows", IN_BSP},
-    {CORE_RULE_GONE, "a past version is answered", IN_BSP},
+    {CORE_RULE_GONE, "a past version is answered", IN_DELAY},
     {CORE_RULE_GENERATION, "generation unchecked", IN_BSP},
     {CORE_RULE_RESTAMP, "generation stamped again", IN_BSP},
     {CORE_RULE_SLOT_ORDER, "sums in the order of arrival", IN_BSP},
