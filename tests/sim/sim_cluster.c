@@ -62,7 +62,8 @@ typedef struct sim_node {
     void *core;
     uint64_t paused_until_us, timer_us, timer_serial;
     sim_clock clock;
-    uint32_t slowness;            /* of a worker's computing */
+    bool let_go;       /* a server that a smaller map was to be without: it may hear of that late */
+    uint32_t slowness; /* of a worker's computing */
     uint32_t generation, version; /* servers: last seen */
     bool unchecked;               /* its tables were still being read then */
 } sim_node;
@@ -716,6 +717,7 @@ static void scale(sim *s)
         if (!s->node[s->first_server + i].core)
             start_later(s, s->first_server + i, below(s, 100000));
     }
+    for (uint32_t i = n; i < SERVERS_AT_MOST; i++) s->node[s->first_server + i].let_go = true;
     s->servers = n;
     scheduler_want_servers(s->node[0].core, n);
     core_event e = {.type = CORE_TIMER};
@@ -1041,7 +1043,7 @@ static void node_exits(sim *s, uint32_t node, const core_action *a)
         scheduler_status_fini(&st);
     }
     bool over = is_trained(s) || s->o.kill_server_at_ms;
-    if (n->role == WIRE_SERVER && n->index >= map_servers(s)) { /* of a larger map: let go */
+    if (n->role == WIRE_SERVER && (n->let_go || n->index >= map_servers(s))) {
         core_free(n);
         if (!over && n->index < s->servers) start_later(s, node, 1000000); /* wanted again */
         return;
@@ -1175,7 +1177,7 @@ static void on_start(sim *s, uint32_t node)
     n->paused_until_us = 0;
     n->slowness = 1;
     n->generation = n->version = 0;
-    n->unchecked = false;
+    n->unchecked = n->let_go = false;
     if (!s->o.calm) n->clock = sim_clock_new(s->now_us, draw(s));
     n->core = new_core(s, n);
     if (!n->core) return;
