@@ -102,17 +102,18 @@ static bool is_open_path(const char *path)
            strcmp(path, "/metrics") == 0;
 }
 
-static enum MHD_Result answer_file(struct MHD_Connection *c, const page *p)
+static enum MHD_Result answer_file(struct MHD_Connection *c, const char *path, const char *type)
 {
     struct stat st;
-    int fd = open(p->text, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct MHD_Response *r = NULL;
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
         r = MHD_create_response_from_fd64((uint64_t)st.st_size, fd);
     if (!r && fd >= 0) close(fd);
     if (!r) return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", "not there yet\n");
-    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, p->content_type);
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     enum MHD_Result queued = MHD_queue_response(c, MHD_HTTP_OK, r);
     MHD_destroy_response(r);
     return queued;
@@ -120,7 +121,6 @@ static enum MHD_Result answer_file(struct MHD_Connection *c, const page *p)
 
 static enum MHD_Result answer_page(struct MHD_Connection *c, const page *p)
 {
-    if (p->is_file) return answer_file(c, p);
     if (p->until_us && clock_now_us() > p->until_us)
         return answer(c, MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain", "the process hangs\n");
     return answer(c, p->status, p->content_type, p->text);
@@ -132,13 +132,22 @@ static enum MHD_Result on_get(http_server *s, struct MHD_Connection *c, const ch
         return answer(c, MHD_HTTP_UNAUTHORIZED, "text/plain", "a bearer token is needed\n");
     enum MHD_Result result = MHD_NO;
     bool found = false;
+    char *file = NULL, *type = NULL; /* read without the lock: a disk may hang */
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < s->pages_n && !found; i++) {
         if (strcmp(s->pages[i].path, path) != 0) continue;
         found = true;
-        result = answer_page(c, &s->pages[i]);
+        if (!s->pages[i].is_file) {
+            result = answer_page(c, &s->pages[i]);
+            continue;
+        }
+        file = xstrdup(s->pages[i].text);
+        type = xstrdup(s->pages[i].content_type);
     }
     pthread_mutex_unlock(&s->lock);
+    if (file) result = answer_file(c, file, type);
+    free(file);
+    free(type);
     return found ? result : answer(c, MHD_HTTP_NOT_FOUND, "text/plain", "no such page\n");
 }
 

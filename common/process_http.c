@@ -84,6 +84,13 @@ void process_http_waits(process_http *p, const char *what)
     free(text);
 }
 
+void process_http_self(process_http *p, core_peer self)
+{
+    if (!p) return;
+    p->self = self;
+    publish_metrics(p, false, 0);
+}
+
 void process_http_meter(process_http *p, const op_meter *meter)
 {
     if (p) p->meter = meter;

@@ -21,6 +21,8 @@ enum { PROCESS_HTTP_HANGS_MS = 120000 }; /* /healthz: this long without a turn *
  * ERR_IO (printed).  *out owned: process_http_stop. */
 MUST_USE err_code process_http_start(const char *bind, core_peer self, process_http **out);
 void process_http_stop(process_http *p); /* accepts NULL, as all below */
+/* Who this is, once that is known: a worker learns its index from the scheduler. */
+void process_http_self(process_http *p, core_peer self);
 /* What the core is asked and asks is told at /metrics, too; borrowed until process_http_stop. */
 void process_http_meter(process_http *p, const op_meter *meter);
 /* Not ready yet; `what` is said at /readyz.  A wait does not count as hanging. */

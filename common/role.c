@@ -391,6 +391,7 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
     if (rc == ERR_OK) rc = wait_for_name(r);
     if (rc == ERR_OK) rc = open_shell(r);
     if (rc == ERR_OK) rc = fetch_job(r);
+    process_http_self(r->http, r->self);
     if (rc == ERR_OK) rc = check_plan(r);
     cli_options_fini(&o.common);
     *code = rc == ERR_STOPPED ? 0 : err_exit(rc);

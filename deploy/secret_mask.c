@@ -35,7 +35,7 @@ static void add_file(secret_mask *m, const char *path, const char *begins)
     }
     while (fgets(line, sizeof line, f)) {
         size_t skip = begins ? strlen(begins) : 0;
-        line[strcspn(line, "\r\n")] = 0;
+        for (size_t n = strlen(line); n && strchr(" \t\r\n", line[n - 1]);) line[--n] = 0;
         if (!begins || strncmp(line, begins, skip) == 0) secret_mask_add(m, line + skip);
     }
     fclose(f);

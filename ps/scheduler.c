@@ -455,7 +455,9 @@ static void round_done(scheduler *s, uint64_t now_us, core_actions *out)
     }
     if (!s->cur.at.in_valid) {
         write_step(s, now_us, out);
-        if (s->cur.plan.kind == ROUND_TRAIN && too_many_voids(s, now_us, out)) return;
+        /* Slots that were opened again have been counted. */
+        bool counted = s->cur.ordered || s->cur.plan.kind != ROUND_TRAIN;
+        if (!counted && too_many_voids(s, now_us, out)) return;
     }
     start_commit(s, now_us, out);
 }

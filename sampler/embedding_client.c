@@ -138,7 +138,10 @@ static err_code connect_once(embedding_client *e)
     bool has_key = path && *path;
     if (e->http) return ERR_OK;
     err_code rc = has_key ? read_key(path, key) : ERR_OK;
-    if (rc != ERR_OK) return rc;
+    if (rc != ERR_OK) {
+        explicit_bzero(key, sizeof key);
+        return rc;
+    }
     if (has_key && http_post_url_is_open(url)) {
         log_warn("embedding_key_in_clear", "url=\"%s\" why=\"http without TLS\"", e->label);
     }

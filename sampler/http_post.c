@@ -3,6 +3,7 @@
 #include "common/mem.h"
 #include "common/version.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,8 +65,9 @@ bool http_post_url_is_open(const char *url)
 {
     CURLU *u = parse_url(url);
     char *host = u ? url_part(u, CURLUPART_HOST) : NULL;
+    struct in_addr v4;
     bool loopback = host && (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
-                             strncmp(host, "127.", 4) == 0);
+                             (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127));
     curl_free(host);
     curl_url_cleanup(u);
     return !loopback && strncasecmp(url, "http://", 7) == 0;

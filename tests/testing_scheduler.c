@@ -61,6 +61,7 @@ void testing_scheduler_start(testing_scheduler *t, uint64_t stall_timeout_us)
                           .samplers = 1,
                           .workers = 2,
                           .virtual_shards = 8,
+                          .max_void_slots = TESTING_VOIDS_MAX,
                           .numerics = "right",
                           .stall_timeout_us = stall_timeout_us};
     core_event e = {.type = CORE_START};
@@ -205,13 +206,25 @@ void testing_scheduler_done(testing_scheduler *t, uint32_t worker, slot_name nam
     testing_scheduler_done_loss(t, worker, name, 8);
 }
 
-void testing_scheduler_done_loss(testing_scheduler *t, uint32_t worker, slot_name name, double loss)
+static void say_done(testing_scheduler *t, uint32_t worker, slot_name name, Weft__Done x)
 {
-    Weft__Done x = WEFT__DONE__INIT;
     x.version = 1;
-    x.examples = 4;
-    x.loss = loss;
     wire_header h = from(t, WIRE_WORKER, worker, WIRE_DONE);
     wire_set_slot(&h, name);
     deliver(t, &h, proto_pack(&x.base));
+}
+
+void testing_scheduler_done_loss(testing_scheduler *t, uint32_t worker, slot_name name, double loss)
+{
+    Weft__Done x = WEFT__DONE__INIT;
+    x.examples = 4;
+    x.loss = loss;
+    say_done(t, worker, name, x);
+}
+
+void testing_scheduler_done_void(testing_scheduler *t, uint32_t worker, slot_name name)
+{
+    Weft__Done x = WEFT__DONE__INIT;
+    x.is_void = true;
+    say_done(t, worker, name, x);
 }

@@ -8,6 +8,8 @@
 #include "ps/scheduler.h"
 #include "ps/scheduler_commands.h"
 
+enum { TESTING_VOIDS_MAX = 4 }; /* in a row */
+
 typedef struct testing_scheduler {
     scheduler *core;
     core_actions out; /* of the last step */
@@ -41,6 +43,7 @@ void testing_scheduler_holds(testing_scheduler *t, uint32_t version, const uint3
 void testing_scheduler_done(testing_scheduler *t, uint32_t worker, slot_name name);
 void testing_scheduler_done_loss(testing_scheduler *t, uint32_t worker, slot_name name,
                                  double loss);
+void testing_scheduler_done_void(testing_scheduler *t, uint32_t worker, slot_name name);
 
 typedef struct testing_work {
     uint32_t sequence; /* 1, 2, ... */

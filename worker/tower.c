@@ -46,7 +46,8 @@ const float *tower_output(const tower *t)
 /* Values in 256ths: the chance that is meant, and what is left is scaled by. */
 static uint32_t dropped_of_256(const tower_dropout *drop)
 {
-    return drop ? (uint32_t)(drop->chance * 256.0f) : 0;
+    const uint32_t of_256 = drop ? (uint32_t)(drop->chance * 256.0f) : 0;
+    return of_256 < 256 ? of_256 : 255; /* A chance just below 1 may be rounded to it. */
 }
 
 /* h [n, d], the output of layer k. */

@@ -22,7 +22,7 @@ fail() {
 "$bin/weft" synth --users 60 --items 40 --types 2 --interactions 900 --seed 3 --out data >/dev/null
 "$bin/weft" keygen --out keys >/dev/null
 printf 'a-token-of-the-operator-1234\n' >token
-printf 'sk-api-key-of-an-encoder-5678\n' >api-key
+printf 'sk-api-key-of-an-encoder-5678 \t\n' >api-key # blanks at its end are not the key's
 chmod 600 token api-key
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 cat >job.yaml <<END
@@ -39,7 +39,7 @@ END
 timeout 120 "$bin/weft" train -c job.yaml >train.out 2>&1 &
 job=$!
 for _ in $(seq 600); do
-    "$bin/weft" status -c job.yaml --json 2>/dev/null | grep -q '"state": *"RUNNING"' && break
+    "$bin/weft" status -c job.yaml --json 2>/dev/null | grep -q '"stage": *"hgnn"' && break
     kill -0 $job || { cat train.out; fail "weft train ended"; }
     sleep 0.1
 done

@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "sampler/embedding_answer.h"
 #include "sampler/embedding_client.h"
+#include "sampler/http_post.h"
 #include "testing_files.h"
 
 #include <check.h>
@@ -397,6 +398,16 @@ static void stops(const char *name)
     embedding_client_close(e);
 }
 
+START_TEST(only_addresses_of_this_machine_need_no_tls)
+{
+    ck_assert(!http_post_url_is_open("http://127.0.0.1:8080/v1"));
+    ck_assert(!http_post_url_is_open("http://localhost/v1"));
+    ck_assert(!http_post_url_is_open("https://embed.example.org/v1"));
+    ck_assert(http_post_url_is_open("http://embed.example.org/v1"));
+    ck_assert(http_post_url_is_open("http://127.example.org/v1"));
+}
+END_TEST
+
 START_TEST(a_stop_ends_a_request_and_a_wait)
 {
     stops("drip");
@@ -431,6 +442,7 @@ int main(void)
     tcase_add_test(c, nobody_there_and_slow_drips_end_with_the_timeout);
     tcase_add_test(c, the_key_is_sent_and_never_printed);
     tcase_add_test(c, a_key_file_must_be_private_and_one_word);
+    tcase_add_test(c, only_addresses_of_this_machine_need_no_tls);
     tcase_add_test(c, a_stop_ends_a_request_and_a_wait);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

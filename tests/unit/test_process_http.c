@@ -69,6 +69,8 @@ START_TEST(a_process_is_healthy_before_it_is_ready)
     expect("/metrics", "200 OK", "weft_process_ready{role=\"sampler\",index=\"3\"} ");
     expect("/metrics", "200 OK", "process_resident_memory_bytes ");
     expect("/", "404", "");
+    process_http_self(p, (core_peer){.role = WIRE_WORKER, .index = 7});
+    expect("/metrics", "200 OK", "weft_process_ready{role=\"worker\",index=\"7\"} ");
     process_http_stop(p);
 }
 END_TEST

@@ -84,6 +84,21 @@ START_TEST(a_slot_that_the_server_lacks_is_leased_again)
 }
 END_TEST
 
+START_TEST(a_round_that_is_done_again_counts_its_voids_once)
+{
+    const uint32_t held[] = {0};
+    ck_assert_uint_le(slots, TESTING_VOIDS_MAX);
+    ck_assert_uint_gt(2 * slots, TESTING_VOIDS_MAX);
+    for (uint32_t j = 0; j < slots; j++) testing_scheduler_done_void(&t, 0, first(j));
+    ck_assert(testing_scheduler_answer(&t, WIRE_COMMIT, WIRE_BEHIND, 0));
+    testing_scheduler_holds(&t, 0, held, 1);
+    ck_assert_uint_eq(view().done, 1);
+    for (uint32_t j = 1; j < slots; j++) testing_scheduler_done_void(&t, 0, first(j));
+    ck_assert(testing_scheduler_answer(&t, WIRE_COMMIT, WIRE_OK, 1));
+    ck_assert_uint_eq(view().version, 1);
+}
+END_TEST
+
 /* What was said before the COMMIT was refused proves nothing. */
 START_TEST(a_list_without_a_refusal_opens_nothing)
 {
@@ -174,6 +189,7 @@ int main(void)
     TCase *c = tcase_create("scheduler_reopen");
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, a_slot_that_the_server_lacks_is_leased_again);
+    tcase_add_test(c, a_round_that_is_done_again_counts_its_voids_once);
     tcase_add_test(c, a_list_without_a_refusal_opens_nothing);
     tcase_add_test(c, a_server_that_is_past_the_opened_round_sends_all_back);
     tcase_add_test(c, a_done_that_is_no_number_is_refused);
