@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ enum { FEEDS_PER_INTERVAL = 4, SEND_US = 100000, LAST_SENDS = 10 };
 
 /* The service manager of this process; socket -1: none. */
 typedef struct manager {
-    bool known, stopping;
+    bool stopping;
     int socket;
     struct sockaddr_un to;
     socklen_t to_size;
@@ -34,10 +35,10 @@ static uint64_t watchdog_us(void)
     return strtoull(interval, NULL, 10);
 }
 
-static void open_manager(manager *m)
+static void open_manager(void)
 {
+    manager *m = &the_manager;
     const char *path = getenv("NOTIFY_SOCKET");
-    m->known = true;
     if (!path || (path[0] != '/' && path[0] != '@')) return;
     size_t n = strlen(path);
     if (n >= sizeof m->to.sun_path) return;
@@ -53,7 +54,8 @@ static void open_manager(manager *m)
 
 static manager *get_manager(void)
 {
-    if (!the_manager.known) open_manager(&the_manager);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, open_manager);
     return the_manager.socket >= 0 ? &the_manager : NULL;
 }
 

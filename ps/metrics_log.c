@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <lmdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,7 +175,12 @@ static bool is_sound(const char *path)
     if (!files_exist(path)) return true;
     fflush(NULL);
     pid = fork();
-    if (pid == 0) try_out(path);
+    if (pid == 0) {
+        /* What a damaged map raises ends the child at once, whoever watches for it. */
+        signal(SIGBUS, SIG_DFL);
+        signal(SIGSEGV, SIG_DFL);
+        try_out(path);
+    }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
     if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
     log_error("scheduler_state", "path=\"%s\" reason=\"damaged\"", path);
