@@ -69,13 +69,15 @@ done:
     return rc;
 }
 
-static bool write_all(int fd, const char *data, size_t bytes)
+bool files_write_all(int fd, const void *data, size_t bytes)
 {
+    const char *rest = data;
     while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes);
+        ssize_t n = write(fd, rest, bytes);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return false;
-        data += n;
+        if (n == 0) errno = EIO;
+        if (n <= 0) return false;
+        rest += n;
         bytes -= (size_t)n;
     }
     return true;
@@ -85,7 +87,7 @@ static err_code write_and_sync(int fd, const char *path, const void *data, size_
                                uint32_t mode)
 {
     err_code rc = ERR_OK;
-    if (fchmod(fd, (mode_t)mode) != 0 || !write_all(fd, data, bytes) || fsync(fd) != 0) {
+    if (fchmod(fd, (mode_t)mode) != 0 || !files_write_all(fd, data, bytes) || fsync(fd) != 0) {
         rc = fail("cannot write", path);
     }
     if (close(fd) != 0 && rc == ERR_OK) rc = fail("cannot write", path);

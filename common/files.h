@@ -18,6 +18,8 @@ MUST_USE err_code files_read(const char *path, size_t bytes_max, char **data, si
  * folder.  A reader sees the old or the new content.  mode: permissions, e.g. 0644. */
 MUST_USE err_code files_write_atomic(const char *path, const void *data, size_t bytes,
                                      uint32_t mode);
+/* Everything to an open file, a pipe, a terminal; false: errno says why, nothing is logged. */
+bool files_write_all(int fd, const void *data, size_t bytes);
 /* Makes `path` and its parents; that they exist already is fine. */
 MUST_USE err_code files_make_dirs(const char *path);
 /* Removes a file or a folder with everything in it; does not follow links.  Absent: ERR_OK. */

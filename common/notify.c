@@ -59,12 +59,14 @@ static manager *get_manager(void)
     return the_manager.socket >= 0 ? &the_manager : NULL;
 }
 
-static bool send_text(manager *m, const char *text)
+/* 0, or the errno of a failure. */
+static int send_text(manager *m, const char *text)
 {
     ssize_t n = sendto(m->socket, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&m->to,
                        m->to_size);
-    if (n < 0) log_debug("notify_failed", "reason=\"%s\"", strerror(errno));
-    return n >= 0;
+    int cause = n < 0 ? errno : 0;
+    if (cause) log_debug("notify_failed", "reason=\"%s\"", strerror(cause));
+    return cause;
 }
 
 /* One line: a status must not be read as another assignment. */
@@ -108,7 +110,7 @@ void notify_update(uint64_t now_us, const notify_health *h)
     if (!m || m->stopping) return;
     notify_state next = m->state;
     notify_next(&next, now_us, h, text);
-    if (!text[0] || send_text(m, text)) m->state = next;
+    if (!text[0] || send_text(m, text) == 0) m->state = next;
 }
 
 void notify_waiting(const char *status, uint64_t extend_us)
@@ -128,6 +130,6 @@ void notify_stopping(const char *status)
     if (!m || m->stopping) return;
     m->stopping = true;
     put_status(&m->state, status, text);
-    for (int i = 0; i < LAST_SENDS && !send_text(m, text) && errno == EAGAIN; i++) {
+    for (int i = 0; i < LAST_SENDS && send_text(m, text) == EAGAIN; i++) {
     }
 }

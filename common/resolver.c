@@ -16,10 +16,11 @@
 enum { HOST_BYTES = 200, PORT_BYTES = 16, POLL_US = 20000 };
 
 struct resolver {
-    pthread_mutex_t lock; /* guards: refs, busy, fresh, number */
+    pthread_mutex_t lock; /* guards: refs, busy, fresh, number, good */
     uint32_t refs;        /* the owner, and a lookup that is going on */
     bool busy, fresh;
-    char number[CORE_TEXT_MAX];
+    char number[CORE_TEXT_MAX]; /* what the last lookup found; "": nothing */
+    char good[CORE_TEXT_MAX];   /* the last address: a lookup that fails does not change it */
     char host[HOST_BYTES], port[PORT_BYTES];
 };
 
@@ -65,20 +66,22 @@ void resolver_free(resolver *r)
     unlock_unref(r);
 }
 
-/* The first address of the list, or the one of before if it is there. */
+/* The first address of the list, or the last good one if it is there. */
 static void choose(resolver *r, const struct addrinfo *list)
 {
-    char first[CORE_TEXT_MAX] = "", text[CORE_TEXT_MAX];
+    char chosen[CORE_TEXT_MAX] = "", text[CORE_TEXT_MAX];
     for (const struct addrinfo *a = list; a; a = a->ai_next) {
         char host[INET_ADDRSTRLEN];
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a->ai_addr;
         if (a->ai_family != AF_INET || !inet_ntop(AF_INET, &in->sin_addr, host, sizeof host))
             continue;
         snprintf(text, sizeof text, "tcp://%s:%s", host, r->port);
-        if (strcmp(text, r->number) == 0) return;
-        if (!*first) memcpy(first, text, sizeof first);
+        bool known = strcmp(text, r->good) == 0;
+        if (known || !*chosen) memcpy(chosen, text, sizeof chosen);
+        if (known) break;
     }
-    memcpy(r->number, first, sizeof first);
+    memcpy(r->number, chosen, sizeof chosen);
+    if (*chosen) memcpy(r->good, chosen, sizeof chosen);
 }
 
 static void *look_up(void *user)

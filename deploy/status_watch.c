@@ -1,8 +1,8 @@
 #include "deploy/status_watch.h"
 
 #include "common/bytes.h"
+#include "common/files.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,23 +45,15 @@ char *status_watch_frame(const char *text, uint32_t columns, uint32_t rows)
     return (char *)b.data;
 }
 
-static err_code write_all(int fd, const char *text)
+static err_code put_text(int fd, const char *text)
 {
-    for (size_t n = strlen(text); n;) {
-        ssize_t put = write(fd, text, n);
-        if (put < 0 && errno != EINTR) return ERR_IO;
-        if (put > 0) {
-            text += put;
-            n -= (size_t)put;
-        }
-    }
-    return ERR_OK;
+    return files_write_all(fd, text, strlen(text)) ? ERR_OK : ERR_IO;
 }
 
 static void control(int fd, const char *sequence)
 {
     if (isatty(fd) != 1) return;
-    err_code rc = write_all(fd, sequence);
+    err_code rc = put_text(fd, sequence);
     (void)rc; /* the next frame will say so */
 }
 
@@ -84,8 +76,8 @@ err_code status_watch_show(int fd, const char *text)
         size.ws_row = 24;
     }
     char *frame = status_watch_frame(text, size.ws_col, size.ws_row);
-    err_code rc = write_all(fd, frame);
-    if (rc == ERR_OK && !size.ws_col) rc = write_all(fd, "\n");
+    err_code rc = put_text(fd, frame);
+    if (rc == ERR_OK && !size.ws_col) rc = put_text(fd, "\n");
     free(frame);
     return rc;
 }

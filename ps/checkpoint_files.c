@@ -150,25 +150,12 @@ static err_code make_dirs(const char *path, char *why)
     return rc == ERR_NOT_FOUND ? ERR_IO : rc;
 }
 
-static bool write_all(int fd, const uint8_t *data, size_t n)
-{
-    while (n > 0) {
-        ssize_t wrote = write(fd, data, n);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote == 0) errno = EIO;
-        if (wrote <= 0) return false;
-        data += wrote;
-        n -= (size_t)wrote;
-    }
-    return true;
-}
-
 /* Closes fd.  After an error of write or fsync the kernel may have dropped dirty pages: what the
  * file holds is unknown, and it is given up. */
 static err_code fill(int fd, const char *path, const void *bytes, size_t n, char *why)
 {
     err_code rc = ERR_OK;
-    if (fchmod(fd, 0644) != 0 || !write_all(fd, bytes, n)) {
+    if (fchmod(fd, 0644) != 0 || !files_write_all(fd, bytes, n)) {
         rc = fail(why, "cannot write", path);
     } else if (fsync(fd) != 0) {
         rc = fail(why, "cannot fsync", path);

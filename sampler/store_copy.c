@@ -32,20 +32,9 @@ typedef struct expected {
 
 static err_code failed(const char *path)
 {
-    log_user_error("%s: %s", path, strerror(errno));
-    return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
-}
-
-static bool write_all(int fd, const uint8_t *data, size_t n)
-{
-    while (n) {
-        ssize_t done = write(fd, data, n);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return false;
-        data += done;
-        n -= (size_t)done;
-    }
-    return true;
+    int cause = errno;
+    log_user_error("%s: %s", path, strerror(cause));
+    return cause == ENOENT ? ERR_NOT_FOUND : ERR_IO;
 }
 
 /* Everything of `in` to `out`; *found: what it was. */
@@ -62,7 +51,7 @@ static err_code copy_bytes(const copy *k, int in, const char *from, int out, con
         if (n == 0) break;
         if (n < 0)
             rc = failed(from);
-        else if (!write_all(out, piece, (size_t)n))
+        else if (!files_write_all(out, piece, (size_t)n))
             rc = failed(to);
         else
             rc = k->check ? k->check(k->context) : ERR_OK;
@@ -176,6 +165,20 @@ bool store_copy_is_published(const config *c, uint64_t hash)
     return has;
 }
 
+/* The whole copy `partial` becomes `to`, unless another process was faster while it was made: what
+ * that has put there is the same, and may be in use. */
+static err_code put_in_place(const char *partial, const char *to)
+{
+    err_code rc = ERR_OK;
+    if (has_manifest(to)) return rc;
+    if (files_exist(to)) rc = files_remove_tree(to); /* incomplete */
+    if (rc != ERR_OK || rename(partial, to) == 0) return rc;
+    int cause = errno;
+    if (has_manifest(to)) return rc;
+    errno = cause;
+    return failed(to);
+}
+
 err_code store_copy_publish(const config *c, const char *folder, store_copy_check *check,
                             void *context)
 {
@@ -190,9 +193,7 @@ err_code store_copy_publish(const config *c, const char *folder, store_copy_chec
     if (!has_manifest(to)) {
         rc = files_make_dirs(partial);
         if (rc == ERR_OK) rc = copy_whole(&k, folder, partial);
-        if (rc == ERR_OK && files_exist(to)) rc = files_remove_tree(to); /* incomplete */
-        /* Another process may have been faster: what it has put there is the same. */
-        if (rc == ERR_OK && rename(partial, to) != 0 && !has_manifest(to)) rc = failed(to);
+        if (rc == ERR_OK) rc = put_in_place(partial, to);
         if (rc == ERR_OK) rc = files_sync(c->store.source);
     }
     if (rc == ERR_OK) rc = store_path_publish(c, name);

@@ -105,6 +105,8 @@ START_TEST(a_name_that_moved_gets_another_number)
     expect_number(r, "tcp://127.0.0.6:7700");
     testing_put_text("hosts", "127.0.0.1 localhost\n");
     expect_number(r, "");
+    testing_put_text("hosts", "127.0.0.7 weft-scheduler\n127.0.0.6 weft-scheduler\n");
+    expect_number(r, "tcp://127.0.0.6:7700"); /* A lookup that failed has not moved it. */
     resolver_free(r);
 }
 END_TEST

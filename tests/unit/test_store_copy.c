@@ -4,13 +4,17 @@
 #include "sampler/store_copy.h"
 
 #include "common/files.h"
+#include "common/mem.h"
 #include "common/store_path.h"
 #include "sampler/prepare.h"
 #include "sampler/store.h"
+#include "testing_disk.h"
 #include "testing_files.h"
 #include "testing_prepare.h"
 
 #include <check.h>
+#include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,6 +192,79 @@ START_TEST(prepare_elsewhere_takes_what_is_published)
 }
 END_TEST
 
+/* Another `prepare` is done while this one copies. */
+static err_code publish_from_aside(void *context)
+{
+    (void)context;
+    if (!files_exist("aside")) return ERR_OK;
+    return files_rename("aside", published);
+}
+
+static err_code publish(store_copy_check *check)
+{
+    char *folder = xprintf("work/store/%016" PRIx64, hash);
+    err_code rc = store_copy_publish(c, folder, check, NULL);
+    free(folder);
+    return rc;
+}
+
+static void expect_no_partial(void)
+{
+    DIR *dir = opendir("shared");
+    ck_assert_ptr_nonnull(dir);
+    for (const struct dirent *e; (e = readdir(dir));)
+        ck_assert_msg(!strstr(e->d_name, "partial"), "%s", e->d_name);
+    closedir(dir);
+}
+
+START_TEST(what_another_published_meanwhile_stays)
+{
+    char path[300];
+    struct stat before, after;
+    snprintf(path, sizeof path, "%s/manifest.json", published);
+    ck_assert_int_eq(stat(path, &before), 0);
+    ck_assert_int_eq(files_rename(published, "aside"), ERR_OK);
+    ck_assert_int_eq(publish(publish_from_aside), ERR_OK);
+    ck_assert(!files_exist("aside"));
+    ck_assert_int_eq(stat(path, &after), 0);
+    ck_assert_uint_eq(before.st_ino, after.st_ino);
+    expect_no_partial();
+    ck_assert_int_eq(fetch(false, NULL), ERR_OK);
+}
+END_TEST
+
+START_TEST(an_incomplete_store_is_replaced)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/manifest.json", published);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(publish(NULL), ERR_OK);
+    ck_assert(store_copy_is_published(c, hash));
+    expect_no_partial();
+}
+END_TEST
+
+/* Renames: of the copied files, of the folder, of the file `current`. */
+START_TEST(a_store_that_cannot_be_put_in_place_says_why)
+{
+    ck_assert_int_eq(files_remove_tree(published), ERR_OK);
+    testing_disk_heal();
+    ck_assert_int_eq(publish(NULL), ERR_OK);
+    int renames = testing_disk_calls(TESTING_DISK_RENAME);
+    ck_assert_int_eq(files_remove_tree(published), ERR_OK);
+    testing_disk_fail(TESTING_DISK_RENAME, renames - 2, EDQUOT);
+    testing_capture_start();
+    err_code rc = publish(NULL);
+    const char *said = testing_capture_end();
+    ck_assert_int_eq(testing_disk_heal(), 1);
+    ck_assert_int_eq(rc, ERR_IO);
+    testing_expect_part(said, published);
+    testing_expect_part(said, strerror(EDQUOT));
+    ck_assert(!store_copy_is_published(c, hash));
+    expect_no_partial();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store_copy");
@@ -200,6 +277,9 @@ int main(void)
     tcase_add_test(t, a_stopped_fetch_leaves_nothing_half_done);
     tcase_add_test(t, leftovers_and_other_stores_are_removed);
     tcase_add_test(t, prepare_elsewhere_takes_what_is_published);
+    tcase_add_test(t, what_another_published_meanwhile_stays);
+    tcase_add_test(t, an_incomplete_store_is_replaced);
+    tcase_add_test(t, a_store_that_cannot_be_put_in_place_says_why);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
