@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/process.h"
+#include "ps/run_state.h"
 #include "ps/scheduler_node.h"
 #include "ps/server_node.h"
 #include "sampler/sampler_node.h"
@@ -38,7 +39,8 @@ err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh, co
                                 .fresh = fresh,
                                 .from = from,
                                 .driver = true};
-    err_code rc = scheduler_node_new(&o, &n->scheduler);
+    err_code rc = run_state_check(run_dir, fresh, from);
+    if (rc == ERR_OK) rc = scheduler_node_new(&o, &n->scheduler);
     if (rc != ERR_OK) {
         cluster_nodes_close(n);
         return rc;

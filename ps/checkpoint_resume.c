@@ -128,10 +128,17 @@ static err_code read_folder(const folder *f, const checkpoint_id *from, checkpoi
         lacks(f, from, "not there", why);
         return ERR_NOT_FOUND;
     }
-    for (size_t i = 0; i < f->n && rc != ERR_OK; i++) {
+    for (size_t i = 0; i < f->n; i++) {
+        char now[CHECKPOINT_WHY_MAX] = "";
         if (!f->list[i].entry.complete) continue;
         checkpoint_resume_fini(out);
-        rc = take(f, &f->list[i], out, why);
+        err_code one = take(f, &f->list[i], out, now);
+        if (one == ERR_OK) return ERR_OK;
+        /* The newest one's error tells.  A file that it lacks is not a folder that has none. */
+        if (rc == ERR_NOT_FOUND) {
+            rc = one == ERR_NOT_FOUND ? ERR_CORRUPT : one;
+            memcpy(why, now, sizeof now);
+        }
     }
     return rc;
 }
@@ -147,5 +154,5 @@ err_code checkpoint_resume_read(const char *dir, const checkpoint_id *from, chec
     rc = read_folder(&f, from, out, why);
     if (rc != ERR_OK) checkpoint_resume_fini(out);
     checkpoint_manifest_list_free(f.list, f.n);
-    return !from && rc != ERR_OK ? ERR_NOT_FOUND : rc;
+    return rc;
 }

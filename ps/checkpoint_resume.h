@@ -16,8 +16,9 @@ typedef struct checkpoint_resume {
 } checkpoint_resume;
 
 void checkpoint_resume_fini(checkpoint_resume *r);
-/* `from` NULL: the newest one that can be gone on from.  ERR_NOT_FOUND: there is none (why "": the
- * folder has none at all); ERR_CORRUPT, ERR_IO, ERR_LIMIT, ERR_NO_MEMORY: why says what is wrong
- * with `from` or the folder.  *out owned: checkpoint_resume_fini. */
+/* `from` NULL: the newest one that can be gone on from.  ERR_NOT_FOUND: `from` or a file of it is
+ * not there; without `from`: the folder has no complete one at all.  ERR_CORRUPT, ERR_MISMATCH,
+ * ERR_IO, ERR_LIMIT, ERR_NO_MEMORY: why says what is wrong with `from`, the newest one or the
+ * folder.  *out owned: checkpoint_resume_fini. */
 MUST_USE err_code checkpoint_resume_read(const char *dir, const checkpoint_id *from,
                                          checkpoint_resume *out, char *why);

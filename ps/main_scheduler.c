@@ -6,20 +6,19 @@
 #include "common/process.h"
 #include "common/role.h"
 #include "common/version.h"
+#include "ps/run_state.h"
 #include "ps/scheduler_node.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
 /* weft-scheduler: the control plane of one job. */
-
 enum { OPTION_FROM = 0x300 };
 typedef struct options {
     cli_options common;
     bool driver, fresh;
     const char *from;
 } options;
-
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     options *o = state->input;
@@ -55,6 +54,7 @@ static err_code run(const config *c, const options *o, int *code)
     char *run_dir = files_join(c->work_dir, "run");
     err_code rc = role_enter_run_dir(c);
     if (rc == ERR_OK) rc = file_lock_take(run_dir, "lock.scheduler", "weft-scheduler", &lock);
+    if (rc == ERR_OK) rc = run_state_check(run_dir, o->fresh, o->from); /* before any thread */
     if (rc == ERR_OK) rc = role_bind_endpoint(c, self, endpoint);
     if (rc == ERR_OK) rc = role_open_keys(c, self.role, &keys);
     if (rc == ERR_OK) rc = zmq_shell_open(endpoint, keys, &shell, bound);

@@ -23,6 +23,8 @@
 
 enum { METRICS_MAP_BYTES = 1 << 30 };
 
+#define NEW_NAME "scheduler.mdb.new"
+
 struct metrics_log {
     MDB_env *env;
     MDB_dbi dbi;
@@ -40,8 +42,14 @@ struct metrics_log {
 static err_code failed(const char *what, int rc)
 {
     log_error("scheduler_state", "step=%s reason=\"%s\"", what, mdb_strerror(rc));
-    return rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_VERSION_MISMATCH ? ERR_CORRUPT
-                                                                                  : ERR_IO;
+    switch (rc) {
+    case MDB_INVALID:
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CURSOR_FULL: /* deeper than a tree can be */
+    case MDB_VERSION_MISMATCH: return ERR_CORRUPT;
+    default: return ERR_IO;
+    }
 }
 
 /* Keys: "s" the core's state, "m" and the index, big-endian so that they sort. */
@@ -128,12 +136,12 @@ static err_code read_all(metrics_log *m, MDB_txn *txn)
     return read;
 }
 
-static err_code open_env(metrics_log *m, const char *path)
+static err_code open_env(metrics_log *m, const char *path, unsigned flags)
 {
     MDB_txn *txn = NULL;
     int rc = mdb_env_create(&m->env);
     if (!rc) rc = mdb_env_set_mapsize(m->env, METRICS_MAP_BYTES);
-    if (!rc) rc = mdb_env_open(m->env, path, MDB_NOSUBDIR | MDB_NOSYNC, 0600);
+    if (!rc) rc = mdb_env_open(m->env, path, MDB_NOSUBDIR | MDB_NOSYNC | flags, 0600);
     if (!rc) rc = mdb_txn_begin(m->env, NULL, 0, &txn);
     if (!rc) rc = mdb_dbi_open(txn, NULL, 0, &m->dbi);
     if (rc) {
@@ -147,57 +155,109 @@ static err_code open_env(metrics_log *m, const char *path)
 
 /* ---- Damage ---- */
 
-/* In a process of its own: reads everything and writes something. */
-static _Noreturn void try_out(const char *path)
+/* What the process that tries out ends with. */
+enum { EXIT_SOUND = 0, EXIT_DAMAGED = 3, EXIT_UNKNOWN = 4 };
+
+static err_code check_length(const metrics_log *m, const char *path)
 {
-    static const char zeros[4096];
-    char name = 't';
-    metrics_log m = {0};
-    MDB_txn *txn;
     MDB_envinfo info;
     MDB_stat pages;
     struct stat file;
-    if (open_env(&m, path) != ERR_OK) _exit(1);
-    if (mdb_env_info(m.env, &info) || mdb_env_stat(m.env, &pages) || lstat(path, &file)) _exit(1);
-    if ((uint64_t)file.st_size < (info.me_last_pgno + 1) * (uint64_t)pages.ms_psize) _exit(1);
-    if (mdb_txn_begin(m.env, NULL, 0, &txn)) _exit(1);
-    MDB_val key = {.mv_size = 1, .mv_data = &name};
-    if (put_in(txn, m.dbi, key, zeros, sizeof zeros)) _exit(1);
+    int rc = mdb_env_info(m->env, &info);
+    if (!rc) rc = mdb_env_stat(m->env, &pages);
+    if (!rc && lstat(path, &file) != 0) rc = errno;
+    if (rc) return failed(path, rc);
+    uint64_t bytes = (info.me_last_pgno + 1) * (uint64_t)pages.ms_psize;
+    return (uint64_t)file.st_size < bytes ? failed("length", MDB_CORRUPTED) : ERR_OK;
+}
+
+static err_code try_put(const metrics_log *m)
+{
+    static const char zeros[4096];
+    char name = 't';
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(m->env, NULL, 0, &txn);
+    if (rc) return failed("begin", rc);
+    rc = put_in(txn, m->dbi, (MDB_val){.mv_size = 1, .mv_data = &name}, zeros, sizeof zeros);
     mdb_txn_abort(txn);
-    _exit(0);
+    return rc ? failed("put", rc) : ERR_OK;
+}
+
+/* In a process of its own: reads everything and writes something.  Without a lock file, whose page
+ * a full disk may refuse with the same signal as damage. */
+static _Noreturn void try_out(const char *path)
+{
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE};
+    metrics_log m = {0};
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
+    err_code rc = open_env(&m, path, MDB_NOLOCK);
+    if (rc == ERR_OK) rc = check_length(&m, path);
+    if (rc == ERR_OK) rc = try_put(&m);
+    _exit(rc == ERR_OK ? EXIT_SOUND : rc == ERR_CORRUPT ? EXIT_DAMAGED : EXIT_UNKNOWN);
+}
+
+static err_code cannot_tell(const char *path, const char *what, const char *reason)
+{
+    log_user_error("%s: cannot be tested, and stays as it is: %s%s", path, what, reason);
+    return ERR_IO;
+}
+
+static err_code judge(const char *path, int status)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+        number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    if (code == EXIT_SOUND) return ERR_OK;
+    if (code == EXIT_DAMAGED || number == SIGSEGV || number == SIGBUS || number == SIGABRT ||
+        number == SIGFPE) {
+        log_error("scheduler_state", "path=\"%s\" reason=\"damaged\"", path);
+        return ERR_CORRUPT;
+    }
+    if (code >= 0) return cannot_tell(path, "opening or reading failed", " (see the line before)");
+    char text[32];
+    snprintf(text, sizeof text, "signal %d", number);
+    return cannot_tell(path, "the process that reads it was ended by ", text);
+}
+
+static err_code try_in_child(const char *path)
+{
+    int status = 0;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) try_out(path);
+    if (pid < 0) return cannot_tell(path, "fork: ", strerror(errno));
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR) return cannot_tell(path, "waitpid: ", strerror(errno));
+    }
+    return judge(path, status);
 }
 
 /* LMDB trusts its pages: one that is damaged may end the process that reads it. */
-static bool is_sound(const char *path)
+err_code metrics_log_check(const char *run_dir)
 {
-    int status = 0;
-    pid_t pid;
-    if (!files_exist(path)) return true;
-    fflush(NULL);
-    pid = fork();
-    if (pid == 0) {
-        /* What a damaged map raises ends the child at once, whoever watches for it. */
-        signal(SIGBUS, SIG_DFL);
-        signal(SIGSEGV, SIG_DFL);
-        try_out(path);
-    }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-    if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-    log_error("scheduler_state", "path=\"%s\" reason=\"damaged\"", path);
-    return false;
+    char *db = files_join(run_dir, "scheduler.mdb");
+    err_code rc = local_disk_check(run_dir, "work_dir");
+    if (rc == ERR_OK && files_exist(db)) rc = try_in_child(db);
+    free(db);
+    return rc;
 }
 
-static void remove_earlier(const char *db, const char *metrics, const char *steps,
-                           const char *events)
+/* ---- Opening ---- */
+
+static void remove_named(const char *run_dir, const char *name)
 {
-    char *lock = xprintf("%s-lock", db);
-    unlink(db);
-    unlink(lock);
-    unlink(metrics);
-    unlink(steps);
-    if (files_exist(events) && files_remove_tree(events) != ERR_OK)
-        log_warn("remove_failed", "path=\"%s\"", events);
-    free(lock);
+    char *path = files_join(run_dir, name);
+    if (files_exist(path) && files_remove_tree(path) != ERR_OK)
+        log_warn("remove_failed", "path=\"%s\"", path);
+    free(path);
+}
+
+/* What was written for people to read, and the lock of who wrote it. */
+static void remove_lines(const char *run_dir)
+{
+    remove_named(run_dir, "scheduler.mdb-lock");
+    remove_named(run_dir, "metrics.jsonl");
+    remove_named(run_dir, "steps.jsonl");
+    remove_named(run_dir, "tensorboard");
 }
 
 err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
@@ -207,10 +267,13 @@ err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
     char *metrics = xprintf("%s/metrics.jsonl", run_dir),
          *steps = xprintf("%s/steps.jsonl", run_dir);
     char *events = files_join(run_dir, "tensorboard");
-    if (fresh) remove_earlier(db, metrics, steps, events);
+    if (fresh) {
+        remove_named(run_dir, "scheduler.mdb");
+        remove_lines(run_dir);
+    }
     m->tensorboard = tensorboard_log_new(events);
     err_code rc = local_disk_check(run_dir, "work_dir");
-    if (rc == ERR_OK) rc = is_sound(db) ? open_env(m, db) : ERR_CORRUPT;
+    if (rc == ERR_OK) rc = open_env(m, db, 0);
     if (rc == ERR_OK) {
         m->metrics = fopen(metrics, "ae");
         m->steps = fopen(steps, "ae");
@@ -220,7 +283,7 @@ err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out)
         }
     }
     m->path = metrics;
-    m->restarted = m->earlier_n > 0;
+    m->restarted = m->earlier_n > 0 || m->state;
     free(db);
     free(steps);
     free(events);
@@ -309,7 +372,7 @@ static err_code delete_from(metrics_log *m, uint64_t index)
     return rc ? failed("commit", rc) : ERR_OK;
 }
 
-err_code metrics_log_again(metrics_log *m)
+static err_code read_again(metrics_log *m)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(m->env, NULL, MDB_RDONLY, &txn);
@@ -322,7 +385,7 @@ err_code metrics_log_again(metrics_log *m)
     return read;
 }
 
-err_code metrics_log_restore(metrics_log *m, const core_metric *metric, size_t n)
+static err_code restore(metrics_log *m, const core_metric *metric, size_t n)
 {
     MDB_txn *txn;
     uint8_t key[9];
@@ -337,8 +400,31 @@ err_code metrics_log_restore(metrics_log *m, const core_metric *metric, size_t n
         return failed("put", rc);
     }
     rc = mdb_txn_commit(txn);
-    m->restarted = n > 0;
     return rc ? failed("commit", rc) : ERR_OK;
+}
+
+err_code metrics_log_replace(const char *run_dir, const core_metric *metric, size_t n,
+                             const void *state, size_t bytes)
+{
+    metrics_log m = {0};
+    char *db = files_join(run_dir, "scheduler.mdb"), *path = files_join(run_dir, NEW_NAME);
+    err_code rc = local_disk_check(run_dir, "work_dir");
+    if (rc == ERR_OK) rc = files_remove_tree(path); /* what a crash has left */
+    if (rc == ERR_OK) rc = open_env(&m, path, MDB_NOLOCK);
+    if (rc == ERR_OK) rc = restore(&m, metric, n);
+    if (rc == ERR_OK) rc = metrics_log_persist(&m, state, bytes);
+    if (m.env) mdb_env_close(m.env);
+    if (rc == ERR_OK) rc = files_rename(path, db);
+    if (rc == ERR_OK) {
+        rc = files_sync(run_dir);
+        remove_lines(run_dir);
+    } else {
+        log_user_error("%s: cannot be replaced, and stays as it is", db);
+        unlink(path);
+    }
+    free(path);
+    free(db);
+    return rc;
 }
 
 static err_code read_one(const metrics_log *m, MDB_txn *txn, uint64_t index, core_metric *out)
@@ -372,7 +458,7 @@ err_code metrics_log_read(const metrics_log *m, size_t n, core_metric **out)
 err_code metrics_log_cut(metrics_log *m, uint64_t index)
 {
     err_code rc = delete_from(m, index);
-    if (rc == ERR_OK) rc = metrics_log_again(m);
+    if (rc == ERR_OK) rc = read_again(m);
     tensorboard_log_back(m->tensorboard);
     m->restarted = true; /* metrics.jsonl is written anew with the next metric */
     return rc;

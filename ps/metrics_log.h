@@ -11,17 +11,21 @@
 
 typedef struct metrics_log metrics_log;
 
-/* Opens or creates; `fresh` forgets what an earlier life wrote.  ERR_IO; ERR_CORRUPT: not what was
- * written (logged).  *out owned: metrics_log_close. */
+/* Whether an earlier life's database, if there is one, can be used: LMDB trusts its pages, so this
+ * is tried in a child process; call it while there is one thread.  ERR_CORRUPT: it is damaged;
+ * ERR_IO: that could not be told (both logged). */
+MUST_USE err_code metrics_log_check(const char *run_dir);
+/* Opens or creates; `fresh` forgets what an earlier life wrote.  Otherwise after metrics_log_check.
+ * ERR_IO; ERR_CORRUPT: not what was written (logged).  *out owned: metrics_log_close. */
 MUST_USE err_code metrics_log_open(const char *run_dir, bool fresh, metrics_log **out);
 void metrics_log_close(metrics_log *m); /* accepts NULL */
+/* The database becomes one with metrics 0..n-1 and this state, in one step; the lines of the one
+ * before go.  On an error (logged) it stays as it was.  No log of run_dir may be open. */
+MUST_USE err_code metrics_log_replace(const char *run_dir, const core_metric *metric, size_t n,
+                                      const void *state, size_t bytes);
 
 /* What earlier lives made durable, borrowed until the next persist or close. */
 scheduler_durable metrics_log_durable(const metrics_log *m);
-/* Stores metrics 0..n-1 of a log that has none. */
-MUST_USE err_code metrics_log_restore(metrics_log *m, const core_metric *metric, size_t n);
-/* metrics_log_durable gives what is stored now. */
-MUST_USE err_code metrics_log_again(metrics_log *m);
 /* The first n metrics, owned: free.  ERR_NOT_FOUND: there are fewer. */
 MUST_USE err_code metrics_log_read(const metrics_log *m, size_t n, core_metric **out);
 MUST_USE err_code metrics_log_persist(metrics_log *m, const void *bytes, size_t size);

@@ -20,10 +20,9 @@ static void forget_checkpoints(const char *dir)
 static err_code adopt(const char *run_dir, const checkpoint_resume *r, metrics_log **out)
 {
     char name[CHECKPOINT_NAME_MAX];
-    err_code rc = metrics_log_open(run_dir, true, out);
-    if (rc == ERR_OK) rc = metrics_log_restore(*out, r->metric, r->metrics);
-    if (rc == ERR_OK) rc = metrics_log_persist(*out, blob_data(r->state), blob_size(r->state));
-    if (rc == ERR_OK) rc = metrics_log_again(*out);
+    err_code rc = metrics_log_replace(run_dir, r->metric, r->metrics, blob_data(r->state),
+                                      blob_size(r->state));
+    if (rc == ERR_OK) rc = metrics_log_open(run_dir, false, out);
     checkpoint_files_name(&r->id, name);
     if (rc == ERR_OK) log_warn("recovered", "checkpoint=%s metrics=%zu", name, r->metrics);
     return rc;
@@ -52,24 +51,28 @@ static err_code recover(const char *dir, const char *run_dir, metrics_log **out)
     char why[CHECKPOINT_WHY_MAX];
     checkpoint_resume r;
     err_code rc = checkpoint_resume_read(dir, NULL, &r, why);
-    if (rc == ERR_OK) {
-        metrics_log_close(*out);
-        *out = NULL;
+    metrics_log_close(*out);
+    *out = NULL;
+    if (rc == ERR_OK)
         rc = adopt(run_dir, &r, out);
-    } else if (rc == ERR_NOT_FOUND) {
-        if (*why) log_warn("starts_anew", "no checkpoint can be gone on from: \"%s\"", why);
-        rc = *out ? ERR_OK : metrics_log_open(run_dir, true, out);
-    } else {
-        log_user_error("%s", why);
-    }
+    else if (rc == ERR_NOT_FOUND)
+        rc = metrics_log_open(run_dir, true, out);
+    else
+        log_user_error("%s has no state, and no checkpoint can be gone on from: %s; make it "
+                       "readable, or --fresh starts anew",
+                       run_dir, why);
     checkpoint_resume_fini(&r);
     return rc;
 }
 
+/* Under a name that is free: an earlier one stays what it is. */
 static err_code put_aside(const char *run_dir)
 {
-    char *path = files_join(run_dir, "scheduler.mdb"),
-         *aside = files_join(run_dir, "scheduler.mdb.damaged");
+    char *path = files_join(run_dir, "scheduler.mdb"), *aside = xprintf("%s.damaged", path);
+    for (unsigned i = 2; files_exist(aside); i++) {
+        free(aside);
+        aside = xprintf("%s.damaged-%u", path, i);
+    }
     log_error("state_damaged", "path=\"%s\" aside=\"%s\"", path, aside);
     err_code rc = files_rename(path, aside);
     free(path);
@@ -77,13 +80,16 @@ static err_code put_aside(const char *run_dir)
     return rc;
 }
 
+err_code run_state_check(const char *run_dir, bool fresh, const char *from)
+{
+    if (fresh || from) return ERR_OK; /* it will not be read */
+    err_code rc = metrics_log_check(run_dir);
+    return rc == ERR_CORRUPT ? put_aside(run_dir) : rc;
+}
+
 static err_code open_state(const char *dir, const char *run_dir, metrics_log **out)
 {
     err_code rc = metrics_log_open(run_dir, false, out);
-    if (rc == ERR_CORRUPT) {
-        rc = put_aside(run_dir);
-        return rc == ERR_OK ? recover(dir, run_dir, out) : rc;
-    }
     if (rc != ERR_OK || metrics_log_durable(*out).state) return rc;
     return recover(dir, run_dir, out);
 }

@@ -7,8 +7,13 @@
 #include "common/config.h"
 #include "ps/metrics_log.h"
 
+/* Before run_state_open, with the same, while the process has one thread: it forks.  A
+ * scheduler.mdb that is damaged is put aside.  ERR_IO (printed): whether it is could not be told.
+ */
+MUST_USE err_code run_state_check(const char *run_dir, bool fresh, const char *from);
 /* fresh: forgets what earlier lives wrote.  from: the name of a checkpoint to go back to, whatever
- * the state says; NULL: none.  A damaged scheduler.mdb is put aside.  ERR_NOT_FOUND, ERR_CORRUPT:
- * no such checkpoint, or it is not whole; ERR_IO (all logged).  *out owned: metrics_log_close. */
+ * the state says; NULL: none.  Any error leaves what was there.  ERR_NOT_FOUND, ERR_CORRUPT: no
+ * such checkpoint, or it is not whole, or without a state there are checkpoints and none is; ERR_IO
+ * and others of checkpoint_resume_read (all logged).  *out owned: metrics_log_close. */
 MUST_USE err_code run_state_open(const config *c, const char *run_dir, bool fresh, const char *from,
                                  metrics_log **out);

@@ -87,6 +87,7 @@ START_TEST(lmdb_is_not_opened_on_a_mount_of_another_machine)
     testing_expect_part(said, "set store.local to another folder");
     testing_capture_start();
     ck_assert_int_eq(text_cache_open("cache", 1, 4, &cache), ERR_INVALID);
+    ck_assert_int_eq(metrics_log_check("."), ERR_INVALID);
     ck_assert_int_eq(metrics_log_open(".", false, &log), ERR_INVALID);
     testing_capture_end();
     ck_assert(access("cache/data.mdb", F_OK) != 0 && access("scheduler.mdb", F_OK) != 0);

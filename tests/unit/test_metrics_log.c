@@ -1,14 +1,18 @@
 /* Proves: metrics survive the process that stored them, in order and once; metrics.jsonl is written
- * anew from what is stored; `fresh` forgets; every line is what metrics.jsonl promises. */
+ * anew from what is stored; `fresh` forgets; every line is what metrics.jsonl promises; damage is
+ * told from what is none; a state is replaced as a whole or stays. */
 #include "ps/metrics_log.h"
 
 #include "testing_files.h"
 #include "testing_job.h"
 
 #include <check.h>
+#include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -238,9 +242,8 @@ START_TEST(a_file_that_is_no_database_is_corrupt)
     char bytes[16384];
     memset(bytes, 'x', sizeof bytes);
     testing_put("scheduler.mdb", bytes, sizeof bytes);
-    metrics_log *m = NULL;
     testing_capture_start();
-    ck_assert_int_eq(metrics_log_open(".", false, &m), ERR_CORRUPT);
+    ck_assert_int_eq(metrics_log_check("."), ERR_CORRUPT);
     testing_expect_part(testing_capture_end(), "scheduler.mdb");
 }
 END_TEST
@@ -248,6 +251,7 @@ END_TEST
 START_TEST(a_missing_folder_is_an_error)
 {
     metrics_log *m = NULL;
+    ck_assert_int_eq(metrics_log_check("nowhere"), ERR_OK); /* nothing that is damaged */
     ck_assert_int_eq(metrics_log_open("nowhere", false, &m), ERR_IO);
 }
 END_TEST
@@ -291,7 +295,8 @@ START_TEST(a_damaged_state_is_refused_or_as_it_was)
         testing_put("scheduler.mdb", bad, k % 5 == 4 ? (random >> 30) % bytes : bytes);
         unlink("scheduler.mdb-lock");
         m = NULL;
-        err_code rc = metrics_log_open(".", false, &m);
+        err_code rc = metrics_log_check(".");
+        if (rc == ERR_OK) rc = metrics_log_open(".", false, &m);
         refused += rc == ERR_CORRUPT;
         if (rc == ERR_OK && metrics_log_durable(m).state) { /* else: an empty file is a new one */
             scheduler_durable d = metrics_log_durable(m);
@@ -318,15 +323,138 @@ START_TEST(the_first_metrics_are_read_back_and_put_into_another_log)
     ck_assert_int_eq(metrics_log_read(m, 6, &list), ERR_NOT_FOUND);
     ck_assert_int_eq(metrics_log_read(m, 4, &list), ERR_OK);
     metrics_log_close(m);
-    m = open_log(true);
-    ck_assert_int_eq(metrics_log_restore(m, list, 4), ERR_OK);
-    ck_assert_int_eq(metrics_log_again(m), ERR_OK);
+    ck_assert_int_eq(metrics_log_replace(".", list, 4, "back", 4), ERR_OK);
+    m = open_log(false);
     ck_assert_uint_eq(metrics_log_durable(m).metrics, 4);
     core_metric next = step_metric(4, 5);
     metrics_log_add(m, shared, &next, 0.1);
     metrics_log_close(m);
     ck_assert_uint_eq(count_lines("metrics.jsonl"), 5);
     free(list);
+}
+END_TEST
+
+static void put_one(void)
+{
+    metrics_log *m = open_log(true);
+    core_metric step = step_metric(0, 1);
+    metrics_log_add(m, shared, &step, 0.1);
+    ck_assert_int_eq(metrics_log_persist(m, "first", 5), ERR_OK);
+    metrics_log_close(m);
+}
+
+static void expect_one(void)
+{
+    ck_assert_uint_eq(count_lines("metrics.jsonl"), 1);
+    ck_assert_int_eq(metrics_log_check("."), ERR_OK);
+    metrics_log *m = open_log(false);
+    scheduler_durable d = metrics_log_durable(m);
+    ck_assert_uint_eq(d.metrics, 1);
+    ck_assert_uint_eq(d.state_bytes, 5);
+    ck_assert(memcmp(d.state, "first", 5) == 0);
+    metrics_log_close(m);
+}
+
+/* A checkpoint of no metrics: the lines that came later are not those of the new state. */
+START_TEST(lines_of_a_state_that_was_replaced_go)
+{
+    put_one();
+    char *later = testing_get_text("metrics.jsonl", NULL);
+    ck_assert_int_eq(metrics_log_replace(".", NULL, 0, "back", 4), ERR_OK);
+    testing_put_text("metrics.jsonl", later); /* it died before it could remove them */
+    metrics_log *m = open_log(false);
+    core_metric step = step_metric(0, 1);
+    metrics_log_add(m, shared, &step, 0.1);
+    metrics_log_close(m);
+    ck_assert_uint_eq(count_lines("metrics.jsonl"), 1);
+    free(later);
+}
+END_TEST
+
+/* The disk is full after so many bytes. */
+START_TEST(a_state_that_cannot_be_replaced_stays)
+{
+    enum { STEPS = 200, BYTES_MAX = 20000 };
+    static core_metric list[STEPS];
+    struct rlimit was, low;
+    put_one();
+    for (uint32_t i = 0; i < STEPS; i++) list[i] = step_metric(i, i + 1);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &was), 0);
+    low = (struct rlimit){BYTES_MAX, was.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    testing_capture_start();
+    setrlimit(RLIMIT_FSIZE, &low);
+    err_code rc = metrics_log_replace(".", list, STEPS, "back", 4);
+    setrlimit(RLIMIT_FSIZE, &was);
+    testing_expect_part(testing_capture_end(), "scheduler.mdb: cannot be replaced");
+    ck_assert_int_eq(rc, ERR_IO);
+    ck_assert_int_ne(access("scheduler.mdb.new", F_OK), 0);
+    expect_one();
+    ck_assert_int_eq(metrics_log_replace(".", list, STEPS, "back", 4), ERR_OK);
+}
+END_TEST
+
+/* ---- What is no damage ---- */
+
+static int fork_fails, fork_kills;
+pid_t __real_fork(void);
+pid_t __wrap_fork(void);
+pid_t __wrap_fork(void)
+{
+    if (fork_fails) {
+        errno = fork_fails;
+        return -1;
+    }
+    pid_t pid = __real_fork();
+    if (pid == 0 && fork_kills) {
+        signal(fork_kills, SIG_DFL); /* a sanitizer may have taken it */
+        raise(fork_kills);
+    }
+    return pid;
+}
+
+static const struct {
+    int fails, kills;
+    err_code rc;
+    const char *says;
+} ends[] = {
+    {EAGAIN, 0, ERR_IO, "fork: "},
+    {0, SIGKILL, ERR_IO, "was ended by signal 9"},
+    {0, SIGTERM, ERR_IO, "was ended by signal 15"},
+    {0, SIGSEGV, ERR_CORRUPT, "damaged"},
+    {0, SIGBUS, ERR_CORRUPT, "damaged"},
+    {0, SIGABRT, ERR_CORRUPT, "damaged"},
+};
+
+START_TEST(only_a_crash_of_who_reads_it_is_damage)
+{
+    put_one();
+    testing_capture_start();
+    fork_fails = ends[_i].fails;
+    fork_kills = ends[_i].kills;
+    err_code rc = metrics_log_check(".");
+    fork_fails = fork_kills = 0;
+    testing_expect_part(testing_capture_end(), ends[_i].says);
+    ck_assert_int_eq(rc, ends[_i].rc);
+    expect_one();
+}
+END_TEST
+
+START_TEST(a_database_that_cannot_be_opened_is_not_damaged)
+{
+    struct rlimit was, none;
+    put_one();
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = (struct rlimit){0, was.rlim_max};
+    testing_capture_start();
+    setrlimit(RLIMIT_NOFILE, &none);
+    err_code rc = metrics_log_check(".");
+    setrlimit(RLIMIT_NOFILE, &was);
+    const char *said = testing_capture_end();
+    testing_expect_part(said, "Too many open files");
+    testing_expect_part(said, "scheduler.mdb: cannot be tested, and stays as it is");
+    ck_assert_int_eq(rc, ERR_IO);
+    expect_one();
 }
 END_TEST
 
@@ -348,6 +476,11 @@ int main(void)
     tcase_add_test(c, lines_parse);
     tcase_add_test(c, a_damaged_state_is_refused_or_as_it_was);
     tcase_add_test(c, the_first_metrics_are_read_back_and_put_into_another_log);
+    tcase_add_test(c, lines_of_a_state_that_was_replaced_go);
+    tcase_add_test(c, a_state_that_cannot_be_replaced_stays);
+    tcase_add_loop_test(c, only_a_crash_of_who_reads_it_is_damage, 0,
+                        (int)(sizeof ends / sizeof *ends));
+    tcase_add_test(c, a_database_that_cannot_be_opened_is_not_damaged);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
