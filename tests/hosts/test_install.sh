@@ -82,8 +82,8 @@ expect "commands" '^checkpoint$' "$said"
 expect "commands" '^--version$' "$said"
 said=$(complete_in_bash weft tr)
 [ "$said" = train ] || fail "\"weft tr\" is completed by: $said"
-said=$(complete_in_bash weft train --fr)
-[ "$said" = --fresh ] || fail "\"weft train --fr\" is completed by: $said"
+said=$(complete_in_bash weft train --fre)
+[ "$said" = --fresh ] || fail "\"weft train --fre\" is completed by: $said"
 expect "options with a value" '^--out=$' "$(complete_in_bash weft train --o)"
 expect "options of a role" '^--index=$' "$(complete_in_bash weft-ps --i)"
 expect "words of checkpoint" '^verify$' "$(complete_in_bash weft checkpoint v)"

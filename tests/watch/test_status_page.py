@@ -29,7 +29,7 @@ def no_errors(browser, outage=False):
 def fills(browser):
     for section, rows in (("workers", 3), ("servers", 2), ("samplers", 2), ("events", 8), ("config", 100), ("build", 5)):
         browser.wait(f"{rows} rows of {section}", f"{ROWS % section} >= {rows}")
-    browser.wait("the loss", "document.querySelector('.curve .line').getAttribute('d').length > 100")
+    browser.wait("the loss", "document.querySelector('.curve .line')?.getAttribute('d')?.length > 100")
     browser.wait("every curve", "document.querySelectorAll('.curve .line').length == 6", 60)
     assert browser.run("return document.getElementById('state').textContent") in ("RUNNING", "VALIDATING")
     browser.wait("a live page", "document.getElementById('live').textContent == 'live'")

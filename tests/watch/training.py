@@ -102,7 +102,7 @@ class Training:
         def there():
             status = self.status()
             stages = status["stages"] if status else []
-            if not status or status["stage"] not in stages:
+            if not {stage, status and status["stage"]} <= set(stages):  # the plan is not known yet
                 return False
             later = stages.index(status["stage"]) > stages.index(stage)
             return later or (status["stage"] == stage and status["step"] >= step)
