@@ -1,9 +1,8 @@
 #include "deploy/command_bench.h"
 
 #include "common/cli.h"
-#include "common/log.h"
-#include "common/numerics.h"
 #include "deploy/bench.h"
+#include "deploy/compute_start.h"
 #include "deploy/progress_print.h"
 
 #include <stdio.h>
@@ -78,21 +77,12 @@ int command_bench(int argc, char **argv)
         .children = children};
     request r = {.seconds = 1};
     config *c = NULL;
-    log_level level;
     char usage[] = "weft bench", *given = argv[1];
     argv[1] = usage; /* What usage messages begin with. */
     cli_parse(&argp, argc - 1, argv + 1, &r);
     argv[1] = given;
-    err_code rc = cli_load_config(&r.cli, &c);
-    if (rc == ERR_OK) {
-        rc = numerics_start(argv, c->train.core_type);
-        if (rc != ERR_OK) config_free(c);
-    }
-    if (rc == ERR_OK) {
-        if (log_level_parse(c->log.level, &level))
-            log_set_level(level == LOG_INFO ? LOG_WARN : level);
-        rc = measure(c, &r);
-    }
+    err_code rc = compute_start(&r.cli, argv, &c);
+    if (rc == ERR_OK) rc = measure(c, &r);
     cli_options_fini(&r.cli);
     return err_exit(rc);
 }

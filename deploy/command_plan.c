@@ -1,8 +1,7 @@
 #include "deploy/command_plan.h"
 
 #include "common/cli.h"
-#include "common/log.h"
-#include "common/numerics.h"
+#include "deploy/compute_start.h"
 #include "deploy/forecast_print.h"
 
 #include <stdio.h>
@@ -38,7 +37,6 @@ int command_plan(int argc, char **argv)
 {
     cli_options cli = {0};
     config *c = NULL;
-    log_level level;
     char usage[] = "weft plan", *given = argv[1];
     argv[1] = usage; /* What usage messages begin with. */
     cli_parse_simple("Says what a job will need before anything starts: memory, disk, network and "
@@ -47,16 +45,8 @@ int command_plan(int argc, char **argv)
                      "from about a second of measuring on this machine.",
                      &cli_argp_data, argc - 1, argv + 1, &cli);
     argv[1] = given;
-    err_code rc = cli_load_config(&cli, &c);
-    if (rc == ERR_OK) {
-        rc = numerics_start(argv, c->train.core_type);
-        if (rc != ERR_OK) config_free(c);
-    }
-    if (rc == ERR_OK) {
-        if (log_level_parse(c->log.level, &level))
-            log_set_level(level == LOG_INFO ? LOG_WARN : level);
-        rc = forecast_job(c, cli.json);
-    }
+    err_code rc = compute_start(&cli, argv, &c);
+    if (rc == ERR_OK) rc = forecast_job(c, cli.json);
     cli_options_fini(&cli);
     return err_exit(rc);
 }

@@ -3,8 +3,8 @@
 #include "common/cli.h"
 #include "common/job.h"
 #include "common/log.h"
-#include "common/numerics.h"
 #include "common/store_path.h"
+#include "deploy/compute_start.h"
 #include "deploy/replay.h"
 
 #include <stdio.h>
@@ -67,23 +67,14 @@ int command_replay(int argc, char **argv)
     options o = {0};
     slot_name name;
     config *c = NULL;
-    log_level level;
     char usage[] = "weft replay", *given = argv[1];
     argv[1] = usage; /* What usage messages begin with. */
     cli_parse(&replay_argp, argc - 1, argv + 1, &o);
     argv[1] = given;
     err_code rc = slot_parse(o.slot, &name) ? ERR_OK : ERR_INVALID;
     if (rc != ERR_OK) log_user_error("--slot: \"%s\" is not STAGE/EPOCH/STEP/SLOT", o.slot);
-    if (rc == ERR_OK) rc = cli_load_config(&o.common, &c);
-    if (rc == ERR_OK) {
-        rc = numerics_start(argv, c->train.core_type);
-        if (rc != ERR_OK) config_free(c);
-    }
-    if (rc == ERR_OK) {
-        if (log_level_parse(c->log.level, &level))
-            log_set_level(level == LOG_INFO ? LOG_WARN : level);
-        rc = replay_job(c, &o, name);
-    }
+    if (rc == ERR_OK) rc = compute_start(&o.common, argv, &c);
+    if (rc == ERR_OK) rc = replay_job(c, &o, name);
     cli_options_fini(&o.common);
     return err_exit(rc);
 }
