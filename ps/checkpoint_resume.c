@@ -34,7 +34,7 @@ static err_code lacks(const folder *f, const checkpoint_id *id, const char *what
 {
     char name[CHECKPOINT_NAME_MAX];
     checkpoint_files_name(id, name);
-    snprintf(why, CHECKPOINT_WHY_MAX, "%.140s/%s: %s", f->dir, name, what);
+    snprintf(why, CHECKPOINT_WHY_MAX, "%.120s/%s: %s", f->dir, name, what);
     return ERR_CORRUPT;
 }
 

@@ -1,5 +1,6 @@
 #include "sampler/spill.h"
 
+#include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -54,15 +55,9 @@ void spill_close(spill *s)
     free(s);
 }
 
-static err_code write_all(spill *s, const uint8_t *data, size_t bytes)
+static err_code write_all(spill *s, const void *data, size_t bytes)
 {
-    while (bytes > 0) {
-        ssize_t n = write(s->fd, data, bytes);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return spill_fail(s, "write");
-        data += n;
-        bytes -= (size_t)n;
-    }
+    if (!files_write_all(s->fd, data, bytes)) return spill_fail(s, "write");
     return ERR_OK;
 }
 

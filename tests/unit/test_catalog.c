@@ -267,7 +267,7 @@ END_TEST
 
 static void expect_item_error(const char *rows, const char *message)
 {
-    char text[4096];
+    char text[8192 + 64];
     snprintf(text, sizeof text, "item_id\titem_type\ttext\n%s", rows);
     testing_put_text("items.tsv", text);
     expect_error(ERR_INVALID, message);
