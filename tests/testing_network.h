@@ -1,5 +1,5 @@
 /* testing_network.h - a network namespace of the test's own, with a loopback, and what passes on
- * it. */
+ * it; ports. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,6 +8,9 @@
 
 /* Enters a new one, for this process and those it starts.  False: not allowed here; says so. */
 bool testing_network_enter(void);
+
+/* A port of 127.0.0.1 that is free now. */
+uint16_t testing_network_free_port(void);
 
 typedef struct testing_capture testing_capture;
 

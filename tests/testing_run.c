@@ -408,3 +408,12 @@ void testing_run_said(const char *name, const char *part)
     free(text);
     free(path);
 }
+
+void testing_run_refused(const char *before, const testing_run_refusal *refusals, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int code = testing_run_code("refused", "%s%s", before, refusals[i].words);
+        ck_assert_msg(code == refusals[i].code, "%s: %d", refusals[i].words, code);
+        testing_run_said("refused", refusals[i].says);
+    }
+}

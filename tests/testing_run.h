@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,6 +28,15 @@ int testing_run_code(const char *name, const char *words, ...)
 /* The same, and the exit code must be 0. */
 void testing_run_must(const char *name, const char *words, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* What is refused: its words, the exit code, and a part of what stderr says. */
+typedef struct testing_run_refusal {
+    const char *words;
+    int code;
+    const char *says;
+} testing_run_refusal;
+/* Runs `before` and the words of each, and fails unless they are refused so. */
+void testing_run_refused(const char *before, const testing_run_refusal *refusals, size_t n);
 
 /* As testing_run_start, but of another program of this build ("weft-worker"). */
 pid_t testing_run_start_program(const char *program, const char *name, const char *words, ...)

@@ -1,15 +1,13 @@
 /* Proves: a cluster whose roles are started one by one from one configuration file, over tcp with
  * keys, trains to the end, leaves by itself, and has computed what `weft train` does. */
 #include "testing_files.h"
+#include "testing_network.h"
 #include "testing_run.h"
 
-#include <arpa/inet.h>
 #include <check.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { ROLES = 5 };
@@ -23,17 +21,6 @@ static const struct {
     {"weft-sampler", "sampler", "--index 0 -c hand.yaml"},
     {"weft-scheduler", "scheduler", "-c hand.yaml"},
 };
-
-static unsigned free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-    close(fd);
-    return ntohs(a.sin_port);
-}
 
 static void write_configuration(unsigned port)
 {
@@ -53,7 +40,7 @@ static void write_configuration(unsigned port)
 START_TEST(roles_started_one_by_one_train_to_the_end)
 {
     pid_t pid[ROLES];
-    unsigned port = free_port();
+    unsigned port = testing_network_free_port();
     testing_run_files();
     write_configuration(port);
     testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process");

@@ -2,19 +2,18 @@
  * every kind are killed meanwhile, without a byte of the result changing; a worker works soon after
  * its start, and leaves soon after it was asked to.  Prints the times it saw. */
 #include "testing_files.h"
+#include "testing_network.h"
 #include "testing_run.h"
 
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/mem.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* Long enough to do all of it meanwhile, and the same for the undisturbed run. */
@@ -229,18 +228,6 @@ END_TEST
 
 /* ---- By hand ---- */
 
-static uint16_t free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET};
-    socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, size), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-    close(fd);
-    return ntohs(a.sin_port);
-}
-
 /* The id of the worker with this process number, in id[32]; waits for it. */
 static void wait_for_id(pid_t pid, char id[32])
 {
@@ -262,7 +249,7 @@ static void wait_for_id(pid_t pid, char id[32])
 START_TEST(a_worker_started_by_hand_joins_and_leaves)
 {
     char address[64], id[32];
-    snprintf(address, sizeof address, "tcp://127.0.0.1:%u", free_port());
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%u", testing_network_free_port());
     pid_t pid = testing_run_start(
         "two", "train -c job.yaml --set work_dir=two --set cluster.scheduler=%s " ENDLESS, address);
     testing_run_wait_step("two", "hgnn", 3);
@@ -288,11 +275,7 @@ END_TEST
 
 /* ---- What is refused ---- */
 
-static const struct {
-    const char *words;
-    int code;
-    const char *says;
-} refusals[] = {
+static const testing_run_refusal refusals[] = {
     {"scale -c job.yaml --set work_dir=two", 2, "give --workers N or --servers N"},
     {"scale -c job.yaml --set work_dir=two --workers 0", 2, "--workers: \"0\""},
     {"scale -c job.yaml --set work_dir=two --workers 2000", 2, "refused: \"workers\" is not"},
@@ -308,11 +291,7 @@ START_TEST(a_command_that_cannot_be_is_refused_clearly)
 {
     pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " ENDLESS);
     testing_run_wait_step("two", "hgnn", 3);
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        int code = testing_run_code("refused", "%s", refusals[i].words);
-        ck_assert_msg(code == refusals[i].code, "%s: %d", refusals[i].words, code);
-        testing_run_said("refused", refusals[i].says);
-    }
+    testing_run_refused("", refusals, sizeof refusals / sizeof *refusals);
     char *url = testing_get_text("two/run/url", NULL);
     ck_assert_int_eq(testing_run_code("refused", "scale --at %s --workers 2", url), 2);
     testing_run_said("refused", "this needs the job's token");

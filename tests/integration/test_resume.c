@@ -109,11 +109,7 @@ START_TEST(a_step_is_gone_back_to_and_its_ways_to_the_end_are_the_same)
 }
 END_TEST
 
-static const struct {
-    const char *from;
-    int code;
-    const char *says;
-} refusals[] = {
+static const testing_run_refusal refusals[] = {
     {"--from 7", 2, "--from 7: there is no such checkpoint; there are:"},
     {"--from hgnn/41", 2, "  hgnn/60  hgnn-v"},
     {"--from two", 2, "neither a step, STAGE/STEP, nor a name"},
@@ -124,11 +120,7 @@ static const struct {
 START_TEST(a_checkpoint_that_is_not_there_is_refused_with_those_that_are)
 {
     testing_run_must("two", TRAIN);
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        int code = testing_run_code("refused", TRAIN "%s", refusals[i].from);
-        ck_assert_msg(code == refusals[i].code, "%s: %d", refusals[i].from, code);
-        testing_run_said("refused", refusals[i].says);
-    }
+    testing_run_refused(TRAIN, refusals, sizeof refusals / sizeof *refusals);
     testing_run_must("two", TRAIN); /* nothing was touched */
     expect_same();
 }

@@ -31,24 +31,12 @@
 
 static unsigned port;
 
-/* A port that is free now. */
-static unsigned free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-    close(fd);
-    return ntohs(a.sin_port);
-}
-
 static void setup(void)
 {
     testing_enter_folder();
     testing_run_files();
     testing_echo_folders();
-    port = free_port();
+    port = testing_network_free_port();
 }
 
 #define KEYED "--set cluster.scheduler=tcp://127.0.0.1:%u --set security.keys=keys "
@@ -153,7 +141,7 @@ static const char *const telling[] = {"WEFT\x01", "two_tower", "work_dir", "open
 static uint64_t capture_run(const char *name, const char *keys, uint64_t *bytes)
 {
     uint64_t packets, lost;
-    unsigned http = free_port();
+    unsigned http = testing_network_free_port();
     testing_capture *c = testing_network_capture(telling, (uint16_t)http);
     testing_run_must(name,
                      "train -c job.yaml --set work_dir=%s --workers 2 --set http.bind=127.0.0.1:%u "

@@ -125,16 +125,23 @@ START_TEST(keys_that_others_can_read_are_found)
 }
 END_TEST
 
-START_TEST(too_few_open_files_are_found)
+/* Looks at the configuration under a lower limit of this process. */
+static void expect_limited(int resource, rlim_t limit, const char *text, const char *what,
+                           const char *says)
 {
     struct rlimit old, small;
-    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
-    small = (struct rlimit){256, old.rlim_max};
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &small), 0);
-    examine("cluster: {workers: 200}");
-    expect("nofile", DOCTOR_FAIL, "256 open files");
+    ck_assert_int_eq(getrlimit((__rlimit_resource_t)resource, &old), 0);
+    small = (struct rlimit){limit, old.rlim_max};
+    ck_assert_int_eq(setrlimit((__rlimit_resource_t)resource, &small), 0);
+    examine(text);
+    expect(what, DOCTOR_FAIL, says);
     done();
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    ck_assert_int_eq(setrlimit((__rlimit_resource_t)resource, &old), 0);
+}
+
+START_TEST(too_few_open_files_are_found)
+{
+    expect_limited(RLIMIT_NOFILE, 256, "cluster: {workers: 200}", "nofile", "256 open files");
 }
 END_TEST
 
@@ -152,14 +159,7 @@ END_TEST
 
 START_TEST(a_file_size_limit_is_found)
 {
-    struct rlimit old, small;
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
-    small = (struct rlimit){100 << 20, old.rlim_max};
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    examine("");
-    expect("file size", DOCTOR_FAIL, "105 MB");
-    done();
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+    expect_limited(RLIMIT_FSIZE, 100 << 20, "", "file size", "105 MB");
 }
 END_TEST
 

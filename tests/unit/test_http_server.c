@@ -2,14 +2,13 @@
  * clear answer, and a non-loopback address without a token is refused. */
 #include "common/http_server.h"
 
+#include "testing_http.h"
 #include "testing_network.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static unsigned posted(void *user, const char *path, const char *body, char **text)
@@ -22,17 +21,7 @@ static unsigned posted(void *user, const char *path, const char *body, char **te
 
 static void talk(const char *url, const char *request, char *reply, size_t size)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET};
-    a.sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1));
-    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    ck_assert_int_eq(send(fd, request, strlen(request), 0), (int)strlen(request));
-    size_t n = 0;
-    for (ssize_t got; n + 1 < size && (got = recv(fd, reply + n, size - n - 1, 0)) > 0;)
-        n += (size_t)got;
-    reply[n] = 0;
-    close(fd);
+    testing_http_talk((unsigned)atoi(strrchr(url, ':') + 1), request, reply, size);
 }
 
 START_TEST(pages_and_posts)

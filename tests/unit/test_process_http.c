@@ -4,40 +4,23 @@
 
 #include "common/http_server.h"
 #include "testing_files.h"
+#include "testing_http.h"
 #include "testing_network.h"
 
-#include <arpa/inet.h>
 #include <check.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static unsigned port;
 
-static void ask(const char *path, char *reply, size_t size)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    char request[128];
-    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
-    int fd = socket(AF_INET, SOCK_STREAM, 0), m;
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    m = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-                 path);
-    ck_assert_int_eq(send(fd, request, (size_t)m, 0), m);
-    size_t n = 0;
-    for (ssize_t got; n + 1 < size && (got = recv(fd, reply + n, size - n - 1, 0)) > 0;)
-        n += (size_t)got;
-    reply[n] = 0;
-    close(fd);
-}
-
 static void expect(const char *path, const char *status, const char *part)
 {
-    char reply[8192];
-    ask(path, reply, sizeof reply);
+    char request[128], reply[8192];
+    snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+             path);
+    testing_http_talk(port, request, reply, sizeof reply);
     testing_expect_part(reply, status);
     testing_expect_part(reply, part);
 }
