@@ -89,8 +89,10 @@ err_code run_state_check(const char *run_dir, bool fresh, const char *from)
 
 static err_code open_state(const char *dir, const char *run_dir, metrics_log **out)
 {
-    err_code rc = metrics_log_open(run_dir, false, out);
-    if (rc != ERR_OK || metrics_log_durable(*out).state) return rc;
+    char *path = files_join(run_dir, "scheduler.mdb");
+    err_code rc = files_exist(path) ? metrics_log_open(run_dir, false, out) : ERR_OK;
+    free(path);
+    if (rc != ERR_OK || (*out && metrics_log_durable(*out).state)) return rc;
     return recover(dir, run_dir, out);
 }
 
