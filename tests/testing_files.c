@@ -1,6 +1,7 @@
 #include "testing_files.h"
 
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ void testing_put_text(const char *path, const char *text)
 char *testing_get_text(const char *path, size_t *n)
 {
     FILE *f = fopen(path, "rb");
-    ck_assert_ptr_nonnull(f);
+    ck_assert_msg(f != NULL, "%s: %s", path, strerror(errno));
     ck_assert_int_eq(fseek(f, 0, SEEK_END), 0);
     size_t size = (size_t)ftell(f);
     rewind(f);
