@@ -7,7 +7,11 @@
  *
  * dataset_format.h has the file's bytes.
  *
- * Immutable after open: any thread. */
+ * Immutable after open: any thread.
+ *
+ * Why not LMDB as for partitions: evaluation, export and `recommend` scan whole arrays by row, and
+ * a map has no load time and no copy. The price is a second copy of text vectors and lists;
+ * histories beyond memory would want a stream instead. */
 #pragma once
 
 #include "common/err.h"

@@ -10,7 +10,12 @@
  *
  * The allow table is looked at again when its file changes: a key without a line, or whose role was
  * changed to `revoked`, is refused from then on, also on connections that are open.  While the file
- * is missing, empty or malformed nobody is let in. Threads: any; open and close by the owner. */
+ * is missing, empty or malformed nobody is let in. Threads: any; open and close by the owner.
+ *
+ * Why files and a table: people read it, any tool copies it, and as a key is checked with each
+ * message revoking it needs no restart. TLS in front would be another process; a key for each
+ * worker is possible, but workers come and go, so that by default they share one and are not told
+ * apart. */
 #pragma once
 
 #include "common/key_table.h"

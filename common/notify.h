@@ -2,7 +2,12 @@
  *
  * Datagrams to the socket that NOTIFY_SOCKET names; where there is none, nothing happens.  The
  * watchdog (WATCHDOG_USEC, WATCHDOG_PID) is fed by work that gets on, never by a timer alone: a
- * process that is stuck must look stuck.  Threads: the main one. */
+ * process that is stuck must look stuck.  Threads: the main one.
+ *
+ * It is also not fed while a task of another thread is older than the last feeding, as a held
+ * thread and a waiting task look the same: `WatchdogSec` must be longer than any slot takes. A
+ * hanging disk does not count, as a restart does not cure it. Four datagrams do not need
+ * libsystemd. */
 #pragma once
 
 #include "common/core.h"

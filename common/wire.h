@@ -4,7 +4,11 @@
  * request is idempotent by its name and is answered; the answer carries the same op and tag and the
  * flag WIRE_ANSWER, and is the acknowledgement.  Limits are checked before the body is touched.
  *
- * What the fields mean per op is listed below. */
+ * What the fields mean per op is listed below.
+ *
+ * Why not protobuf or gRPC for everything: limits are checked before a body is read, and gradients
+ * and weights go from buffer to socket without a parser or a copy. Protobuf is inside the bodies
+ * of control messages. The price is a header kept by hand, whose layout is asserted. */
 #pragma once
 
 #include "common/err.h"

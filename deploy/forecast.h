@@ -3,7 +3,11 @@
  *
  * Sizes of weights, steps and slots are the plan's own, exact; how many different items a slot
  * touches is an expected value; times rest on what was measured on this machine for a second
- * (calibrate.h), and stand for machines like it.  Plain data. */
+ * (calibrate.h), and stand for machines like it.  Plain data.
+ *
+ * Memory is computed in the terms of the code that allocates it, so that a figure says which key
+ * to change; a test holds it against a run. Who changes what a role allocates changes
+ * forecast_memory.c, too. */
 #pragma once
 
 #include "common/job.h"

@@ -1,6 +1,12 @@
 /* restart_policy.h - when a process that ended is started again: soon, then later and later.
  *
- * Pure: the caller's clock.  Threads: one owner. */
+ * Pure: the caller's clock.  Threads: one owner.
+ *
+ * It is the parent that restarts, under `weft train` as under systemd or a kubelet: a process
+ * cannot tell its own crash from a job that is hopeless, and the one place that starts processes
+ * needs no protocol for it. Commands such as `weft scale` change a number, the parent makes it
+ * true. That a scheduler decided to end, and must not be restarted, is told by the last line of
+ * its log. */
 #pragma once
 
 #include <stdbool.h>

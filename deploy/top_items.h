@@ -1,5 +1,9 @@
 /* top_items.h - the items of an exported folder whose vectors have the largest dot product with a
- * vector.  Threads: one owner. */
+ * vector.  Threads: one owner.
+ *
+ * Exact, by brute force: a list that depends on an index could not be compared with the
+ * evaluation, which ranks every candidate. The price is time linear in the catalogue; the vectors
+ * are plain `.npy` for any library of indexes. */
 #pragma once
 
 #include "deploy/result_folder.h"

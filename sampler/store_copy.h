@@ -5,7 +5,11 @@
  * it in <store.source>/current; samplers bring the partitions they own to
  * <store.local>/<prepare_hash>. A partition is compared with the manifest's checksum while it is
  * copied, gets its name when it is whole, and the manifest comes last.  LMDB opens nothing in
- * store.source.  Threads: any. */
+ * store.source.  Threads: any.
+ *
+ * Why copies: a partition with a checksum is served from a local disk at memory speed, while LMDB
+ * over NFS is not coherent and a lost server is SIGBUS. The price is the store twice, and a copy
+ * before a new machine serves. */
 #pragma once
 
 #include "common/config.h"

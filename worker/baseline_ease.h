@@ -3,7 +3,11 @@
  *
  * The model holds the `items_max` items with most users (ties by the order of ties) among those
  * with at least 2 that count (baseline_matrix.h); other items score 0.  A user without an item in
- * the model takes the scores of popularity. */
+ * the model takes the scores of popularity.
+ *
+ * In f32: half the memory and twice the speed of f64 for an inverse of up to 12,000 items, which
+ * lambda keeps well posed. Where the smallest lambda of the grid wins that would have to be
+ * thought over. */
 #pragma once
 
 #include "worker/baseline_matrix.h"

@@ -2,7 +2,11 @@
  *
  * A round either asks for something (needs) or finds that nothing is missing.  Node features never
  * change and z is frozen when it is used, so both are cached by node number.
- * Threads: one owner. */
+ * Threads: one owner.
+ *
+ * Why rounds: keys of rows are known only after features came, and a digest that says "again"
+ * keeps the protocol core free of knowledge of models. Stable keys inside every micro-batch would
+ * cost 8 bytes for each node, each time; rounds cost one more trip where nothing is cached. */
 #pragma once
 
 #include "worker/task.h"

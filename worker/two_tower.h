@@ -14,12 +14,15 @@
  *
  * With popularity, vectors have one coordinate more than the towers give, after normalising: b + w
  * . (0.3 log1p(count) per type) for users; for items 0.3 log1p(positives), for unknown ones a
- * number of their type that is learned.  A user of whom nothing is known, neither history nor
- * attributes nor a dense vector, has zeros before it, and so gets what is popular.
+ * number of their type that is learned (0 would hide it for good).  A user of whom nothing is
+ * known, neither history nor attributes nor a dense vector, has zeros before it, and so gets what
+ * is popular.
  *
  * Where item_drop is x > 0, an item that nobody has in train is unknown, and in training one that n
  * have with chance x / (x + n), at least .05: zeros in place of z and item_id as an item, not in
- * histories.
+ * histories.  So rare items do not learn their users by heart and new ones have a place; the same
+ * chance for all would cost the frequent ones.  Measured on amazon_movie_book at 600 steps, HR@10
+ * on valid: books .036 without, .049 with it; movies .070 and .072.
  *
  * Dropout is of the towers' hidden layers, of the chunk's users and of its targets.
  *
