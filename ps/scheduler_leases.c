@@ -443,6 +443,7 @@ void scheduler_leases_work(scheduler *s, const core_event *e, core_actions *out)
     w->route = e->message.route;
     w->work = *e->message.header;
     w->until_us = e->now_us + (uint64_t)e->message.header->budget_ms * 1000;
+    if (w->leaving && !w->held_n) scheduler_peers_left(s, w, e->now_us, out);
 }
 
 /* ---- DONE ---- */

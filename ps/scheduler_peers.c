@@ -158,7 +158,7 @@ static void new_life(scheduler *s, member_state *p, const core_event *e, const W
 void scheduler_peers_seen(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)
 {
     p->seen_us = now_us;
-    if (!p->lost) return;
+    if (!p->lost || p->left) return; /* who has left may say so again */
     p->lost = false;
     scheduler_note(s, now_us, out, "back", p->id, "heard of again");
 }
@@ -370,11 +370,20 @@ void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *o
 static void lose(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)
 {
     p->lost = true;
+    p->left = p->leaving || p->draining;
     scheduler_note(s, now_us, out, p->leaving ? "leave" : "death", p->id, "silent for %u s",
                    (uint32_t)((now_us - p->seen_us) / 1000000));
     if (p->id.role != WIRE_WORKER) return;
     p->parked = false;
     scheduler_leases_free(s, p->id, !p->leaving, now_us, out);
+}
+
+void scheduler_peers_left(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)
+{
+    if (p->left) return;
+    p->lost = p->left = true;
+    scheduler_note(s, now_us, out, "leave", p->id, "%s", p->draining ? "drained" : "told to stop");
+    scheduler_leases_free(s, p->id, false, now_us, out);
 }
 
 static void check(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)

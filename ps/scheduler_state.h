@@ -87,7 +87,7 @@ typedef struct member_state {
     char address[CORE_TEXT_MAX];
     uint32_t pid;
     uint64_t rss_bytes, seen_us, refusals;
-    bool lost;
+    bool lost; /* not here: silent, or it has left */
     bool heard; /* said HELLO in this term */
     /* servers */
     uint32_t generation, version;
@@ -108,6 +108,7 @@ typedef struct member_state {
     /* workers */
     uint32_t sequence, wanted, state;
     bool leaving, told; /* told: has heard that the job is over */
+    bool left;          /* lost, and nobody misses it */
     bool draining;      /* is to leave, and gets no more slots */
     held_lease held[HELD_MAX];
     uint32_t held_n;
@@ -382,6 +383,8 @@ void scheduler_peers_forgive(scheduler *s, uint64_t pause_us);
 /* The worker in this life; NULL: it has not said HELLO, or is a past one. */
 member_state *scheduler_peers_worker(scheduler *s, const wire_header *h);
 void scheduler_peers_seen(scheduler *s, member_state *p, uint64_t now_us, core_actions *out);
+/* A worker that leaves and holds nothing more: it is not waited for, and no death. */
+void scheduler_peers_left(scheduler *s, member_state *p, uint64_t now_us, core_actions *out);
 
 /* scheduler_leases.c */
 void scheduler_leases_work(scheduler *s, const core_event *e, core_actions *out);

@@ -399,10 +399,10 @@ static int slowest_first(const void *a, const void *b)
     return x->peer.index < y->peer.index ? -1 : x->peer.index > y->peer.index;
 }
 
-/* Workers come and go: those that have been away for long are no news. */
+/* Workers come and go: those that have left, or been away for long, are no news. */
 static bool is_forgotten(const member_state *p, uint64_t now_us)
 {
-    return p->lost && now_us - p->seen_us > FORGOTTEN_US;
+    return p->left || (p->lost && now_us - p->seen_us > FORGOTTEN_US);
 }
 
 static void fill_workers(const scheduler *s, uint64_t now_us, scheduler_status *out)

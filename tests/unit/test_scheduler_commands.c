@@ -175,6 +175,81 @@ START_TEST(draining_nobody_is_noted)
 }
 END_TEST
 
+/* The worker's row of the status; NULL: it has none. */
+static const status_peer *row_of(const scheduler_status *st, uint32_t index)
+{
+    for (uint32_t i = 0; i < st->workers; i++) {
+        if (st->worker[i].peer.index == index) return &st->worker[i];
+    }
+    return NULL;
+}
+
+/* Says HELLO for everybody but worker 0, and lets time pass: ten minutes at most. */
+static void pass(uint32_t seconds)
+{
+    for (uint32_t i = 0; i < seconds; i++) {
+        testing_scheduler_hello(&t, WIRE_SAMPLER, 0);
+        testing_scheduler_hello(&t, WIRE_SERVER, 0);
+        testing_scheduler_hello(&t, WIRE_WORKER, 1);
+        testing_scheduler_timer(&t, 1000000);
+    }
+}
+
+static void expect_left(const char *why)
+{
+    scheduler_status st;
+    scheduler_status_get(t.core, t.now_us, &st);
+    ck_assert_ptr_null(row_of(&st, 0));
+    ck_assert_uint_eq(st.workers_here, 1);
+    uint32_t leaves = 0;
+    for (uint32_t i = 0; i < st.events_n; i++) {
+        if (st.event[i].who.role != WIRE_WORKER || st.event[i].who.index) continue;
+        ck_assert_str_ne(st.event[i].event, "death");
+        if (strcmp(st.event[i].event, "leave") != 0) continue;
+        leaves++;
+        ck_assert_str_eq(st.event[i].why, why);
+    }
+    ck_assert_uint_eq(leaves, 1);
+    scheduler_status_fini(&st);
+}
+
+START_TEST(who_was_drained_has_left_and_is_not_lost)
+{
+    command(COMMAND_DRAIN, 0);
+    work(0, 1, false, NULL);
+    ck_assert_int_eq(work(0, 2, true, NULL), 0); /* Answered: it may go. */
+    ck_assert_int_eq(work(0, 2, true, NULL), 0); /* The answer was lost. */
+    testing_scheduler_hello(&t, WIRE_WORKER, 0);
+    pass(10);
+    expect_left("drained");
+}
+END_TEST
+
+START_TEST(who_was_told_to_stop_has_left_and_is_not_lost)
+{
+    ck_assert_int_gt(work(0, 1, false, NULL), 0);
+    ck_assert_int_eq(work(0, 2, true, NULL), 0);
+    pass(10);
+    expect_left("told to stop");
+    ck_assert_int_gt(work(1, 1, false, NULL), 0);
+}
+END_TEST
+
+START_TEST(who_went_silent_is_lost_until_it_is_no_news)
+{
+    scheduler_status st;
+    pass(10);
+    scheduler_status_get(t.core, t.now_us, &st);
+    ck_assert_ptr_nonnull(row_of(&st, 0));
+    ck_assert_int_eq(row_of(&st, 0)->state, PEER_LOST);
+    scheduler_status_fini(&st);
+    pass(600);
+    scheduler_status_get(t.core, t.now_us, &st);
+    ck_assert_ptr_null(row_of(&st, 0));
+    scheduler_status_fini(&st);
+}
+END_TEST
+
 /* ---- A scheduler in a new life ---- */
 
 static void restart(void)
@@ -232,6 +307,9 @@ int main(void)
     tcase_add_test(core, a_drained_worker_is_shown_and_counted_once);
     tcase_add_test(core, a_drained_worker_that_joined_by_itself_changes_no_number);
     tcase_add_test(core, draining_nobody_is_noted);
+    tcase_add_test(core, who_was_drained_has_left_and_is_not_lost);
+    tcase_add_test(core, who_was_told_to_stop_has_left_and_is_not_lost);
+    tcase_add_test(core, who_went_silent_is_lost_until_it_is_no_news);
     tcase_add_test(core, what_is_wanted_is_durable);
     tcase_add_test(core, another_number_in_the_configuration_wins);
     tcase_add_test(core, who_was_to_leave_still_is);
