@@ -20,20 +20,6 @@ static err_code fail(const char *what, const char *path)
     return cause == ENOENT ? ERR_NOT_FOUND : ERR_IO;
 }
 
-/* Reads until the end or until `cap` bytes are full; false on an error. */
-static bool read_up_to(int fd, char *data, size_t cap, size_t *bytes)
-{
-    *bytes = 0;
-    while (*bytes < cap) {
-        ssize_t n = read(fd, data + *bytes, cap - *bytes);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return false;
-        if (n == 0) return true;
-        *bytes += (size_t)n;
-    }
-    return true;
-}
-
 err_code files_read(const char *path, size_t bytes_max, char **data, size_t *bytes)
 {
     *data = NULL;
@@ -53,7 +39,7 @@ err_code files_read(const char *path, size_t bytes_max, char **data, size_t *byt
     if (!text) {
         log_user_error("%s: no memory for %zu bytes", path, cap);
         rc = ERR_NO_MEMORY;
-    } else if (!read_up_to(fd, text, cap, bytes)) {
+    } else if (!files_read_up_to(fd, text, cap, bytes)) {
         rc = fail("cannot read", path);
     } else if (*bytes > bytes_max) {
         log_user_error("%s: larger than %zu bytes", path, bytes_max);
@@ -67,6 +53,19 @@ done:
     free(text);
     close(fd);
     return rc;
+}
+
+bool files_read_up_to(int fd, void *data, size_t cap, size_t *bytes)
+{
+    *bytes = 0;
+    while (*bytes < cap) {
+        ssize_t n = read(fd, (char *)data + *bytes, cap - *bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return false;
+        if (n == 0) return true;
+        *bytes += (size_t)n;
+    }
+    return true;
 }
 
 bool files_write_all(int fd, const void *data, size_t bytes)

@@ -18,6 +18,9 @@ MUST_USE err_code files_read(const char *path, size_t bytes_max, char **data, si
  * folder.  A reader sees the old or the new content.  mode: permissions, e.g. 0644. */
 MUST_USE err_code files_write_atomic(const char *path, const void *data, size_t bytes,
                                      uint32_t mode);
+/* From an open file until its end or until `cap` bytes are there; false: errno says why, nothing is
+ * logged. */
+bool files_read_up_to(int fd, void *data, size_t cap, size_t *bytes);
 /* Everything to an open file, a pipe, a terminal; false: errno says why, nothing is logged. */
 bool files_write_all(int fd, const void *data, size_t bytes);
 /* Makes `path` and its parents; that they exist already is fine. */

@@ -226,19 +226,6 @@ err_code checkpoint_files_write_file(const char *dir, const checkpoint_id *id, c
 /* --- Reading -----------------------------------------------------------------------------------
  */
 
-static bool read_all(int fd, uint8_t *data, size_t n, size_t *got)
-{
-    *got = 0;
-    while (*got < n) {
-        ssize_t r = read(fd, data + *got, n - *got);
-        if (r < 0 && errno == EINTR) continue;
-        if (r < 0) return false;
-        if (r == 0) return true;
-        *got += (size_t)r;
-    }
-    return true;
-}
-
 static err_code read_open(int fd, const char *path, size_t max, blob **out, char *why)
 {
     struct stat st;
@@ -251,7 +238,7 @@ static err_code read_open(int fd, const char *path, size_t max, blob **out, char
     if (!b)
         return say(why, ERR_NO_MEMORY, "%s: no memory for %jd bytes", path, (intmax_t)st.st_size);
     err_code rc = ERR_OK;
-    if (!read_all(fd, blob_writable(b), (size_t)st.st_size, &got)) {
+    if (!files_read_up_to(fd, blob_writable(b), (size_t)st.st_size, &got)) {
         rc = fail(why, "cannot read", path);
     } else if (got != (size_t)st.st_size) {
         rc = say(why, ERR_CORRUPT, "%s: became shorter while it was read", path);
