@@ -152,6 +152,13 @@ static void print_checkpoint(const json_t *s, FILE *out)
     fputc('\n', out);
 }
 
+static void print_stopped(const json_t *s, FILE *out)
+{
+    const char *by = status_view_text(s, "stopped_by", NULL);
+    bool is_over = strcmp(status_view_text(s, "state", ""), "STOPPING") == 0;
+    if (by) fprintf(out, "%s  by %s\n", is_over ? "stopped" : "stops  ", by);
+}
+
 /* Only what should not happen, where it has. */
 static void print_trouble(const json_t *s, FILE *out)
 {
@@ -215,6 +222,7 @@ void status_view_print(const json_t *status, FILE *out)
     print_results(status, out);
     print_waiting(status, out);
     print_checkpoint(status, out);
+    print_stopped(status, out);
     print_trouble(status, out);
     print_wanted(status, out);
     print_shares(status, out);

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,7 +300,7 @@ void scheduler_end(scheduler *s, uint64_t now_us, core_actions *out, job_state h
                    how == JOB_DONE     ? "done"
                    : how == JOB_FAILED ? "fail"
                                        : "stop",
-                   self, "%s", s->failure);
+                   self, "%s", how == JOB_STOPPING ? s->stopped_by : s->failure);
     if (how == JOB_DONE && s->config.on_done_wait) {
         s->over_until_us = UINT64_MAX;
         return;
@@ -332,7 +333,9 @@ static bool all_told(const scheduler *s)
 static void over_timer(scheduler *s, uint64_t now_us, core_actions *out)
 {
     if (s->over_until_us == UINT64_MAX || (now_us < s->over_until_us && !all_told(s))) return;
-    core_exit(out, s->exit_code, "%s", s->failure);
+    bool stopped = s->stopped_by[0] && s->end != JOB_FAILED;
+    core_exit(out, s->exit_code, "%s%s", stopped ? "stopped by " : "",
+              stopped ? s->stopped_by : s->failure);
     s->exited = true;
 }
 
@@ -994,19 +997,24 @@ static void on_start(scheduler *s, const core_event *e, core_actions *out)
     scheduler_persist(s, out, TOKEN_BOOT, s->generation, s->stage_index);
 }
 
+void scheduler_stop(scheduler *s, uint64_t now_us, core_actions *out, const char *by)
+{
+    bool done = s->phase == PHASE_OVER && s->end == JOB_DONE;
+    if (s->stop_wanted || (s->phase == PHASE_OVER && !done)) return;
+    s->stop_wanted = true;
+    s->stop_by_us = now_us + STOP_US;
+    snprintf(s->stopped_by, sizeof s->stopped_by, "%s", by);
+    if (!done) return;
+    s->over_until_us = now_us + GOODBYE_US;
+    send_stop(s, now_us, out);
+}
+
+/* A second signal does not wait for the checkpoint. */
 static void on_stop(scheduler *s, const core_event *e, core_actions *out)
 {
-    if (s->phase == PHASE_OVER && s->end != JOB_DONE) return;
-    snprintf(s->failure, sizeof s->failure, "signal %d", e->signal);
-    bool done = s->phase == PHASE_OVER;
-    if (!done && !s->stop_wanted) {
-        s->stop_wanted = true;
-        s->stop_by_us = e->now_us + STOP_US;
-        return;
-    }
-    scheduler_end(s, e->now_us, out, done ? JOB_DONE : JOB_STOPPING, 0);
-    s->over_until_us = e->now_us + GOODBYE_US;
-    if (done) send_stop(s, e->now_us, out);
+    bool again = s->stop_wanted && s->phase != PHASE_OVER;
+    scheduler_stop(s, e->now_us, out, e->signal == SIGINT ? "SIGINT" : "SIGTERM");
+    if (again) scheduler_end(s, e->now_us, out, JOB_STOPPING, 0);
 }
 
 static void on_timer(scheduler *s, uint64_t now_us, core_actions *out)

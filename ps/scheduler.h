@@ -201,7 +201,8 @@ typedef struct scheduler_status {
     char waiting_for[CORE_TEXT_MAX], waiting_whom[64];
     double waiting_since_s;
     char failure[CORE_TEXT_MAX];
-    uint32_t stage; /* main stage, or the driver's STAGE_PREPARE, EVALUATE, EXPORT */
+    char stopped_by[32]; /* who asked for a stop; "": nobody has */
+    uint32_t stage;      /* main stage, or the driver's STAGE_PREPARE, EVALUATE, EXPORT */
     uint32_t epoch, step, steps;
     double progress, elapsed_s, eta_s, stage_elapsed_s;
     uint64_t examples;           /* of this stage */

@@ -56,6 +56,7 @@ bool scheduler_commands_take(scheduler *s, const core_event *e, core_actions *ou
         scheduler_note(s, e->now_us, out, "scale", self, "%u servers", n);
         break;
     case COMMAND_DRAIN: drain(s, n, e->now_us, out); break;
+    case COMMAND_STOP: scheduler_stop(s, e->now_us, out, "weft stop"); break;
     }
     return true;
 }

@@ -1,4 +1,5 @@
-/* scheduler_commands.h - what people ask of a running job: POST /api/v1/{checkpoint,scale,drain}.
+/* scheduler_commands.h - what people ask of a running job: POST
+ * /api/v1/{stop,checkpoint,scale,drain}.
  *
  * The HTTP thread checks a request and encodes each command in a number, which reaches the core as
  * the token of a RESULT; the core takes it there (ps/scheduler_commands.c).  Nothing is shared.
@@ -13,7 +14,8 @@ typedef enum scheduler_command {
     COMMAND_CHECKPOINT,    /* n is 0 */
     COMMAND_SCALE_WORKERS, /* n: how many */
     COMMAND_SCALE_SERVERS,
-    COMMAND_DRAIN /* n: index of the worker */
+    COMMAND_DRAIN, /* n: index of the worker */
+    COMMAND_STOP   /* n is 0 */
 } scheduler_command;
 
 /* Differs from the core's own tokens. */
@@ -31,6 +33,7 @@ typedef struct scheduler_post {
  *     /api/v1/scale       {"workers": 1..1024} or {"servers": 1..1024} or both
  *     /api/v1/drain       {"id": "worker-2"}
  *     /api/v1/checkpoint  nothing or {}
+ *     /api/v1/stop        nothing or {}
  * Anything else, also an unknown key, is refused with the reason. */
 scheduler_post scheduler_post_parse(const char *path, const char *body);
 

@@ -240,15 +240,10 @@ static void publish(void *user, uint64_t now_us)
     scheduler_status_fini(&s);
 }
 
-/* On the HTTP server's thread: a stop is the same as SIGTERM. */
+/* On the HTTP server's thread. */
 static unsigned on_post(void *user, const char *path, const char *body, char **answer)
 {
     const scheduler_node *n = user;
-    if (strcmp(path, "/api/v1/stop") == 0) {
-        kill(getpid(), SIGTERM);
-        *answer = xstrdup("stopping\n");
-        return 202;
-    }
     scheduler_post p = scheduler_post_parse(path, body);
     for (uint32_t i = 0; i < p.tokens; i++) n->post(n->shell, p.token[i], ERR_OK, NULL);
     *answer = xstrdup(p.answer);

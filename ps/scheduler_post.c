@@ -76,6 +76,12 @@ static void parse_checkpoint(scheduler_post *p, json_t *o)
     accept(p, COMMAND_CHECKPOINT, 0);
 }
 
+static void parse_stop(scheduler_post *p, json_t *o)
+{
+    (void)o;
+    accept(p, COMMAND_STOP, 0);
+}
+
 typedef struct route {
     const char *path, *key[2]; /* the keys it knows; NULL: fewer */
     void (*parse)(scheduler_post *p, json_t *o);
@@ -83,7 +89,8 @@ typedef struct route {
 
 static const route routes[] = {{"/api/v1/scale", {"workers", "servers"}, parse_scale},
                                {"/api/v1/drain", {"id", NULL}, parse_drain},
-                               {"/api/v1/checkpoint", {NULL, NULL}, parse_checkpoint}};
+                               {"/api/v1/checkpoint", {NULL, NULL}, parse_checkpoint},
+                               {"/api/v1/stop", {NULL, NULL}, parse_stop}};
 
 static bool is_known(const route *r, const char *key)
 {

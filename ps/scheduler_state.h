@@ -243,6 +243,7 @@ struct scheduler {
     shard_map next_map; /* of the rollback that is being made durable */
     bool stop_wanted;
     uint64_t stop_by_us;
+    char stopped_by[32]; /* who asked for it; "": nobody */
     uint32_t view;
     uint64_t metrics; /* written so far */
     core_metric last_metric;
@@ -314,6 +315,9 @@ void scheduler_fail(scheduler *s, uint64_t now_us, core_actions *out, const char
     __attribute__((format(printf, 4, 5)));
 /* The job ends: everybody is told, then we exit with `code`. */
 void scheduler_end(scheduler *s, uint64_t now_us, core_actions *out, job_state how, int code);
+/* Somebody, who is named, asks for a stop: after a checkpoint, or, of a job that is done and waits,
+ * now.  Asked again: nothing more. */
+void scheduler_stop(scheduler *s, uint64_t now_us, core_actions *out, const char *by);
 /* Goes on with whatever can go on now: gathered, staged, all slots done, all committed. */
 void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out);
 void scheduler_answer(scheduler *s, core_actions *out, uint64_t route, const wire_header *to,

@@ -580,6 +580,7 @@ void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status 
         out->waiting_since_s = (double)(now_us - s->moved_us) / 1e6;
     }
     memcpy(out->failure, s->failure, sizeof out->failure);
+    memcpy(out->stopped_by, s->stopped_by, sizeof out->stopped_by);
     fill_stage(s, now_us, out);
     fill_results(s, out);
     out->elapsed_s = (double)(now_us - s->started_us) / 1e6;

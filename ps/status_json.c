@@ -76,6 +76,8 @@ static void write_head(json_writer *w, const status_input *in)
     }
     json_key(w, "failure");
     json_str(w, s->failure[0] ? s->failure : NULL);
+    json_key(w, "stopped_by");
+    json_str(w, s->stopped_by[0] ? s->stopped_by : NULL);
     json_field_string(w, "stage", stage_name(s->stage));
     write_stages(w, in);
 }

@@ -372,6 +372,7 @@ function showStages(s) {
 function notesOf(s) {
   const list = [], c = s.counters;
   if (s.failure) list.push(['bad', 'Failed: ' + s.failure]);
+  if (s.stopped_by) list.push(['warn', (s.state === 'STOPPING' ? 'Stopped by ' : 'Stops, asked by ') + s.stopped_by + '.']);
   if (s.state === 'DONE') list.push(['good', 'Done after ' + duration(s.elapsed_s) + '.']);
   if (s.waiting) {
     const since = new Date(Date.now() - 1000 * s.waiting.since_s);

@@ -705,6 +705,7 @@ START_TEST(a_signal_tells_everybody_and_ends_with_0)
     ck_assert(told);
     pass(4000000);
     ck_assert_int_eq(exit_code, 0);
+    ck_assert_str_eq(exit_why, "stopped by SIGTERM");
 }
 END_TEST
 

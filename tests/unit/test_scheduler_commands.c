@@ -24,6 +24,7 @@ static const struct {
     {"/api/v1/drain", "{\"id\": \"worker-12\"}", 1, {TOKEN(COMMAND_DRAIN, 12), 0}},
     {"/api/v1/checkpoint", "", 1, {TOKEN(COMMAND_CHECKPOINT, 0), 0}},
     {"/api/v1/checkpoint", "{}", 1, {TOKEN(COMMAND_CHECKPOINT, 0), 0}},
+    {"/api/v1/stop", "", 1, {TOKEN(COMMAND_STOP, 0), 0}},
 };
 
 START_TEST(a_command_becomes_tokens)
@@ -62,6 +63,7 @@ static const struct {
     {"/api/v1/drain", "{\"id\": \"worker-1024\"}", 400, "\"id\""},
     {"/api/v1/drain", "{\"id\": \"worker-18446744073709551618\"}", 400, "\"id\""},
     {"/api/v1/checkpoint", "{\"now\": true}", 400, "unknown key \"now\""},
+    {"/api/v1/stop", "{\"now\": true}", 400, "unknown key \"now\""},
     {"/api/v1/other", "{}", 404, "nothing to post here"},
 };
 
@@ -250,6 +252,24 @@ START_TEST(who_went_silent_is_lost_until_it_is_no_news)
 }
 END_TEST
 
+START_TEST(a_stop_is_no_failure_and_says_who_asked)
+{
+    scheduler_status st;
+    command(COMMAND_STOP, 0);
+    scheduler_status_get(t.core, t.now_us, &st);
+    ck_assert_int_eq(st.state, JOB_STOPPING);
+    ck_assert_str_eq(st.stopped_by, "weft stop");
+    ck_assert_str_eq(st.failure, "");
+    ck_assert_str_eq(st.event[st.events_n - 1].event, "stop");
+    ck_assert_str_eq(st.event[st.events_n - 1].why, "weft stop");
+    scheduler_status_fini(&st);
+    command(COMMAND_STOP, 0); /* Asked again: nothing more. */
+    for (int i = 0; i < 20 && t.exit_code < 0; i++) testing_scheduler_timer(&t, 250000);
+    ck_assert_int_eq(t.exit_code, 0);
+    ck_assert_str_eq(t.exit_why, "stopped by weft stop");
+}
+END_TEST
+
 /* ---- A scheduler in a new life ---- */
 
 static void restart(void)
@@ -310,6 +330,7 @@ int main(void)
     tcase_add_test(core, who_was_drained_has_left_and_is_not_lost);
     tcase_add_test(core, who_was_told_to_stop_has_left_and_is_not_lost);
     tcase_add_test(core, who_went_silent_is_lost_until_it_is_no_news);
+    tcase_add_test(core, a_stop_is_no_failure_and_says_who_asked);
     tcase_add_test(core, what_is_wanted_is_durable);
     tcase_add_test(core, another_number_in_the_configuration_wins);
     tcase_add_test(core, who_was_to_leave_still_is);

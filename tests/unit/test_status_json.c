@@ -146,7 +146,8 @@ START_TEST(keys_and_their_order)
     json_t *o = load();
     expect_keys(
         o,
-        "format weft commit job state started waiting failure stage stages epoch step steps "
+        "format weft commit job state started waiting failure stopped_by stage stages epoch step "
+        "steps "
         "progress "
         "elapsed_s "
         "eta_s examples examples_per_s loss validation results generation term map numerics bits "

@@ -64,7 +64,7 @@ def is_harmless(browser):
           ? Object.fromEntries(Object.entries(v).map(([k, x]) => [k, spoil(x, k)])) : v;
         const s = spoil(last, '');
         s.waiting = {{for: arguments[0], whom: arguments[0], since_s: 3}};
-        s.failure = arguments[0];
+        s.failure = s.stopped_by = arguments[0];
         s.config[arguments[0]] = arguments[0];
         s.workers.forEach((w, i) => w.id += i);
         document.getElementById('config-filter').value = '';
