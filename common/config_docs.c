@@ -78,7 +78,7 @@ static char *type_text(const config_key *key)
 {
     if (key->later && !key->names) return xprintf("%s only, for now", key->fallback);
     switch (key->type) {
-    case KEY_TEXT: return xstrdup("text");
+    case KEY_TEXT: return xstrdup(key->form ? "address" : "text");
     case KEY_PATH: return xstrdup("path");
     case KEY_BOOL: return xstrdup("`true` `false`");
     case KEY_CHOICE:

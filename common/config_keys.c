@@ -15,6 +15,11 @@
         .name = name_, .type = KEY_TEXT, .mark = mark_, .at = AT(field), .fallback = fallback_,    \
         .help = help_                                                                              \
     }
+#define ADDRESS(form_, name_, field, fallback_, help_)                                             \
+    {                                                                                              \
+        .name = name_, .type = KEY_TEXT, .mark = 'D', .form = form_, .at = AT(field),              \
+        .fallback = fallback_, .help = help_                                                       \
+    }
 #define INPUT(name_, field, help_)                                                                 \
     {                                                                                              \
         .name = name_, .type = KEY_PATH, .mark = 'D', .required = true, .at = AT(field),           \
@@ -165,8 +170,8 @@ const config_key config_keys[] = {
     PATH('D', "features.precomputed.ids", features.precomputed.ids, "item ids, a line per row"),
     CHOICE('P', "features.precomputed.missing", features.precomputed.missing_zero, "error",
            NAMES("error", "zero"), "an item without a vector"),
-    TEXT('D', "features.openai.url", features.openai.url, "\"\"",
-         "an OpenAI-compatible endpoint: http://host:port/v1/embeddings"),
+    ADDRESS(ADDRESS_URL, "features.openai.url", features.openai.url, "\"\"",
+            "an OpenAI-compatible endpoint: http://host:port/v1/embeddings"),
     TEXT('P', "features.openai.model", features.openai.model, "\"\"",
          "model name sent with it, and that vectors are kept under"),
     PATH('D', "features.openai.key_file", features.openai.key_file,
@@ -377,8 +382,8 @@ const config_key config_keys[] = {
     U32('D', "prepare.threads", prepare.threads, "0", 0, 1024,
         "threads of prepare and evaluate; 0: as many as there are CPUs"),
 
-    TEXT('D', "cluster.scheduler", cluster.scheduler, "\"\"",
-         "address of the scheduler, tcp://host:port; \"\": ipc in work_dir/run"),
+    ADDRESS(ADDRESS_ENDPOINT, "cluster.scheduler", cluster.scheduler, "\"\"",
+            "address of the scheduler, tcp://host:port; \"\": ipc in work_dir/run"),
     U32('D', "cluster.workers", cluster.workers, "1", 1, 4096,
         "worker processes that weft train starts"),
     U32('D', "cluster.samplers", cluster.samplers, "1", 1, 4096,
@@ -388,8 +393,8 @@ const config_key config_keys[] = {
     U32('D', "cluster.threads", cluster.threads, "1", 1, 1024, "computing threads of a worker"),
     U32('D', "cluster.virtual_shards", cluster.virtual_shards, "256", 1, 65536,
         "pieces of the tables that servers share; fixed for a job"),
-    TEXT('D', "cluster.advertise", cluster.advertise, "\"\"",
-         "host that others connect to; \"\": the interface's address"),
+    ADDRESS(ADDRESS_HOST, "cluster.advertise", cluster.advertise, "\"\"",
+            "host that others connect to; \"\": the interface's address"),
     U32('D', "cluster.port", cluster.port, "0", 0, 65535,
         "TCP port of a server or sampler; 0: any free one"),
     CHOICE('D', "cluster.on_done", cluster.on_done_wait, "exit", NAMES("exit", "wait"),
@@ -425,9 +430,10 @@ const config_key config_keys[] = {
      .max = 8,
      .later = 1,
      .help = "copies of each file"},
-    TEXT('D', "http.bind", http.bind, "\"127.0.0.1:0\"", "host:port; port 0: any free one"),
-    TEXT('D', "http.process_bind", http.process_bind, "\"127.0.0.1:0\"",
-         "address of the probes of every other process; \"\": none"),
+    ADDRESS(ADDRESS_LISTEN, "http.bind", http.bind, "\"127.0.0.1:0\"",
+            "IPv4 address:port; port 0: any free one"),
+    ADDRESS(ADDRESS_LISTEN, "http.process_bind", http.process_bind, "\"127.0.0.1:0\"",
+            "address of the probes of every other process; \"\": none"),
     PATH('D', "http.token_file", http.token_file, "file of the bearer token, mode 0600"),
     BOOL('D', "security.insecure", security.insecure, "false",
          "allow addresses that are not loopback without keys"),

@@ -3,6 +3,7 @@
  * read off it. Constant: any thread. */
 #pragma once
 
+#include "common/address.h"
 #include "common/config.h"
 
 typedef enum key_type {
@@ -31,9 +32,10 @@ enum { KEY_ABOVE_MIN = 1, KEY_BELOW_MAX = 2 }; /* the bound itself is not allowe
 typedef struct config_key {
     const char *name; /* dotted */
     key_type type;
-    char mark;      /* 'P' plan, 'D' deployment */
-    bool required;  /* must not be empty where data are read: config_check_inputs */
-    uint8_t bounds; /* KEY_ABOVE_MIN | KEY_BELOW_MAX */
+    char mark;         /* 'P' plan, 'D' deployment */
+    bool required;     /* must not be empty where data are read: config_check_inputs */
+    uint8_t bounds;    /* KEY_ABOVE_MIN | KEY_BELOW_MAX */
+    address_form form; /* KEY_TEXT: what it holds, unless it is empty */
     size_t at, at_n;
     double min, max;
     const char *fallback;     /* the default, as YAML */

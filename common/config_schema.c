@@ -99,6 +99,9 @@ static void schema_type(json_writer *w, const config_key *key)
 {
     switch (key->type) {
     case KEY_TEXT:
+        json_field_string(w, "type", "string");
+        if (key->form) json_field_string(w, "pattern", address_form_pattern(key->form));
+        break;
     case KEY_PATH: json_field_string(w, "type", "string"); break;
     case KEY_BOOL: json_field_string(w, "type", "boolean"); break;
     case KEY_CHOICE:

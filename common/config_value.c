@@ -137,6 +137,20 @@ static void set_text(char **field, char *owned)
     *field = owned;
 }
 
+static bool check_address(config_reader *r, const config_key *key, const yaml_node_t *node,
+                          const char *text)
+{
+    const char *problem = address_problem(key->form, text);
+    if (!problem) return true;
+    if (key->form == ADDRESS_URL) { /* perhaps with a secret in it */
+        config_value_error(r, node, "%s: %s", key->name, problem);
+    } else {
+        config_value_error(r, node, "%s: expects %s, not `%s`: %s", key->name,
+                           address_form_name(key->form), text, problem);
+    }
+    return false;
+}
+
 static void read_text(config_reader *r, const config_key *key, const yaml_node_t *node)
 {
     const char *text = read_scalar(r, key->name, node, "a text");
@@ -146,6 +160,11 @@ static void read_text(config_reader *r, const config_key *key, const yaml_node_t
         return;
     }
     bool path = key->type == KEY_PATH && *text;
+    if (*text && !check_address(r, key, node, text)) return;
+    if (path && strstr(text, "://")) {
+        config_value_error(r, node, "%s: expects a path, not a URL", key->name);
+        return;
+    }
     char *joined = path ? files_join(r->base_dir, text) : xstrdup(text);
     set_text(config_key_field(key, r->c), path ? files_absolute(joined) : xstrdup(joined));
     free(joined);

@@ -1,5 +1,6 @@
 #include "common/role.h"
 
+#include "common/address.h"
 #include "common/cli.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -363,6 +364,22 @@ static err_code wait_for_name(role_start *r)
     return rc;
 }
 
+/* From the command line (NULL: it is not there), or the configuration, which is checked. */
+static err_code take_scheduler(role_start *r, const char *given)
+{
+    const char *problem = given ? address_problem(ADDRESS_ENDPOINT, given) : NULL;
+    if (problem) {
+        log_user_error("--scheduler: expects %s, not `%s`: %s", address_form_name(ADDRESS_ENDPOINT),
+                       given, problem);
+        return ERR_INVALID;
+    }
+    if (given)
+        snprintf(r->scheduler, sizeof r->scheduler, "%s", given);
+    else
+        role_scheduler_endpoint(r->config, r->scheduler);
+    return ERR_OK;
+}
+
 bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
 {
     *r = (role_start){.self = {.role = role, .incarnation = process_incarnation()}};
@@ -381,11 +398,7 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
     }
     log_level level;
     if (r->config && log_level_parse(r->config->log.level, &level)) log_set_level(level);
-    if (rc == ERR_OK && o.scheduler) {
-        snprintf(r->scheduler, sizeof r->scheduler, "%s", o.scheduler);
-    } else if (rc == ERR_OK) {
-        role_scheduler_endpoint(r->config, r->scheduler);
-    }
+    if (rc == ERR_OK) rc = take_scheduler(r, o.scheduler);
     if (rc == ERR_OK) rc = open_keys(r, o.keys);
     if (rc == ERR_OK) rc = start_http(r, o.http);
     if (rc == ERR_OK) rc = wait_for_name(r);

@@ -1,5 +1,6 @@
 #include "sampler/http_post.h"
 
+#include "common/address.h"
 #include "common/mem.h"
 #include "common/version.h"
 
@@ -47,11 +48,9 @@ static CURLU *parse_url(const char *url)
 
 const char *http_post_url_problem(const char *url)
 {
-    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) {
-        return "must begin with http:// or https://";
-    }
+    const char *problem = address_problem(ADDRESS_URL, url);
+    if (problem) return problem;
     CURLU *u = parse_url(url);
-    const char *problem = NULL;
     if (!u) {
         problem = "is malformed";
     } else if (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD)) {

@@ -39,6 +39,12 @@ BAD = [  # YAML, and the key that weft must name
                                                               "features.openai.timeout"),
     ("prepare: {memory: 0}", "prepare.memory"), ("evaluate: {baselines: [als]}", "evaluate.baselines"),
     ("evaluate: {baselines: [ease, ease]}", "evaluate.baselines"), ("checkpoint: {copies: 3}", "checkpoint.copies"),
+    ("cluster: {scheduler: '127.0.0.1:7700'}", "cluster.scheduler"),
+    ("cluster: {scheduler: tcp://10.0.0.1}", "cluster.scheduler"),
+    ("cluster: {scheduler: 'tcp://10.0.0.1:7700 '}", "cluster.scheduler"),
+    ("cluster: {advertise: '10.0.0.1:7700'}", "cluster.advertise"), ("http: {bind: localhost}", "http.bind"),
+    ("http: {process_bind: '7701'}", "http.process_bind"),
+    ("features: {openai: {url: 'ftp://host/v1'}}", "features.openai.url"),
     ("train: {wire: bf16}", "train.wire"), ("job: 5.5\nhgnn: 5", "hgnn"), ("[1, 2]", ""), ("seed: .nan", "seed"),
 ]
 problems = []

@@ -1,5 +1,6 @@
 /* Proves: a cluster whose roles are started one by one from one configuration file, over tcp with
- * keys, trains to the end, leaves by itself, and has computed what `weft train` does. */
+ * keys, trains to the end, leaves by itself, and has computed what `weft train` does; a bad address
+ * is refused. */
 #include "testing_files.h"
 #include "testing_network.h"
 #include "testing_run.h"
@@ -63,11 +64,20 @@ START_TEST(roles_started_one_by_one_train_to_the_end)
 }
 END_TEST
 
+START_TEST(an_address_that_can_be_none_ends_a_worker_at_once)
+{
+    pid_t pid = testing_run_start_program("weft-worker", "worker", "--scheduler 10.0.0.1:7700");
+    ck_assert_int_eq(testing_run_wait("worker", pid, TESTING_RUN_WAIT_MS), 2);
+    testing_run_said("worker", "--scheduler: expects tcp://host:port or ipc://file");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("by_hand");
     TCase *c = tcase_create("by_hand");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
+    tcase_add_test(c, an_address_that_can_be_none_ends_a_worker_at_once);
     tcase_add_test(c, roles_started_one_by_one_train_to_the_end);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

@@ -251,9 +251,75 @@ START_TEST(words_and_texts_are_checked)
     bad("job: \"\"", "job: expects 1 to 128 bytes");
     bad("work_dir: \"\"", "work_dir: must not be empty");
     bad("log: {level: loud}", "job.yaml:1:14: log.level: expects debug | info | warn | error");
-    bad("http: {bind: localhost}", "http.bind: expects host:port");
-    bad("http: {bind: 'localhost:70000'}", "http.bind: expects host:port");
+    bad("http: {bind: ''}", "http.bind: must not be empty");
     bad("features: {openai: {template: title}}", "must contain {text}");
+}
+END_TEST
+
+static const struct {
+    const char *text, *message;
+} addresses[] = {
+    {"cluster: {scheduler: '10.0.0.1:7700'}", "job.yaml:1:22: cluster.scheduler: expects "
+                                              "tcp://host:port or ipc://file, not `10.0.0.1:7700`: "
+                                              "it begins with neither"},
+    {"cluster: {scheduler: tcp://10.0.0.1}", "there is no port"},
+    {"cluster: {scheduler: tcp://10.0.0.1:99999}", "a port is a number from 1 to 65535"},
+    {"cluster: {scheduler: tcp://10.0.0.1:0}", "a port is a number from 1 to 65535"},
+    {"cluster: {scheduler: 'tcp://10.0.0.1:*'}", "a port is a number"},
+    {"cluster: {scheduler: tcp://10.0.0.1:77x}", "a port is a number"},
+    {"cluster: {scheduler: 'tcp://10.0.0.1:7700 '}", "a port is a number"},
+    {"cluster: {scheduler: ' tcp://10.0.0.1:7700'}", "it begins with neither"},
+    {"cluster: {scheduler: 'tcp://my host:7700'}", "a host has letters, digits"},
+    {"cluster: {scheduler: 'tcp://*:7700'}", "a host has letters, digits"},
+    {"cluster: {scheduler: 'tcp://:7700'}", "there is no host"},
+    {"cluster: {scheduler: 'tcp://[::1]:7700'}", "IPv6 is not supported"},
+    {"cluster: {scheduler: tcp://10.0.0.256:7700}", "the number is no IPv4 address"},
+    {"cluster: {scheduler: 'ipc://@name'}", "ipc:// needs a file"},
+    {"cluster: {scheduler: 'ipc://'}", "ipc:// needs a file"},
+    {"cluster: {scheduler: 'ipc:///run/weft/sock '}", "a space at an end of the path"},
+    {"cluster: {advertise: '10.0.0.1:7700'}",
+     "cluster.advertise: expects an IPv4 address or a name, without a port, not `10.0.0.1:7700`"},
+    {"cluster: {advertise: '10.0.0.1 '}", "a host has letters, digits"},
+    {"cluster: {advertise: 10.0.0}", "the number is no IPv4 address"},
+    {"http: {bind: localhost}", "http.bind: expects address:port, such as 127.0.0.1:0"},
+    {"http: {bind: 'localhost:70'}", "the host is no IPv4 address"},
+    {"http: {bind: '127.0.0.1:70000'}", "a port is a number from 0 to 65535"},
+    {"http: {process_bind: '127.0.0.1: 1'}", "http.process_bind: expects address:port"},
+    {"store: {source: 's3://bucket/weft'}", "job.yaml:1:17: store.source: expects a path, not a "},
+    {"features: {openai: {url: 'host:8080/v1'}}", "features.openai.url: must begin with http://"},
+    {"features: {openai: {url: 'http:///v1'}}", "features.openai.url: there is no host"},
+    {"features: {openai: {url: 'http://host/a b'}}", "must not hold a space"},
+    {"features: {openai: {url: 'http://u:secret@host/'}}", "must not hold a user or password"},
+};
+
+START_TEST(addresses_have_a_form)
+{
+    bad(addresses[_i].text, addresses[_i].message);
+    ck_assert_ptr_null(strstr(captured, "secret"));
+}
+END_TEST
+
+START_TEST(the_path_of_a_socket_has_a_longest)
+{
+    char set[256], path[ADDRESS_IPC_MAX + 2];
+    memset(path, 'a', sizeof path);
+    snprintf(set, sizeof set, "cluster.scheduler=ipc://%.*s", ADDRESS_IPC_MAX, path);
+    config_free(good_set(set));
+    snprintf(set, sizeof set, "cluster.scheduler=ipc://%.*s", ADDRESS_IPC_MAX + 1, path);
+    bad_set(set, "the path of a socket has at most 107 bytes");
+}
+END_TEST
+
+START_TEST(addresses_that_can_be_used_are_taken)
+{
+    static const char *const texts[] = {
+        "cluster: {scheduler: tcp://weft-scheduler.jobs.svc.cluster.local:7700}",
+        "cluster: {scheduler: tcp://host_1:65535, advertise: 10.0.0.9}",
+        "cluster: {scheduler: 'ipc:///tmp/a b/scheduler.sock', advertise: eth0}",
+        "http: {bind: '0.0.0.0:7701', process_bind: ''}",
+        "features: {openai: {url: 'HTTPS://[::1]:8080/v1?key=a@b'}}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) config_free(good(texts[i]));
 }
 END_TEST
 
@@ -764,6 +830,9 @@ int main(void)
     tcase_add_test(c, numbers_are_read_to_the_last_character);
     tcase_add_test(c, bounds_hold);
     tcase_add_test(c, words_and_texts_are_checked);
+    tcase_add_loop_test(c, addresses_have_a_form, 0, (int)(sizeof addresses / sizeof *addresses));
+    tcase_add_test(c, the_path_of_a_socket_has_a_longest);
+    tcase_add_test(c, addresses_that_can_be_used_are_taken);
     tcase_add_test(c, units_are_needed_and_read);
     tcase_add_test(c, columns_kinds_and_relations_are_checked);
     tcase_add_test(c, keys_must_fit_each_other);

@@ -96,17 +96,14 @@ END_TEST
 
 START_TEST(an_open_network_needs_keys)
 {
-    examine("cluster: {scheduler: 'tcp://0.0.0.0:0'}");
+    examine("cluster: {scheduler: 'tcp://0.0.0.0:1'}");
     expect("security", DOCTOR_FAIL, "no loopback address");
     done();
-    examine("cluster: {scheduler: 'tcp://0.0.0.0:0'}\nsecurity: {insecure: true}");
+    examine("cluster: {scheduler: 'tcp://0.0.0.0:1'}\nsecurity: {insecure: true}");
     expect("security", DOCTOR_WARN, "whoever reaches");
     done();
-    examine("cluster: {scheduler: 'tcp://127.0.0.1:0'}");
+    examine("cluster: {scheduler: 'tcp://127.0.0.1:1'}");
     ck_assert_ptr_null(find("security"));
-    done();
-    examine("cluster: {scheduler: 'tcp://127.0.0.1:no-such-port'}"); /* no name server is asked */
-    expect("scheduler", DOCTOR_FAIL, "cluster.scheduler: 127.0.0.1: ");
     done();
 }
 END_TEST
