@@ -1,5 +1,6 @@
 #include "common/cli.h"
 
+#include "common/bytes.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -104,6 +105,18 @@ void cli_parse_simple(const char *doc, const struct argp *common, int argc, char
     const struct argp_child children[] = {{common, 0, NULL, 0}, {0}};
     const struct argp argp = {.parser = parse_nothing, .doc = doc, .children = children};
     cli_parse(&argp, argc, argv, o);
+}
+
+char *cli_join(int argc, char **argv)
+{
+    bytes_writer w;
+    bytes_writer_init(&w);
+    for (int i = 0; i < argc; i++) {
+        if (i) bytes_put(&w, " ", 1);
+        bytes_put(&w, argv[i], strlen(argv[i]));
+    }
+    bytes_put_u8(&w, 0);
+    return (char *)w.data;
 }
 
 void cli_options_fini(cli_options *o)

@@ -39,6 +39,8 @@ extern const struct argp cli_argp_json;    /* --json */
 void cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 void cli_parse_simple(const char *doc, const struct argp *common, int argc, char **argv,
                       cli_options *options);
+/* The command line as one text, owned: free. */
+char *cli_join(int argc, char **argv);
 void cli_options_fini(cli_options *options);
 
 /* Loads the configuration the options describe.  ERR_INVALID (printed): no -c, an error in the file

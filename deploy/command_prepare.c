@@ -5,31 +5,12 @@
 #include "common/manifest.h"
 #include "common/store_path.h"
 #include "deploy/progress_print.h"
+#include "deploy/stop_signal.h"
 #include "sampler/prepare.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { EXIT_SIGNAL = 128 };
-
-/* Set by the handler, read by prepare_run: the signal's number. */
-static atomic_int stop_signal;
-
-static void on_signal(int number)
-{
-    atomic_store(&stop_signal, number);
-}
-
-/* A second signal ends the process at once. */
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 static err_code print_json(const manifest *m, const char *folder, const prepare_stats *s)
 {
@@ -95,7 +76,7 @@ static err_code run(const cli_options *cli)
 
     if (rc != ERR_OK) return rc;
     progress_printer_init(&printer, "prepare ", false);
-    progress p = {.report = progress_print, .context = &printer, .stop = &stop_signal};
+    progress p = {.report = progress_print, .context = &printer, .stop = stop_signal_catch()};
     rc = prepare_run(c, &p, &folder, &stats);
     progress_printer_end(&printer);
     if (rc == ERR_OK) rc = store_path_set(c, folder);
@@ -112,9 +93,7 @@ int command_prepare(int argc, char **argv)
     cli_parse_simple("Reads the catalogue and the interactions and builds the store: text vectors, "
                      "graph, partitions.",
                      &cli_argp_input, argc, argv, &cli);
-    catch_signals();
     err_code rc = run(&cli);
     cli_options_fini(&cli);
-    int number = atomic_load(&stop_signal);
-    return rc == ERR_STOPPED && number != 0 ? EXIT_SIGNAL + number : err_exit(rc);
+    return stop_signal_exit(rc);
 }

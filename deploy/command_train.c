@@ -1,18 +1,15 @@
 #include "deploy/command_train.h"
 
-#include "common/bytes.h"
 #include "common/cli.h"
 #include "common/files.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/numerics.h"
+#include "deploy/stop_signal.h"
 #include "deploy/train.h"
 
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { EXIT_SIGNAL = 128, OPTION_ATTACH = 0x3700, OPTION_PREPARED, OPTION_FROM };
+enum { OPTION_ATTACH = 0x3700, OPTION_PREPARED, OPTION_FROM };
 
 typedef struct options {
     cli_options common;
@@ -61,41 +58,12 @@ static const struct argp train_argp = {
     children,    NULL,
     NULL};
 
-static atomic_int stop_signal; /* set by the handler */
-
-static void on_signal(int number)
-{
-    atomic_store(&stop_signal, number);
-}
-
-/* A second signal ends the process at once; its children follow. */
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-static char *join_words(int argc, char **argv)
-{
-    bytes_writer w;
-    bytes_writer_init(&w);
-    for (int i = 0; i < argc; i++) {
-        if (i) bytes_put(&w, " ", 1);
-        bytes_put(&w, argv[i], strlen(argv[i]));
-    }
-    bytes_put_u8(&w, 0);
-    return (char *)w.data;
-}
-
 int command_train(int argc, char **argv)
 {
     enum { STALL_TIMEOUT_MS = 600000 };
     options o = {0};
     config *c = NULL;
-    char *words = join_words(argc, argv), *out = NULL;
+    char *words = cli_join(argc, argv), *out = NULL;
     char name[] = "weft train", *given = argv[1];
     argv[1] = name; /* What usage messages begin with. */
     cli_parse(&train_argp, argc - 1, argv + 1, &o);
@@ -110,7 +78,6 @@ int command_train(int argc, char **argv)
         if (log_level_parse(c->log.level, &level))
             log_set_level(level == LOG_INFO ? LOG_WARN : level);
         if (!c->train.stall_timeout_ms) c->train.stall_timeout_ms = STALL_TIMEOUT_MS;
-        catch_signals();
         if (o.prepared && !c->store.source[0]) {
             log_user_error("--prepared: store.source says where the store will be");
             rc = ERR_INVALID;
@@ -124,14 +91,12 @@ int command_train(int argc, char **argv)
                            .attach = o.attach,
                            .prepared = o.prepared,
                            .json = o.common.json,
-                           .stop = &stop_signal};
+                           .stop = stop_signal_catch()};
         if (rc == ERR_OK) rc = train_run(&t);
     }
-    int number = atomic_load(&stop_signal);
     config_free(c);
     free(words);
     free(out);
     cli_options_fini(&o.common);
-    if (rc == ERR_STOPPED) return EXIT_SIGNAL + (number ? number : SIGTERM); /* `weft stop` */
-    return err_exit(rc);
+    return stop_signal_exit(rc);
 }
