@@ -44,6 +44,7 @@ static const struct argp_option options_data[] = {CONFIG, COUNTS, DATA, JSON, LA
 static const struct argp_option options_process[] = {CONFIG, COUNTS, LAST};
 static const struct argp_option options_role[] = {CONFIG, LAST};
 static const struct argp_option options_input[] = {CONFIG, DATA, JSON, LAST};
+static const struct argp_option options_result[] = {CONFIG, DATA, OUT, JSON, LAST};
 static const struct argp_option options_scale[] = {CONFIG, WORKERS, SERVERS, JSON, LAST};
 static const struct argp_option options_job[] = {CONFIG, JSON, LAST};
 static const struct argp_option options_out[] = {OUT, JSON, LAST};
@@ -78,6 +79,7 @@ const struct argp cli_argp_data = {.options = options_data, .parser = parse_opti
 const struct argp cli_argp_process = {.options = options_process, .parser = parse_option};
 const struct argp cli_argp_role = {.options = options_role, .parser = parse_option};
 const struct argp cli_argp_input = {.options = options_input, .parser = parse_option};
+const struct argp cli_argp_result = {.options = options_result, .parser = parse_option};
 const struct argp cli_argp_scale = {.options = options_scale, .parser = parse_option};
 const struct argp cli_argp_job = {.options = options_job, .parser = parse_option};
 const struct argp cli_argp_out = {.options = options_out, .parser = parse_option};

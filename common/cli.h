@@ -30,6 +30,7 @@ extern const struct argp cli_argp_data;    /* all but --out */
 extern const struct argp cli_argp_process; /* -c, --set, --workers, ... */
 extern const struct argp cli_argp_role;    /* -c, --set */
 extern const struct argp cli_argp_input;   /* -c, --set, --data, --json */
+extern const struct argp cli_argp_result;  /* -c, --set, --data, --out, --json */
 extern const struct argp cli_argp_scale;   /* -c, --set, --workers, --servers, --json */
 extern const struct argp cli_argp_job;     /* -c, --set, --json */
 extern const struct argp cli_argp_out;     /* --out, --json */

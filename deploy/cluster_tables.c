@@ -197,9 +197,10 @@ static err_code all_rows(cluster_tables *t, uint32_t stage, uint32_t table, uint
     return rc;
 }
 
-err_code cluster_tables_rows(cluster_tables *t, uint32_t stage, uint32_t table, uint32_t dim,
-                             const uint64_t *keys, size_t n, float *out)
+static err_code rows(void *context, uint32_t stage, uint32_t table, uint32_t dim,
+                     const uint64_t *keys, size_t n, float *out)
 {
+    cluster_tables *t = context;
     keyed *k = try_malloc(n + 1, sizeof *k);
     if (!k) return ERR_NO_MEMORY;
     err_code rc = ERR_OK;
@@ -232,11 +233,18 @@ static err_code all_dense(cluster_tables *t, uint32_t stage, float *out, size_t 
     return rc;
 }
 
-err_code cluster_tables_dense(cluster_tables *t, uint32_t stage, float *out, size_t floats)
+static err_code dense(void *context, uint32_t stage, float *out, size_t floats)
 {
+    cluster_tables *t = context;
     err_code rc;
     do {
         rc = all_dense(t, stage, out, floats);
     } while (rc == ERR_NOT_FOUND);
     return rc;
+}
+
+trained_source cluster_tables_source(cluster_tables *t, const job *j)
+{
+    return (trained_source){
+        .context = t, .no_z = j->two_tower_no_z != NULL, .rows = rows, .dense = dense};
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "deploy/cluster.h"
+#include "deploy/trained_source.h"
 
 typedef struct cluster_tables cluster_tables;
 
@@ -15,10 +16,6 @@ typedef struct cluster_tables cluster_tables;
 MUST_USE err_code cluster_tables_open(cluster *c, const config *f, cluster_tables **out);
 void cluster_tables_close(cluster_tables *t); /* accepts NULL */
 
-/* Rows of a finished stage's table: keys [n] any order, out [n, dim] overwritten.  ERR_CORRUPT
- * (printed): the server has another table; and as above. */
-MUST_USE err_code cluster_tables_rows(cluster_tables *t, uint32_t stage, uint32_t table,
-                                      uint32_t dim, const uint64_t *keys, size_t n, float *out);
-/* The flat dense parameters of a stage: out [floats] overwritten.  Errors as above. */
-MUST_USE err_code cluster_tables_dense(cluster_tables *t, uint32_t stage, float *out,
-                                       size_t floats);
+/* Of what `j` trained.  ERR_CORRUPT (printed): a server has another table; and as above.  Borrows t
+ * until cluster_tables_close. */
+trained_source cluster_tables_source(cluster_tables *t, const job *j);

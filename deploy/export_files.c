@@ -229,7 +229,7 @@ static err_code copy_file(const char *from_path, const char *to_path)
 
 static err_code write_metrics(const export_input *in, const out_dir *dir)
 {
-    if (!in->metrics_path) return ERR_OK;
+    if (!in->metrics_path || in->model_only) return ERR_OK;
     char *path = out_dir_path(dir, "metrics.jsonl");
     err_code rc = copy_file(in->metrics_path, path);
     free(path);
@@ -242,7 +242,7 @@ err_code export_write(const export_input *in, const out_dir *dir)
     if (rc == ERR_OK) rc = write_vectors(in, dir);
     if (rc == ERR_OK) rc = write_seen(in, dir);
     if (rc == ERR_OK) rc = write_users(in, dir);
-    if (rc == ERR_OK) rc = write_table(in, NULL, dir, "split.tsv", put_split);
+    if (rc == ERR_OK && !in->model_only) rc = write_table(in, NULL, dir, "split.tsv", put_split);
     if (rc == ERR_OK) rc = write_model(in, dir);
     if (rc == ERR_OK) rc = write_config(in, dir);
     if (rc == ERR_OK) rc = write_metrics(in, dir);

@@ -20,6 +20,7 @@ typedef struct export_input {
     const char *metrics_path; /* metrics.jsonl is a copy of it; NULL: no such file */
     const char *numerics;     /* numerics_id() */
     uint64_t z_id;
+    bool model_only; /* without split.tsv and metrics.jsonl, which tell of the training */
 } export_input;
 
 /* What z is a function of: the store's items, text and graph, the seed, and the HGNN with its

@@ -7,6 +7,8 @@
 #include "deploy/command_describe.h"
 #include "deploy/command_doctor.h"
 #include "deploy/command_drain.h"
+#include "deploy/command_evaluate.h"
+#include "deploy/command_export.h"
 #include "deploy/command_keygen.h"
 #include "deploy/command_plan.h"
 #include "deploy/command_prepare.h"
@@ -22,6 +24,8 @@
 
 static const command_entry commands[] = {
     {"train", command_train, true, "Prepare, train, evaluate and export, on this machine"},
+    {"evaluate", command_evaluate, true, "Evaluate once more what was trained; write a result"},
+    {"export", command_export, true, "Write the vectors and weights of what was trained"},
     {"prepare", command_prepare, false, "Read the data and build the store"},
     {"plan", command_plan, true, "What a job will need: memory, disk, network, time"},
     {"doctor", command_doctor, true, "What would stop a job on this machine"},

@@ -25,7 +25,7 @@ static void read_steps(step_sums sums[STAGE_COUNT], const char *path)
 {
     char *line = NULL;
     size_t cap = 0;
-    FILE *file = fopen(path, "rb");
+    FILE *file = path ? fopen(path, "rb") : NULL;
     while (file && getline(&line, &cap, file) >= 0) add_step(sums, line);
     free(line);
     if (file) fclose(file);

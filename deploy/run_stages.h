@@ -12,8 +12,8 @@ typedef struct run_stages {
     size_t n;
 } run_stages;
 
-/* seen [n]: what the driver saw, with stage names that outlive *out; steps_path: steps.jsonl.  A
- * stage that was not seen takes as long as its steps; the rate of a training stage is that of its
- * steps, without validation.  A missing or malformed file changes nothing. */
+/* seen [n]: what the driver saw, with stage names that outlive *out; steps_path: steps.jsonl, or
+ * NULL.  A stage that was not seen takes as long as its steps; the rate of a training stage is that
+ * of its steps, without validation.  A missing or malformed file changes nothing. */
 void run_stages_merge(run_stages *out, const run_json_stage *seen, size_t n,
                       const char *steps_path);

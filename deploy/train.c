@@ -8,13 +8,12 @@
 #include "common/out_dir.h"
 #include "common/store_path.h"
 #include "deploy/checkpoint_pick.h"
-#include "deploy/cluster.h"
+#include "deploy/cluster_tables.h"
 #include "deploy/progress_print.h"
 #include "deploy/train_results.h"
 #include "deploy/trained.h"
 #include "sampler/prepare.h"
 #include "sampler/store_copy.h"
-#include "worker/evaluation_run.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -158,6 +157,18 @@ static err_code run_stages(train *t)
 
 /* ---- Evaluation and export ---- */
 
+static err_code read_trained(train *t)
+{
+    cluster_tables *c = NULL;
+    err_code rc = cluster_tables_open(t->cluster, t->job->config, &c);
+    if (rc == ERR_OK) {
+        trained_source s = cluster_tables_source(c, t->job);
+        rc = trained_read(&s, t->job, t->dataset, &t->trained);
+    }
+    cluster_tables_close(c);
+    return rc;
+}
+
 static void on_evaluate(void *context, const char *stage, uint64_t done, uint64_t total)
 {
     train *t = context;
@@ -172,20 +183,10 @@ static void on_evaluate(void *context, const char *stage, uint64_t done, uint64_
 
 static err_code evaluate(train *t)
 {
-    const trained *m = &t->trained;
     uint64_t start = clock_now_us();
-    evaluation_run_vectors v = {
-        .two_tower = {m->item_vectors, m->user_vectors, m->vector_dim},
-        .two_tower_no_z = {m->no_z_item_vectors, m->no_z_user_vectors, m->vector_dim},
-        .z = m->z,
-        .z_dim = m->z_dim};
     progress p = {.report = on_evaluate, .context = t, .stop = t->options->stop};
-    uint32_t threads = t->options->config->prepare.threads;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (!threads) threads = cores > 1 ? (uint32_t)cores : 1;
     progress_printer_init(&t->printer, "", is_silent(t->options));
-    err_code rc = evaluation_run(t->options->config, t->dataset, &t->job->manifest->types, &v,
-                                 threads, &p, &t->result);
+    err_code rc = trained_evaluate(&t->trained, t->job, t->dataset, &p, &t->result);
     progress_printer_end(&t->printer);
     train_facts_stage(&t->facts, "evaluate", start, 0);
     return rc;
@@ -195,12 +196,16 @@ static err_code finish(train *t)
 {
     const train_options *o = t->options;
     uint64_t start = clock_now_us();
+    char *metrics = xprintf("%s/run/metrics.jsonl", o->config->work_dir);
+    char *steps = xprintf("%s/run/steps.jsonl", o->config->work_dir);
     train_results r = {.options = o,
                        .job = t->job,
                        .dataset = t->dataset,
                        .trained = &t->trained,
                        .result = t->result,
-                       .facts = &t->facts};
+                       .facts = &t->facts,
+                       .metrics_path = metrics,
+                       .steps_path = steps};
     err_code rc = cluster_progress(t->cluster, STAGE_EXPORT, 0, 1);
     out_dir *dir = NULL;
     if (rc == ERR_OK) rc = cluster_metrics(t->cluster);
@@ -213,6 +218,8 @@ static err_code finish(train *t)
     if (rc == ERR_OK) rc = out_dir_commit(dir);
     out_dir_close(dir);
     if (rc == ERR_OK) train_results_print(&r, t->out);
+    free(metrics);
+    free(steps);
     return rc;
 }
 
@@ -289,7 +296,7 @@ err_code train_run(const train_options *o)
     if (rc == ERR_OK) rc = prepare(&t);
     if (rc == ERR_OK) rc = open_job(&t);
     if (rc == ERR_OK) rc = run_stages(&t);
-    if (rc == ERR_OK) rc = trained_read(t.cluster, t.job, t.dataset, &t.trained);
+    if (rc == ERR_OK) rc = read_trained(&t);
     if (rc == ERR_OK) rc = evaluate(&t);
     if (rc == ERR_OK) rc = finish(&t);
     close_all(&t);

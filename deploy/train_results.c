@@ -23,13 +23,11 @@ typedef struct assembled {
     report_input input;
     report_training training[TRAININGS_MAX];
     json_t *lines[TRAININGS_MAX]; /* what training[] borrows from, owned */
-    char *metrics_path;
 } assembled;
 
 static void assembled_fini(assembled *a)
 {
     for (size_t i = 0; i < TRAININGS_MAX; i++) json_decref(a->lines[i]);
-    free(a->metrics_path);
 }
 
 static const char *text_of(const json_t *line, const char *key)
@@ -65,11 +63,11 @@ static void add_training(assembled *a, json_t *line)
     };
 }
 
-static err_code read_training(assembled *a)
+static err_code read_training(assembled *a, const char *metrics_path)
 {
     char *text;
     size_t bytes;
-    err_code rc = files_read(a->metrics_path, METRICS_BYTES_MAX, &text, &bytes);
+    err_code rc = files_read(metrics_path, METRICS_BYTES_MAX, &text, &bytes);
     if (rc != ERR_OK) return rc;
     char *rest = text, *line;
     while ((line = strsep(&rest, "\n"))) {
@@ -82,19 +80,14 @@ static err_code read_training(assembled *a)
     return ERR_OK;
 }
 
-static char *metrics_path(const train_results *r)
-{
-    return xprintf("%s/run/metrics.jsonl", r->options->config->work_dir);
-}
-
 static err_code assemble(assembled *a, const train_results *r)
 {
     const manifest *m = r->job->manifest;
-    *a = (assembled){.metrics_path = metrics_path(r)};
+    *a = (assembled){0};
     a->input = (report_input){
         .numerics = numerics_id(),
         .bits_guaranteed = r->options->config->train.numerics_strict &&
-                           r->options->config->train.mode == TRAIN_BSP,
+                           r->options->config->train.mode == TRAIN_BSP && !r->other_numerics,
         .seed = r->options->config->seed,
         .plan_hash = r->job->plan_hash,
         .foundation_id = m->foundation_id,
@@ -105,12 +98,12 @@ static err_code assemble(assembled *a, const train_results *r)
         .data_json = m->data_json,
         .type_name = (const char *const *)m->types.items,
         .data = r->dataset,
-        .metrics_path = a->metrics_path,
+        .metrics_path = r->metrics_path,
         .result = r->result,
     };
     evaluation_z_cosine(&a->input.z_cosine_mean, &a->input.z_cosine_sd, r->trained->z,
                         r->dataset->items, r->trained->z_dim, r->options->config->seed);
-    return read_training(a);
+    return read_training(a, r->metrics_path);
 }
 
 static err_code write_report(const train_results *r, out_dir *dir)
@@ -128,7 +121,6 @@ static err_code write_report(const train_results *r, out_dir *dir)
 err_code train_results_write(const train_results *r, out_dir *dir)
 {
     const trained *t = r->trained;
-    char *metrics = metrics_path(r);
     export_input in = {.job = r->job,
                        .data = r->dataset,
                        .item_vectors = t->item_vectors,
@@ -137,12 +129,11 @@ err_code train_results_write(const train_results *r, out_dir *dir)
                        .hgnn = t->hgnn,
                        .two_tower = t->two_tower,
                        .item_id = t->item_id,
-                       .metrics_path = metrics,
-                       .numerics = numerics_id(),
+                       .metrics_path = r->metrics_path,
+                       .numerics = r->other_numerics ? r->other_numerics : numerics_id(),
                        .z_id = export_z_id(r->job, t->hgnn)};
     err_code rc = export_write(&in, dir);
     if (rc == ERR_OK) rc = write_report(r, dir);
-    free(metrics);
     return rc;
 }
 
@@ -156,13 +147,11 @@ static void merge_stages(const train_results *r, run_stages *out)
 {
     const train_facts *f = r->facts;
     run_json_stage seen[TRAIN_STAGES_MAX];
-    char *steps = xprintf("%s/run/steps.jsonl", r->options->config->work_dir);
     for (uint32_t i = 0; i < f->stages; i++) {
         const train_stage_time *s = &f->stage[i];
         seen[i] = (run_json_stage){s->stage, s->seconds, s->examples_per_s};
     }
-    run_stages_merge(out, seen, f->stages, steps);
-    free(steps);
+    run_stages_merge(out, seen, f->stages, r->steps_path);
 }
 
 err_code train_results_write_run(const train_results *r, out_dir *dir)

@@ -1,4 +1,5 @@
-/* train_results.h - writes and prints what `weft train` leaves behind.  Threads: one owner. */
+/* train_results.h - writes and prints what `weft train` and `weft evaluate` leave behind.  Threads:
+ * one owner. */
 #pragma once
 
 #include "common/out_dir.h"
@@ -15,6 +16,9 @@ typedef struct train_results { /* all borrowed */
     const trained *trained;
     const evaluation_result *result;
     const train_facts *facts;
+    const char *metrics_path;   /* the lines of the training */
+    const char *steps_path;     /* the seconds of its steps; NULL: not this command's */
+    const char *other_numerics; /* that it was trained with; NULL: ours */
 } train_results;
 
 /* Every file but run.json.  ERR_IO, ERR_NO_MEMORY (logged). */

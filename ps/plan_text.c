@@ -18,6 +18,19 @@ err_code plan_text_write(const char *run_dir, const config *c)
     return rc;
 }
 
+err_code plan_text_read(const char *run_dir, config **out)
+{
+    char *path = files_join(run_dir, "plan.yaml"), *text = NULL;
+    size_t bytes;
+    *out = NULL;
+    err_code rc =
+        files_exist(path) ? files_read(path, PLAN_TEXT_MAX, &text, &bytes) : ERR_NOT_FOUND;
+    if (rc == ERR_OK) rc = config_parse(path, text, NULL, 0, out);
+    free(text);
+    free(path);
+    return rc;
+}
+
 /* The next line of *text, which moves on; NULL: there is none. */
 static char *next_line(char **text)
 {

@@ -79,8 +79,10 @@ static err_code load_job(const config *c, job **out)
 static err_code explain(const scheduler_node *n, err_code rc)
 {
     if (rc == ERR_MISMATCH) {
-        log_user_error("%s/scheduler.mdb: the state of a job with another plan; --fresh forgets it",
-                       n->run_dir);
+        log_user_error(
+            "%s/scheduler.mdb: the state of a job with another plan; --fresh forgets it; where "
+            "`evaluate` keys differ only, weft evaluate needs no training",
+            n->run_dir);
         plan_text_differences(n->run_dir, n->config);
     }
     if (rc == ERR_CORRUPT)

@@ -1,0 +1,159 @@
+#include "deploy/evaluate.h"
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/numerics.h"
+#include "common/out_dir.h"
+#include "deploy/export_files.h"
+#include "deploy/progress_print.h"
+#include "deploy/train_results.h"
+#include "deploy/trained_job.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct evaluate {
+    const evaluate_options *options;
+    char *out;
+    trained_job trained;
+    evaluation_result *result; /* NULL: export only */
+    train_facts facts;
+    train_options as_train;
+} evaluate;
+
+static train_results results_of(const evaluate *e)
+{
+    const trained_job *t = &e->trained;
+    return (train_results){.options = &e->as_train,
+                           .job = t->job,
+                           .dataset = t->data,
+                           .trained = &t->trained,
+                           .result = e->result,
+                           .facts = &e->facts,
+                           .metrics_path = t->metrics_path,
+                           .other_numerics = t->other_numerics ? t->numerics : NULL};
+}
+
+static err_code score(evaluate *e)
+{
+    const evaluate_options *o = e->options;
+    uint64_t start = clock_now_us();
+    progress_printer printer;
+    progress p = {.report = progress_print, .context = &printer, .stop = o->stop};
+    progress_printer_init(&printer, "", o->json && isatty(STDERR_FILENO) != 1);
+    err_code rc =
+        trained_evaluate(&e->trained.trained, e->trained.job, e->trained.data, &p, &e->result);
+    progress_printer_end(&printer);
+    train_facts_stage(&e->facts, "evaluate", start, 0);
+    return rc;
+}
+
+static err_code write_model(const evaluate *e, const out_dir *dir)
+{
+    const trained_job *t = &e->trained;
+    export_input in = {.job = t->job,
+                       .data = t->data,
+                       .item_vectors = t->trained.item_vectors,
+                       .user_vectors = t->trained.user_vectors,
+                       .z = t->trained.z,
+                       .hgnn = t->trained.hgnn,
+                       .two_tower = t->trained.two_tower,
+                       .item_id = t->trained.item_id,
+                       .numerics = t->numerics,
+                       .z_id = export_z_id(t->job, t->trained.hgnn),
+                       .model_only = true};
+    return export_write(&in, dir);
+}
+
+static void note_store(evaluate *e)
+{
+    const manifest *m = e->trained.job->manifest;
+    e->facts.prepare.reused = true;
+    for (uint32_t p = 0; p < m->partitions; p++)
+        e->facts.prepare.store_bytes += m->partition_bytes[p];
+}
+
+static err_code write_files(evaluate *e)
+{
+    train_results r = results_of(e);
+    uint64_t start = clock_now_us();
+    out_dir *dir = NULL;
+    note_store(e);
+    err_code rc = out_dir_open(e->out, &dir);
+    if (rc == ERR_OK) rc = e->result ? train_results_write(&r, dir) : write_model(e, dir);
+    train_facts_stage(&e->facts, "export", start, 0);
+    if (rc == ERR_OK) rc = train_results_write_run(&r, dir);
+    if (rc == ERR_OK) rc = out_dir_commit(dir);
+    out_dir_close(dir);
+    return rc;
+}
+
+static void print_export_json(const evaluate *e)
+{
+    const trained_job *t = &e->trained;
+    json_writer w;
+    json_init_file(&w, stdout, JSON_STYLE_SPACED);
+    json_object_begin(&w);
+    json_field_string(&w, "out", e->out);
+    json_field_u64(&w, "items", t->data->items);
+    json_field_u64(&w, "users", t->data->users);
+    json_field_u64(&w, "dim", t->trained.vector_dim);
+    json_key(&w, "plan_hash");
+    json_hex64(&w, t->job->plan_hash);
+    json_key(&w, "z_id");
+    json_hex64(&w, export_z_id(t->job, t->trained.hgnn));
+    json_object_end(&w);
+    putchar('\n');
+}
+
+static err_code print_result(const evaluate *e)
+{
+    const trained_job *t = &e->trained;
+    train_results r = results_of(e);
+    if (e->result)
+        train_results_print(&r, e->out);
+    else if (e->options->json)
+        print_export_json(e);
+    else
+        printf("%" PRIu32 " items and %" PRIu32 " users, vectors of %" PRIu32 " numbers, in %s\n",
+               t->data->items, t->data->users, t->trained.vector_dim, e->out);
+    return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
+}
+
+/* A report is not removed by a command that writes none. */
+static err_code check_out(const evaluate *e)
+{
+    char *report = files_join(e->out, "report.json");
+    bool refused = e->options->export_only && files_exist(report);
+    if (refused)
+        log_user_error("%s: holds a report, and an export has none: give another folder, or take "
+                       "what is there: an export's files are among them",
+                       e->out);
+    free(report);
+    return refused ? ERR_INVALID : ERR_OK;
+}
+
+err_code evaluate_run(const evaluate_options *o)
+{
+    evaluate e = {.options = o};
+    e.as_train = (train_options){
+        .config = o->config, .command = o->command, .in_process = true, .json = o->json};
+    e.out = o->out_dir ? files_absolute(o->out_dir)
+                       : files_join(o->config->work_dir, o->export_only ? "export" : "out");
+    train_facts_init(&e.facts);
+    err_code rc = check_out(&e);
+    if (rc == ERR_OK) rc = trained_job_open(o->config, o->data_dir, &e.trained);
+    if (rc == ERR_OK && !o->export_only) rc = score(&e);
+    if (rc == ERR_OK) rc = write_files(&e);
+    if (rc == ERR_OK) rc = print_result(&e);
+    trained_job_fini(&e.trained);
+    evaluation_free(e.result);
+    train_facts_fini(&e.facts);
+    free(e.out);
+    return rc;
+}
