@@ -80,7 +80,7 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *   HELLO     any -> scheduler     body Hello                    answer OK: body View | REFUSED: text
  *   WORK      worker -> scheduler  body Work                     answer OK: body Grants (held <= budget)
  *   DONE      worker -> scheduler  slot name, version, body Done answer OK | GENERATION
- *   PROGRESS  driver -> scheduler  body Progress                 answer OK
+ *   PROGRESS  driver -> scheduler  body Progress                 answer OK: of a job that is over, body JobEnd
  *   CONFIG    any -> scheduler                                   answer OK: raw body, part = an
  *                                  index no worker has
  *   BUILD     worker -> sampler    slot name                     answer OK: raw micro-batch

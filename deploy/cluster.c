@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/process.h"
+#include "common/proto_alloc.h"
 #include "common/role.h"
 #include "deploy/cluster_nodes.h"
 #include "deploy/cluster_processes.h"
@@ -14,7 +15,7 @@
 
 #include <stdlib.h>
 
-enum { TELL_US = 1000000 };
+enum { TELL_US = 1000000, END_BYTES_MAX = 65536 };
 
 struct cluster {
     const atomic_int *stop;
@@ -37,6 +38,7 @@ err_code cluster_open(const cluster_options *o, cluster **out)
     work_lock_init(&c->lock);
     weft__progress__init(&c->progress);
     c->progress.version = 1;
+    c->progress.attached = o->attach;
     err_code rc = role_enter_run_dir(o->config);
     if (rc == ERR_OK) rc = work_lock_take(&c->lock, c->run_dir, o->stop);
     if (rc == ERR_OK && o->in_process) {
@@ -82,6 +84,20 @@ static err_code try_scheduler(cluster *c, const wire_header *h, blob *body, wire
                      : cluster_processes_try(c->processes, h, body, answer, answer_body);
 }
 
+/* A job that others have started is over when its scheduler says so: we see nobody exit. */
+static err_code take_end(cluster *c, const blob *body)
+{
+    proto_alloc arena;
+    if (!blob_size(body)) return ERR_OK;
+    proto_alloc_init(&arena, END_BYTES_MAX);
+    const Weft__JobEnd *end =
+        proto_unpack(&arena, &weft__job_end__descriptor, body, WIRE_CONTROL_MAX);
+    err_code rc = end ? cluster_remote_over(c->remote, end->state, end->why) : ERR_CORRUPT;
+    if (!end) log_error("progress_malformed", "bytes=%zu", blob_size(body));
+    proto_alloc_fini(&arena);
+    return rc;
+}
+
 /* Tells the scheduler where the driver is.  wait: until it has heard it; else one that is away
  * hears it with the next one: what it says is a state, and a scheduler in a new life knows nothing.
  */
@@ -101,6 +117,7 @@ static err_code tell(cluster *c, bool wait)
         log_error("progress_refused", "status=%s", wire_status_name(answer.status));
         rc = ERR_MISMATCH;
     }
+    if (rc == ERR_OK && c->remote) rc = take_end(c, answer_body);
     blob_unref(answer_body);
     return rc;
 }

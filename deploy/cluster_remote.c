@@ -82,14 +82,35 @@ err_code cluster_remote_metrics(const cluster_remote *r, const char *path)
     return rc;
 }
 
+err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why)
+{
+    if (r->over != ERR_OK) return r->over;
+    if (state == JOB_FAILED) {
+        log_user_error("the job failed: %s (%s)", why, r->url);
+        r->over = ERR_CLOSED;
+    } else if (state == JOB_STOPPING) {
+        log_user_error("the job was stopped by %s (%s)", why, r->url);
+        r->over = ERR_STOPPED;
+    }
+    return r->over;
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
 static void take(cluster_remote *r, const json_t *status)
 {
-    const char *state = json_string_value(json_object_get(status, "state"));
+    const char *state = text_of(status, "state");
+    err_code rc = ERR_OK;
     r->heard_us = clock_now_us();
-    if (state && strcmp(state, "FAILED") == 0) {
-        log_user_error("the job failed: the scheduler's log says why (%s)", r->url);
-        r->over = ERR_CLOSED;
-    }
+    if (strcmp(state, "FAILED") == 0)
+        rc = cluster_remote_over(r, JOB_FAILED, text_of(status, "failure"));
+    if (strcmp(state, "STOPPING") == 0)
+        rc = cluster_remote_over(r, JOB_STOPPING, text_of(status, "stopped_by"));
+    (void)rc; /* kept */
 }
 
 static void look(cluster_remote *r, uint64_t now_us)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/core.h"
+#include "common/peer_state.h"
 #include "deploy/cluster.h"
 
 typedef struct cluster_remote cluster_remote;
@@ -27,6 +28,9 @@ MUST_USE err_code cluster_remote_call(cluster_remote *r, const char *address, co
  * answer soon. */
 MUST_USE err_code cluster_remote_try(cluster_remote *r, const wire_header *h, blob *body,
                                      wire_header *answer, blob **answer_body);
+/* The scheduler says that the job is over: printed, once.  ERR_CLOSED: it failed; ERR_STOPPED;
+ * ERR_OK: it is done. */
+MUST_USE err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why);
 /* The scheduler's metrics.jsonl into `path`.  ERR_IO and such (printed). */
 MUST_USE err_code cluster_remote_metrics(const cluster_remote *r, const char *path);
 char *cluster_remote_status(const cluster_remote *r); /* JSON, owned; NULL: no answer */

@@ -24,7 +24,9 @@ static err_code stop(endpoint_options *o)
 int command_stop(int argc, char **argv)
 {
     endpoint_options o = {0};
-    endpoint_options_parse("Asks a running job to stop cleanly.", argc, argv, &o);
+    endpoint_options_parse(
+        "Asks a running job to stop after a checkpoint; its `weft train` ends with 143.", argc,
+        argv, &o);
     err_code rc = stop(&o);
     endpoint_options_fini(&o);
     return err_exit(rc);

@@ -12,7 +12,7 @@ static void on_signal(int n)
     atomic_store(&number, n);
 }
 
-const atomic_int *stop_signal_catch(void)
+atomic_int *stop_signal_catch(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);

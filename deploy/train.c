@@ -17,6 +17,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,19 +46,27 @@ static bool is_silent(const train_options *o)
     return o->json && isatty(STDERR_FILENO) != 1;
 }
 
+/* The cluster gets its turns from what computes in this thread. */
+static void tell(train *t, uint32_t stage, uint64_t done, uint64_t total)
+{
+    uint64_t now = clock_now_us();
+    int none = 0;
+    if (now - t->told_us < STATUS_US) return;
+    t->told_us = now;
+    err_code rc = cluster_progress(t->cluster, stage, done, total);
+    if (rc == ERR_OK) rc = cluster_run(t->cluster, 0);
+    /* A job that was stopped ends the computation; another that cannot go on is noticed when the
+     * cluster is needed. */
+    if (rc == ERR_STOPPED) atomic_compare_exchange_strong(t->options->stop, &none, SIGTERM);
+}
+
 /* ---- Preparation ---- */
 
-/* Preparation runs in this thread: the cluster gets its turns from here. */
 static void on_prepare(void *context, const char *stage, uint64_t done, uint64_t total)
 {
     train *t = context;
-    uint64_t now = clock_now_us();
     progress_print(&t->printer, stage, done, total);
-    if (now - t->told_us < STATUS_US) return;
-    t->told_us = now;
-    err_code rc = cluster_progress(t->cluster, STAGE_PREPARE, done, total);
-    if (rc == ERR_OK) rc = cluster_run(t->cluster, 0);
-    (void)rc; /* A job that cannot go on is noticed when training starts. */
+    tell(t, STAGE_PREPARE, done, total);
 }
 
 /* Another process prepares the same: this one brings it here then. */
@@ -172,13 +181,8 @@ static err_code read_trained(train *t)
 static void on_evaluate(void *context, const char *stage, uint64_t done, uint64_t total)
 {
     train *t = context;
-    uint64_t now = clock_now_us();
     progress_print(&t->printer, stage, done, total);
-    if (now - t->told_us < STATUS_US) return;
-    t->told_us = now;
-    err_code rc = cluster_progress(t->cluster, STAGE_EVALUATE, done, total);
-    if (rc == ERR_OK) rc = cluster_run(t->cluster, 0);
-    (void)rc; /* The result does not need the scheduler any more. */
+    tell(t, STAGE_EVALUATE, done, total);
 }
 
 static err_code evaluate(train *t)

@@ -12,15 +12,15 @@
 
 typedef struct train_options {
     const config *config;
-    const char *out_dir;    /* NULL: work_dir/out */
-    const char *command;    /* the command line, for run.json */
-    bool fresh;             /* forget what an earlier run left; else it is gone on with */
-    const char *from;       /* from this checkpoint (checkpoint_pick.h); NULL: from the newest */
-    bool attach;            /* to a cluster whose processes others have started */
-    bool prepared;          /* with attach: the store is awaited in store.source */
-    bool in_process, json;  /* json: report.json's content is the only stdout, and
-                             * progress is shown on a terminal only */
-    const atomic_int *stop; /* the number of a signal that asked to stop, or 0 */
+    const char *out_dir;   /* NULL: work_dir/out */
+    const char *command;   /* the command line, for run.json */
+    bool fresh;            /* forget what an earlier run left; else it is gone on with */
+    const char *from;      /* from this checkpoint (checkpoint_pick.h); NULL: from the newest */
+    bool attach;           /* to a cluster whose processes others have started */
+    bool prepared;         /* with attach: the store is awaited in store.source */
+    bool in_process, json; /* json: report.json's content is the only stdout, and
+                            * progress is shown on a terminal only */
+    atomic_int *stop;      /* the number of a signal that asked to stop, or 0; set by `weft stop` */
 } train_options;
 
 /* ERR_OK: everything worked, and the report was printed.  Others are logged or printed;

@@ -330,9 +330,16 @@ static bool all_told(const scheduler *s)
     return true;
 }
 
+/* A driver that others have started hears of it with its next PROGRESS, about every second. */
+static bool driver_told(const scheduler *s, uint64_t now_us)
+{
+    return !s->driver_attached || s->driver.told || now_us - s->driver.seen_us >= PEER_LOST_US;
+}
+
 static void over_timer(scheduler *s, uint64_t now_us, core_actions *out)
 {
-    if (s->over_until_us == UINT64_MAX || (now_us < s->over_until_us && !all_told(s))) return;
+    if (s->over_until_us == UINT64_MAX || !driver_told(s, now_us)) return;
+    if (now_us < s->over_until_us && !all_told(s)) return;
     bool stopped = s->stopped_by[0] && s->end != JOB_FAILED;
     core_exit(out, s->exit_code, "%s%s", stopped ? "stopped by " : "",
               stopped ? s->stopped_by : s->failure);

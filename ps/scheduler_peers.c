@@ -344,6 +344,18 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
     answer_view(s, e, hello, out);
 }
 
+/* What the driver is told, owned; NULL: the job is not over. */
+static blob *end_of_job(const scheduler *s)
+{
+    Weft__JobEnd end = WEFT__JOB_END__INIT;
+    const char *why = s->end == JOB_STOPPING ? s->stopped_by : s->failure;
+    if (s->phase != PHASE_OVER) return NULL;
+    end.version = 1;
+    end.state = s->end;
+    end.why = (char *)(uintptr_t)why; /* packing only reads */
+    return proto_pack(&end.base);
+}
+
 void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *out)
 {
     Weft__Progress *p =
@@ -352,8 +364,10 @@ void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *o
         refuse(s, e, out, "a malformed PROGRESS");
         return;
     }
-    scheduler_answer(s, out, e->message.route, e->message.header, WIRE_OK, NULL);
+    scheduler_answer(s, out, e->message.route, e->message.header, WIRE_OK, end_of_job(s));
     s->driver.seen_us = e->now_us;
+    s->driver.told = s->phase == PHASE_OVER || p->finished;
+    s->driver_attached = p->attached;
     s->driver_stage = p->stage < STAGE_COUNT ? p->stage : STAGE_NONE;
     if (p->done != s->driver_done) scheduler_moved(s, e->now_us);
     s->driver_done = p->done;

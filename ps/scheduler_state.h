@@ -277,6 +277,7 @@ struct scheduler {
     uint32_t driver_stage;
     uint64_t driver_done, driver_total;
     bool driver_finished;
+    bool driver_attached; /* is to be told of the end, as it sees nobody exit */
     struct {
         uint64_t leases, reassigned, void_slots, refused_peers, shell_refusals;
     } counters;

@@ -9,7 +9,8 @@ enum { ARENA_BYTES = 1 << 20, BODY_MAX = 1 << 16 };
 
 static const ProtobufCMessageDescriptor *const kinds[] = {
     &weft__hello__descriptor,  &weft__view__descriptor, &weft__work__descriptor,
-    &weft__grants__descriptor, &weft__done__descriptor, &weft__progress__descriptor};
+    &weft__grants__descriptor, &weft__done__descriptor, &weft__progress__descriptor,
+    &weft__job_end__descriptor};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -709,6 +709,62 @@ START_TEST(a_signal_tells_everybody_and_ends_with_0)
 }
 END_TEST
 
+/* The state that the answer to PROGRESS says the job has ended in; 0: it runs. */
+static uint32_t progress(Weft__Progress *x, char why[CORE_TEXT_MAX])
+{
+    static proto_alloc arena;
+    wire_header h = from(WIRE_DRIVER, 0, 50, WIRE_PROGRESS);
+    if (!arena.block) proto_alloc_init(&arena, 65536);
+    x->version = 1;
+    x->attached = true;
+    deliver(&h, proto_pack(&x->base));
+    for (size_t i = 0; i < out.n; i++) {
+        const core_action *a = &out.items[i];
+        if (a->type != CORE_SEND || a->send.header.op != WIRE_PROGRESS) continue;
+        ck_assert_int_eq(a->send.header.status, WIRE_OK);
+        if (!blob_size(a->send.body)) return 0;
+        const Weft__JobEnd *end =
+            proto_unpack(&arena, &weft__job_end__descriptor, a->send.body, WIRE_CONTROL_MAX);
+        ck_assert_ptr_nonnull(end);
+        strcpy(why, end->why);
+        return end->state;
+    }
+    ck_abort_msg("PROGRESS was not answered");
+}
+
+/* Everybody else has had the time to hear of it. */
+static void stop_with_driver(void)
+{
+    char why[CORE_TEXT_MAX] = "";
+    Weft__Progress x = WEFT__PROGRESS__INIT;
+    run();
+    ck_assert_uint_eq(progress(&x, why), 0);
+    core_event e = {.type = CORE_STOP};
+    e.signal = 15;
+    step(&e);
+    pass(4000000);
+    ck_assert_int_eq(exit_code, -1);
+}
+
+START_TEST(a_driver_that_sees_nobody_exit_is_told_of_the_end)
+{
+    char why[CORE_TEXT_MAX] = "";
+    Weft__Progress x = WEFT__PROGRESS__INIT;
+    stop_with_driver();
+    ck_assert_uint_eq(progress(&x, why), JOB_STOPPING);
+    ck_assert_str_eq(why, "SIGTERM");
+    ck_assert_int_eq(exit_code, 0);
+}
+END_TEST
+
+START_TEST(a_driver_that_is_silent_is_not_waited_for)
+{
+    stop_with_driver();
+    pass(2000000);
+    ck_assert_int_eq(exit_code, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("scheduler");
@@ -743,6 +799,8 @@ int main(void)
     tcase_add_test(t, the_durable_state_of_another_plan_is_a_mismatch);
     tcase_add_test(t, results_of_finished_stages_are_on_the_status_of_the_next_life);
     tcase_add_test(t, a_signal_tells_everybody_and_ends_with_0);
+    tcase_add_test(t, a_driver_that_sees_nobody_exit_is_told_of_the_end);
+    tcase_add_test(t, a_driver_that_is_silent_is_not_waited_for);
     suite_add_tcase(suite, t);
     SRunner *r = srunner_create(suite);
     srunner_run_all(r, CK_NORMAL);

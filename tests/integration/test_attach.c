@@ -1,0 +1,83 @@
+/* Proves: `weft train --attach` drives a cluster that others have started to the same result, hears
+ * that its job was stopped, and goes on with it when it is started again. */
+#include "testing_files.h"
+#include "testing_network.h"
+#include "testing_run.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Long enough to be stopped meanwhile. */
+#define LONG                                                                                       \
+    "--set hgnn.max_steps=60 --set hgnn.epochs=500 --set validate.every=30 "                       \
+    "--set evaluate.baselines=[popularity] "
+
+enum { ROLES = 4 };
+
+static const struct {
+    const char *program, *name, *words;
+} roles[ROLES] = {{"weft-scheduler", "scheduler", "--driver"},
+                  {"weft-ps", "ps", "--index 0"},
+                  {"weft-sampler", "sampler", "--index 0"},
+                  {"weft-worker", "worker", "--index 0"}};
+
+static char cluster[256]; /* where the cluster of this test is */
+
+static void setup(void)
+{
+    testing_enter_folder();
+    testing_run_files();
+    snprintf(cluster, sizeof cluster,
+             "-c job.yaml --set cluster.scheduler=tcp://127.0.0.1:%u --set http.bind=127.0.0.1:%u "
+             "--set security.insecure=true " LONG,
+             testing_network_free_port(), testing_network_free_port());
+}
+
+static void start_roles(pid_t pid[ROLES])
+{
+    for (int i = 0; i < ROLES; i++)
+        pid[i] = testing_run_start_program(roles[i].program, roles[i].name, "%s %s", cluster,
+                                           roles[i].words);
+}
+
+static void expect_roles_end(const pid_t pid[ROLES])
+{
+    for (int i = 0; i < ROLES; i++)
+        ck_assert_int_eq(testing_run_wait(roles[i].name, pid[i], TESTING_RUN_WAIT_MS), 0);
+}
+
+START_TEST(a_stopped_job_ends_its_driver_and_goes_on)
+{
+    pid_t pid[ROLES];
+    testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process " LONG);
+    start_roles(pid);
+    pid_t driver = testing_run_start("driver", "train %s --attach", cluster);
+    testing_run_wait_step("work", "hgnn", 5);
+    testing_run_must("stop", "stop %s", cluster);
+    ck_assert_int_eq(testing_run_wait("driver", driver, TESTING_RUN_WAIT_MS), 143);
+    testing_run_said("driver", "the job was stopped by weft stop (http://127.0.0.1:");
+    expect_roles_end(pid);
+    start_roles(pid);
+    testing_run_must("driver", "train %s --attach", cluster);
+    expect_roles_end(pid);
+    testing_run_same("one/out", "work/out");
+    testing_run_left_nothing("work");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("attach");
+    TCase *c = tcase_create("attach");
+    tcase_set_timeout(c, 300);
+    tcase_add_checked_fixture(c, setup, testing_leave_folder);
+    tcase_add_test(c, a_stopped_job_ends_its_driver_and_goes_on);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
