@@ -159,6 +159,7 @@ typedef struct status_peer {
     double examples_per_s;
     double step_ms_p50, step_ms_p99; /* computing a slot of training */
     double time_share[5];            /* sample, pull, compute, push, wait; sums to 1 or 0 */
+    double phase_s[5];               /* the same in seconds, since the process began */
     /* servers */
     uint32_t version;
     uint32_t saved_step; /* of its last checkpoint; 0: none */

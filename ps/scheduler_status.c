@@ -352,7 +352,10 @@ static double lease_age_s(const scheduler *s, const member_state *p, uint64_t no
 static void peer_worker(const member_state *p, status_peer *x)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < 5; i++) sum += p->phase_us[i];
+    for (uint32_t i = 0; i < 5; i++) {
+        sum += p->phase_us[i];
+        x->phase_s[i] = (double)p->phase_us[i] / 1e6;
+    }
     for (uint32_t i = 0; sum && i < 5; i++) x->time_share[i] = (double)p->phase_us[i] / (double)sum;
     x->leases = p->lost ? 0 : p->held_n;
     if (p->held_n) x->slot = p->held[0].name;

@@ -119,10 +119,10 @@ static void write_results(json_writer *w, const scheduler_status *s)
     json_array_end(w);
 }
 
-static void write_shares(json_writer *w, const double share[5])
+static void write_phases(json_writer *w, const double phase[5])
 {
     json_object_begin(w);
-    for (int i = 0; i < 5; i++) json_field_number9(w, status_phases[i], share[i]);
+    for (int i = 0; i < 5; i++) json_field_number9(w, status_phases[i], phase[i]);
     json_object_end(w);
 }
 
@@ -137,7 +137,7 @@ static void write_identity(json_writer *w, const status_input *in)
     hex_field(w, "plan_hash", s->plan_hash);
     json_field_u64(w, "seed", in->config->seed);
     json_key(w, "time_share");
-    write_shares(w, s->time_share);
+    write_phases(w, s->time_share);
 }
 
 static void peer_name(core_peer p, char out[64])
@@ -177,7 +177,9 @@ static void write_worker(json_writer *w, const status_peer *p)
     json_field_number9(w, "step_ms_p50", p->step_ms_p50);
     json_field_number9(w, "step_ms_p99", p->step_ms_p99);
     json_key(w, "time_share");
-    write_shares(w, p->time_share);
+    write_phases(w, p->time_share);
+    json_key(w, "phase_s");
+    write_phases(w, p->phase_s);
     peer_tail(w, p);
 }
 

@@ -157,7 +157,8 @@ START_TEST(keys_and_their_order)
     expect_keys(json_object_get(o, "time_share"), "sample pull compute push wait");
     expect_keys(first(o, "workers"),
                 "id incarnation pid address state slot leases lease_age_s slots_done "
-                "examples_per_s step_ms_p50 step_ms_p99 time_share last_seen_ms rss_bytes");
+                "examples_per_s step_ms_p50 step_ms_p99 time_share phase_s last_seen_ms "
+                "rss_bytes");
     expect_keys(first(o, "servers"),
                 "id incarnation pid address state version rows bytes pulls pushes repeats "
                 "pulls_per_s pushes_per_s apply_ms_p50 apply_ms_p99 last_checkpoint_step "
