@@ -44,6 +44,17 @@ static const char *rate_text(char *text, double rate)
     return text;
 }
 
+static const char *const phases[] = {"sample", "pull", "compute", "push", "wait"};
+enum { PHASES = sizeof phases / sizeof *phases };
+
+static void print_shares(const bench_row *r, FILE *out)
+{
+    fprintf(out, "%-9s %-40s", "", "  where the workers' time goes");
+    for (int i = 0; i < PHASES; i++)
+        fprintf(out, "%s%s %.0f %%", i ? ", " : " ", phases[i], 100 * r->share[i]);
+    fputc('\n', out);
+}
+
 static void print_row(const bench_row *r, FILE *out)
 {
     char rate[UNITS_TEXT], used[UNITS_TEXT], limit[UNITS_TEXT];
@@ -53,6 +64,31 @@ static void print_row(const bench_row *r, FILE *out)
                 rate_text(limit, r->limit), 100 * r->used / r->limit, r->of);
     }
     fputc('\n', out);
+    if (r->has_shares) print_shares(r, out);
+}
+
+static void put_shares(json_writer *w, const bench_row *r)
+{
+    json_key(w, "time_share");
+    json_object_begin(w);
+    for (int i = 0; i < PHASES; i++) json_field_number9(w, phases[i], r->share[i]);
+    json_object_end(w);
+}
+
+static void put_row(json_writer *w, const bench_row *r)
+{
+    json_object_begin(w);
+    json_field_string(w, "part", r->part);
+    json_field_string(w, "what", r->what);
+    json_field_number9(w, "per_s", r->rate);
+    json_field_string(w, "unit", r->unit);
+    if (r->limit > 0) {
+        json_field_number9(w, "used_per_s", r->used);
+        json_field_number9(w, "limit_per_s", r->limit);
+        json_field_string(w, "limit", r->of);
+    }
+    if (r->has_shares) put_shares(w, r);
+    json_object_end(w);
 }
 
 static err_code print_json(const bench *b, FILE *out)
@@ -70,20 +106,7 @@ static err_code print_json(const bench *b, FILE *out)
     json_object_end(&w);
     json_key(&w, "rows");
     json_array_begin(&w);
-    for (size_t i = 0; i < b->n; i++) {
-        const bench_row *r = &b->row[i];
-        json_object_begin(&w);
-        json_field_string(&w, "part", r->part);
-        json_field_string(&w, "what", r->what);
-        json_field_number9(&w, "per_s", r->rate);
-        json_field_string(&w, "unit", r->unit);
-        if (r->limit > 0) {
-            json_field_number9(&w, "used_per_s", r->used);
-            json_field_number9(&w, "limit_per_s", r->limit);
-            json_field_string(&w, "limit", r->of);
-        }
-        json_object_end(&w);
-    }
+    for (size_t i = 0; i < b->n; i++) put_row(&w, &b->row[i]);
     json_array_end(&w);
     json_object_end(&w);
     err_code rc = json_finish(&w);

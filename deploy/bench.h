@@ -8,15 +8,18 @@
 #include "deploy/calibrate.h"
 #include "sampler/prepare.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 typedef struct bench_row {
-    const char *part;   /* static: prepare, network, sampler, worker, server */
+    const char *part;   /* static: prepare, network, sampler, worker, server, training */
     char *what;         /* owned: "hgnn slots" */
     double rate;        /* a second */
     const char *unit;   /* static: what the rate counts */
     double used, limit; /* of the resource that bounds it, a second; 0: none is named */
     const char *of;     /* static: "sgemm", "memory copy", "tcp on loopback" */
+    bool has_shares;    /* training: where the workers' time went */
+    double share[5];    /* sample, pull, compute, push, wait; sums to 1 */
 } bench_row;
 
 typedef struct bench {
@@ -35,6 +38,12 @@ void bench_prepare(bench *b, const prepare_stats *s);
 MUST_USE err_code bench_network(bench *b);
 /* Sampler, worker and server, over the slots of each training stage.  Errors of replay_slot.h. */
 MUST_USE err_code bench_slots(bench *b, const job *j, const char *store_folder);
+
+/* All of it together: the processes of `weft train`, as many as the job has, over `seconds` of each
+ * training stage, in a folder of their own.  *stop not 0: ERR_STOPPED soon; silent: no progress is
+ * shown.  Others of cluster.h, printed. */
+MUST_USE err_code bench_training(bench *b, const job *j, const char *store_folder, bool silent,
+                                 const atomic_int *stop);
 
 /* ERR_IO. */
 MUST_USE err_code bench_print(const bench *b, bool json, FILE *out);

@@ -4,6 +4,7 @@
 #include "deploy/bench.h"
 #include "deploy/compute_start.h"
 #include "deploy/progress_print.h"
+#include "deploy/stop_signal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static err_code prepare(const config *c, bool silent, char **folder, prepare_sta
 }
 
 /* Takes c. */
-static err_code measure(config *c, const request *r)
+static err_code measure(config *c, const request *r, const atomic_int *stop)
 {
     char *folder = NULL;
     job *j = NULL;
@@ -58,6 +59,7 @@ static err_code measure(config *c, const request *r)
         rc = bench_network(&b);
     }
     if (rc == ERR_OK) rc = bench_slots(&b, j, folder);
+    if (rc == ERR_OK) rc = bench_training(&b, j, folder, r->cli.json, stop);
     if (rc == ERR_OK) rc = bench_print(&b, r->cli.json, stdout);
     bench_fini(&b);
     job_free(j);
@@ -73,7 +75,8 @@ int command_bench(int argc, char **argv)
         .parser = parse_option,
         .doc =
             "Measures prepare (where there is something to prepare), network, sampler, worker and "
-            "server on this machine, each beside its physical limit.  Nothing passes or fails.",
+            "server on this machine, then a short training by all of them, each beside its "
+            "physical limit.  Nothing passes or fails.",
         .children = children};
     request r = {.seconds = 1};
     config *c = NULL;
@@ -82,7 +85,7 @@ int command_bench(int argc, char **argv)
     cli_parse(&argp, argc - 1, argv + 1, &r);
     argv[1] = given;
     err_code rc = compute_start(&r.cli, argv, &c);
-    if (rc == ERR_OK) rc = measure(c, &r);
+    if (rc == ERR_OK) rc = measure(c, &r, stop_signal_catch());
     cli_options_fini(&r.cli);
-    return err_exit(rc);
+    return stop_signal_exit(rc);
 }

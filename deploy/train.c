@@ -9,6 +9,7 @@
 #include "common/store_path.h"
 #include "deploy/checkpoint_pick.h"
 #include "deploy/cluster_tables.h"
+#include "deploy/job_status.h"
 #include "deploy/progress_print.h"
 #include "deploy/train_results.h"
 #include "deploy/trained.h"
@@ -115,34 +116,17 @@ static err_code open_job(train *t)
 /* ---- Training ---- */
 
 /* A scheduler that has just started does not know yet where the job is. */
-static bool is_starting(const json_t *status)
-{
-    const char *state = json_string_value(json_object_get(status, "state"));
-    return !state || strcmp(state, "STARTING") == 0 || strcmp(state, "PREPARING") == 0;
-}
-
-/* All leased stages are done: the last generation is over and the stage shown is the driver's
- * again. */
-static bool is_trained(const train *t, const json_t *status)
-{
-    uint32_t stage, stages[STAGE_COUNT], n = plan_stages(t->job->plan, stages);
-    const char *name = json_string_value(json_object_get(status, "stage"));
-    if (is_starting(status)) return false;
-    if ((uint32_t)json_integer_value(json_object_get(status, "generation")) < n) return false;
-    return name && stage_parse(name, &stage) && !plan_has_stage(t->job->plan, stage);
-}
-
 /* Reads the status once: shows it, notes when stages change.  *done: training is over. */
 static void look(train *t, bool *done)
 {
     char *text = cluster_status(t->cluster);
     json_t *status = text ? json_loads(text, 0, NULL) : NULL;
-    if (!status || is_starting(status)) {
+    if (!status || job_status_is_starting(status)) {
         progress_view_away(t->view);
     } else {
         progress_view_update(t->view, status);
         train_facts_status(&t->facts, status);
-        *done = is_trained(t, status);
+        *done = job_status_is_trained(status, t->job->plan);
     }
     json_decref(status);
     free(text);
