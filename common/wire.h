@@ -81,6 +81,7 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *   WORK      worker -> scheduler  body Work                     answer OK: body Grants (held <= budget)
  *   DONE      worker -> scheduler  slot name, version, body Done answer OK | GENERATION
  *   PROGRESS  driver -> scheduler  body Progress                 answer OK: of a job that is over, body JobEnd
+ *                                  | REFUSED: text
  *   CONFIG    any -> scheduler                                   answer OK: raw body, part = an
  *                                  index no worker has
  *   BUILD     worker -> sampler    slot name                     answer OK: raw micro-batch

@@ -13,6 +13,7 @@
 #include "deploy/work_lock.h"
 #include "proto/weft.pb-c.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { TELL_US = 1000000, END_BYTES_MAX = 65536 };
@@ -39,6 +40,7 @@ err_code cluster_open(const cluster_options *o, cluster **out)
     weft__progress__init(&c->progress);
     c->progress.version = 1;
     c->progress.attached = o->attach;
+    c->progress.job = o->config->job;
     err_code rc = role_enter_run_dir(o->config);
     if (rc == ERR_OK) rc = work_lock_take(&c->lock, c->run_dir, o->stop);
     if (rc == ERR_OK && o->in_process) {
@@ -98,6 +100,17 @@ static err_code take_end(cluster *c, const blob *body)
     return rc;
 }
 
+/* Where others have started the scheduler, another job's may be at its address. */
+static err_code refused(cluster *c, const wire_header *answer, const blob *body)
+{
+    char why[CORE_TEXT_MAX];
+    int n = (int)(blob_size(body) < sizeof why ? blob_size(body) : sizeof why - 1);
+    snprintf(why, sizeof why, "%.*s", n, n ? (const char *)blob_data(body) : "");
+    if (c->remote) return cluster_remote_foreign(c->remote, why);
+    log_error("progress_refused", "status=%s why=\"%s\"", wire_status_name(answer->status), why);
+    return ERR_MISMATCH;
+}
+
 /* Tells the scheduler where the driver is.  wait: until it has heard it; else one that is away
  * hears it with the next one: what it says is a state, and a scheduler in a new life knows nothing.
  */
@@ -113,11 +126,10 @@ static err_code tell(cluster *c, bool wait)
     blob_unref(body);
     c->told_us = clock_now_us();
     if (rc == ERR_NOT_FOUND) return ERR_OK;
-    if (rc == ERR_OK && answer.status != WIRE_OK) {
-        log_error("progress_refused", "status=%s", wire_status_name(answer.status));
-        rc = ERR_MISMATCH;
-    }
-    if (rc == ERR_OK && c->remote) rc = take_end(c, answer_body);
+    if (rc == ERR_OK && answer.status != WIRE_OK)
+        rc = refused(c, &answer, answer_body);
+    else if (rc == ERR_OK && c->remote)
+        rc = take_end(c, answer_body);
     blob_unref(answer_body);
     return rc;
 }
@@ -139,6 +151,8 @@ err_code cluster_start(cluster *c, const job *j, const char *store_folder)
 {
     set_progress(c, STAGE_PREPARE, 1, 1);
     c->progress.prepared = true;
+    c->progress.plan_hash = j->plan_hash;
+    if (c->remote) cluster_remote_planned(c->remote, j->plan_hash);
     err_code rc = tell(c, true);
     if (rc != ERR_OK) return rc;
     if (c->nodes) return cluster_nodes_start(c->nodes, j, store_folder);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { LOOK_MS = 1000, CALL_TIMEOUT_MS = 15000, TRY_TIMEOUT_MS = 2000 };
+enum { HASH_TEXT_BYTES = 17 };
 
 struct cluster_remote {
     const config *config;
@@ -23,7 +24,8 @@ struct cluster_remote {
     keyring *keys; /* the driver's; NULL: none */
     zmq_client *client;
     char *url;
-    char *text; /* the newest status; NULL: no answer */
+    char *text;         /* the newest status; NULL: no answer */
+    uint64_t plan_hash; /* 0: not known yet */
     uint64_t looked_us, heard_us;
     err_code over; /* not ERR_OK: the job ends with this, which was printed */
 };
@@ -95,16 +97,47 @@ err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why
     return r->over;
 }
 
+void cluster_remote_planned(cluster_remote *r, uint64_t plan_hash)
+{
+    r->plan_hash = plan_hash;
+}
+
+err_code cluster_remote_foreign(cluster_remote *r, const char *why)
+{
+    if (r->over != ERR_OK) return r->over;
+    log_user_error("%s (cluster.scheduler: %s, http.bind: %s): this driver is not its driver", why,
+                   r->config->cluster.scheduler, r->config->http.bind);
+    r->over = ERR_MISMATCH;
+    return r->over;
+}
+
 static const char *text_of(const json_t *o, const char *key)
 {
     const char *s = json_string_value(json_object_get(o, key));
     return s ? s : "";
 }
 
+/* A status endpoint may be another job's, as its port was free. */
+static err_code check_identity(cluster_remote *r, const json_t *status)
+{
+    char why[CORE_TEXT_MAX], ours[HASH_TEXT_BYTES];
+    const char *name = text_of(status, "job"), *has = text_of(status, "plan_hash");
+    if (strcmp(name, r->config->job) != 0) {
+        snprintf(why, sizeof why, "%s: the job there is \"%.100s\", not \"%.100s\"", r->url, name,
+                 r->config->job);
+        return cluster_remote_foreign(r, why);
+    }
+    snprintf(ours, sizeof ours, "%016" PRIx64, r->plan_hash);
+    if (!r->plan_hash || !strcmp(has, "0000000000000000") || !strcmp(has, ours)) return ERR_OK;
+    snprintf(why, sizeof why, "%s: the job there has the plan %.16s, not %s", r->url, has, ours);
+    return cluster_remote_foreign(r, why);
+}
+
 static void take(cluster_remote *r, const json_t *status)
 {
     const char *state = text_of(status, "state");
-    err_code rc = ERR_OK;
+    err_code rc = check_identity(r, status);
+    if (rc != ERR_OK) return;
     r->heard_us = clock_now_us();
     if (strcmp(state, "FAILED") == 0)
         rc = cluster_remote_over(r, JOB_FAILED, text_of(status, "failure"));

@@ -28,6 +28,10 @@ MUST_USE err_code cluster_remote_call(cluster_remote *r, const char *address, co
  * answer soon. */
 MUST_USE err_code cluster_remote_try(cluster_remote *r, const wire_header *h, blob *body,
                                      wire_header *answer, blob **answer_body);
+/* The plan is known: a status of another one is another job's. */
+void cluster_remote_planned(cluster_remote *r, uint64_t plan_hash);
+/* Another job is where ours was: ERR_MISMATCH, printed once. */
+err_code cluster_remote_foreign(cluster_remote *r, const char *why);
 /* The scheduler says that the job is over: printed, once.  ERR_CLOSED: it failed; ERR_STOPPED;
  * ERR_OK: it is done. */
 MUST_USE err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why);

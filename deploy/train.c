@@ -39,6 +39,7 @@ typedef struct train {
     trained trained;
     evaluation_result *result;
     uint64_t told_us;
+    err_code ended; /* not ERR_OK: the job cannot go on, and what computes has been told to end */
 } train;
 
 /* With --json only a person at a terminal is told how it goes. */
@@ -47,7 +48,8 @@ static bool is_silent(const train_options *o)
     return o->json && isatty(STDERR_FILENO) != 1;
 }
 
-/* The cluster gets its turns from what computes in this thread. */
+/* The cluster gets its turns from what computes in this thread.  A job that cannot go on ends the
+ * computation. */
 static void tell(train *t, uint32_t stage, uint64_t done, uint64_t total)
 {
     uint64_t now = clock_now_us();
@@ -56,9 +58,9 @@ static void tell(train *t, uint32_t stage, uint64_t done, uint64_t total)
     t->told_us = now;
     err_code rc = cluster_progress(t->cluster, stage, done, total);
     if (rc == ERR_OK) rc = cluster_run(t->cluster, 0);
-    /* A job that was stopped ends the computation; another that cannot go on is noticed when the
-     * cluster is needed. */
-    if (rc == ERR_STOPPED) atomic_compare_exchange_strong(t->options->stop, &none, SIGTERM);
+    if (rc == ERR_OK) return;
+    t->ended = rc;
+    atomic_compare_exchange_strong(t->options->stop, &none, SIGTERM);
 }
 
 /* ---- Preparation ---- */
@@ -287,6 +289,7 @@ err_code train_run(const train_options *o)
     if (rc == ERR_OK) rc = read_trained(&t);
     if (rc == ERR_OK) rc = evaluate(&t);
     if (rc == ERR_OK) rc = finish(&t);
+    if (rc == ERR_STOPPED && t.ended != ERR_OK) rc = t.ended;
     close_all(&t);
     return rc;
 }

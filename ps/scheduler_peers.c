@@ -344,6 +344,22 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
     answer_view(s, e, hello, out);
 }
 
+/* Why a driver is refused; false: it is this job's.  A driver outlives schedulers, and another
+ * job's may have come to the address of its own. */
+static bool is_foreign(const scheduler *s, const Weft__Progress *p, char *why)
+{
+    *why = 0;
+    if (strcmp(p->job, s->config.job) != 0)
+        snprintf(why, CORE_TEXT_MAX, "the job here is \"%.100s\", not \"%.100s\"", s->config.job,
+                 p->job);
+    else if (s->plan && p->plan_hash && p->plan_hash != s->plan_hash)
+        snprintf(why, CORE_TEXT_MAX,
+                 "the job here has the plan %016" PRIx64 ", not %016" PRIx64
+                 ": its configuration or its data are others",
+                 s->plan_hash, p->plan_hash);
+    return *why != 0;
+}
+
 /* What the driver is told, owned; NULL: the job is not over. */
 static blob *end_of_job(const scheduler *s)
 {
@@ -358,10 +374,15 @@ static blob *end_of_job(const scheduler *s)
 
 void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *out)
 {
+    char why[CORE_TEXT_MAX];
     Weft__Progress *p =
         proto_unpack(&s->arena, &weft__progress__descriptor, e->message.body, WIRE_CONTROL_MAX);
     if (!p || e->message.header->role != WIRE_DRIVER) {
         refuse(s, e, out, "a malformed PROGRESS");
+        return;
+    }
+    if (is_foreign(s, p, why)) {
+        refuse(s, e, out, why);
         return;
     }
     scheduler_answer(s, out, e->message.route, e->message.header, WIRE_OK, end_of_job(s));

@@ -1,13 +1,17 @@
 /* Proves: `weft train --attach` drives a cluster that others have started to the same result, hears
- * that its job was stopped, and goes on with it when it is started again. */
+ * that its job was stopped, goes on with it when it is started again, and follows no other job. */
 #include "testing_files.h"
 #include "testing_network.h"
 #include "testing_run.h"
 
+#include "common/clock.h"
+
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Long enough to be stopped meanwhile. */
 #define LONG                                                                                       \
@@ -67,6 +71,36 @@ START_TEST(a_stopped_job_ends_its_driver_and_goes_on)
 }
 END_TEST
 
+/* The scheduler has heard of the driver that the store is there. */
+static void wait_for_plan(void)
+{
+    uint64_t end = clock_now_us() + TESTING_RUN_WAIT_MS * UINT64_C(1000);
+    for (bool known = false; !known; usleep(10000)) {
+        json_t *status = testing_run_status("work");
+        const char *hash = json_string_value(json_object_get(status, "plan_hash"));
+        known = hash && strcmp(hash, "0000000000000000") != 0;
+        json_decref(status);
+        ck_assert_msg(clock_now_us() < end, "the scheduler knows no plan");
+    }
+}
+
+/* Its own scheduler has died, and another job's has got its ports. */
+START_TEST(a_driver_does_not_follow_another_job)
+{
+    pid_t own = testing_run_start_program("weft-scheduler", "own", "%s --driver", cluster);
+    pid_t driver = testing_run_start("driver", "train %s --attach", cluster);
+    wait_for_plan();
+    kill(own, SIGKILL);
+    testing_run_wait("own", own, TESTING_RUN_WAIT_MS);
+    pid_t other = testing_run_start_program(
+        "weft-scheduler", "other", "%s --driver --set job=other --set work_dir=other", cluster);
+    ck_assert_int_eq(testing_run_wait("driver", driver, TESTING_RUN_WAIT_MS), 2);
+    testing_run_said("driver", " is \"other\", not \"bits\"");
+    kill(other, SIGTERM);
+    ck_assert_int_eq(testing_run_wait("other", other, TESTING_RUN_WAIT_MS), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("attach");
@@ -74,6 +108,7 @@ int main(void)
     tcase_set_timeout(c, 300);
     tcase_add_checked_fixture(c, setup, testing_leave_folder);
     tcase_add_test(c, a_stopped_job_ends_its_driver_and_goes_on);
+    tcase_add_test(c, a_driver_does_not_follow_another_job);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

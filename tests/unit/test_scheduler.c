@@ -715,13 +715,16 @@ static uint32_t progress(Weft__Progress *x, char why[CORE_TEXT_MAX])
     static proto_alloc arena;
     wire_header h = from(WIRE_DRIVER, 0, 50, WIRE_PROGRESS);
     if (!arena.block) proto_alloc_init(&arena, 65536);
+    static char job[] = "j";
     x->version = 1;
     x->attached = true;
+    if (!*x->job) x->job = job;
+    *refused = 0;
     deliver(&h, proto_pack(&x->base));
     for (size_t i = 0; i < out.n; i++) {
         const core_action *a = &out.items[i];
         if (a->type != CORE_SEND || a->send.header.op != WIRE_PROGRESS) continue;
-        ck_assert_int_eq(a->send.header.status, WIRE_OK);
+        if (a->send.header.status != WIRE_OK) return 0;
         if (!blob_size(a->send.body)) return 0;
         const Weft__JobEnd *end =
             proto_unpack(&arena, &weft__job_end__descriptor, a->send.body, WIRE_CONTROL_MAX);
@@ -754,6 +757,25 @@ START_TEST(a_driver_that_sees_nobody_exit_is_told_of_the_end)
     ck_assert_uint_eq(progress(&x, why), JOB_STOPPING);
     ck_assert_str_eq(why, "SIGTERM");
     ck_assert_int_eq(exit_code, 0);
+}
+END_TEST
+
+START_TEST(the_driver_of_another_job_is_refused_by_its_name)
+{
+    char why[CORE_TEXT_MAX], other[] = "k";
+    Weft__Progress x = WEFT__PROGRESS__INIT;
+    run();
+    x.job = other;
+    x.finished = true;
+    progress(&x, why);
+    ck_assert_str_eq(refused, "the job here is \"j\", not \"k\"");
+    x = (Weft__Progress)WEFT__PROGRESS__INIT;
+    x.plan_hash = SIM_PLAN_HASH + 1;
+    progress(&x, why);
+    ck_assert_ptr_nonnull(strstr(refused, "the job here has the plan "));
+    x.plan_hash = SIM_PLAN_HASH;
+    progress(&x, why);
+    ck_assert_str_eq(refused, "");
 }
 END_TEST
 
@@ -801,6 +823,7 @@ int main(void)
     tcase_add_test(t, a_signal_tells_everybody_and_ends_with_0);
     tcase_add_test(t, a_driver_that_sees_nobody_exit_is_told_of_the_end);
     tcase_add_test(t, a_driver_that_is_silent_is_not_waited_for);
+    tcase_add_test(t, the_driver_of_another_job_is_refused_by_its_name);
     suite_add_tcase(suite, t);
     SRunner *r = srunner_create(suite);
     srunner_run_all(r, CK_NORMAL);
