@@ -30,6 +30,8 @@ void compare_free(compare *c)
     }
     for (size_t i = 0; i < c->differs_n; i++) free(c->differs[i]);
     free(c->differs);
+    for (size_t i = 0; i < c->data_n; i++) free(c->data[i]);
+    free(c->data);
     free(c->side);
     free(c->row_type);
     string_pool_free(c->rows);
@@ -268,10 +270,12 @@ err_code compare_make(const char *const *dirs, uint32_t n, const char *model, co
         users += rows;
         free(row);
     }
+    if (rc == ERR_OK) rc = compare_data(c);
     if (rc == ERR_OK && users == 0) {
         log_user_error(
             "%s, %s: nobody has the same held-out items in all: other data or another split",
             dirs[0], dirs[1]);
+        for (size_t i = 0; i < c->data_n; i++) log_user_error("  %s", c->data[i]);
         rc = ERR_MISMATCH;
     }
     if (rc == ERR_OK) compare_plans(c);

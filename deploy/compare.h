@@ -1,7 +1,9 @@
 /* compare.h - which of two results is better, user by user; how much several results scatter.
  *
- * Reads per_user.tsv and config.yaml of folders that `weft train` wrote.  Only users with the same
- * held-out items in both are compared.  Threads: one owner. */
+ * Reads folders that `weft train` wrote: per_user.tsv and config.yaml; and report.json, items.tsv,
+ * split.tsv and seen_items.npy, where they are there, for whether the data are the same.  Only
+ * users with the same held-out items in all are compared; where the data differ, what a difference
+ * says of them is said before it.  Threads: one owner. */
 #pragma once
 
 #include "common/err.h"
@@ -47,6 +49,8 @@ typedef struct compare {
     compare_type type[COMPARE_TYPES_MAX];
     char **differs; /* owned, [differs_n] "key: a -> b" of the first two configurations */
     size_t differs_n;
+    char **data; /* owned, [data_n] what differs in the data: counts of the report, files */
+    size_t data_n;
 } compare;
 
 /* dirs[0..n-1], n >= 2.  ERR_NOT_FOUND: no such folder or no result in it; ERR_INVALID: a malformed
@@ -55,5 +59,7 @@ typedef struct compare {
 MUST_USE err_code compare_make(const char *const *dirs, uint32_t n, const char *model,
                                compare **out);
 void compare_free(compare *c); /* accepts NULL */
+/* Fills data; a part of compare_make.  ERR_IO (printed). */
+MUST_USE err_code compare_data(compare *c);
 /* ERR_IO. */
 MUST_USE err_code compare_print(const compare *c, bool json, FILE *out);

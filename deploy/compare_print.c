@@ -2,10 +2,31 @@
 #include "common/json.h"
 #include "deploy/compare.h"
 
+/* Before any number: what the numbers are of. */
+static void put_data(const compare *c, FILE *out)
+{
+    if (c->data_n) {
+        fputs("THE DATA DIFFER: what follows is of other data and of another model together\n",
+              out);
+        for (size_t i = 0; i < c->data_n; i++) fprintf(out, "  %s\n", c->data[i]);
+    }
+    for (uint32_t t = 0; t < string_pool_count(c->types); t++) {
+        const compare_type *x = &c->type[t];
+        uint32_t left_out = x->only_a + x->only_b + x->other;
+        if (!left_out) continue;
+        fprintf(out,
+                "%s: %u of %u users are compared; left out: %u that not all have, %u with other "
+                "held-out items\n",
+                x->name, x->users, x->users + left_out, x->only_a + x->only_b, x->other);
+    }
+    fputc('\n', out);
+}
+
 static void put_pair(const compare *c, FILE *out)
 {
-    fprintf(out, "A  %s\nB  %s\nmodel %s; B - A, with the 95 %% interval over users\n\n",
+    fprintf(out, "A  %s\nB  %s\nmodel %s; B - A, with the 95 %% interval over users\n",
             c->side[0].dir, c->side[1].dir, c->model);
+    put_data(c, out);
     fprintf(out, "%-20s %7s %-10s %8s %8s %9s  %-19s %s\n", "type", "users", "metric", "A", "B",
             "B - A", "interval", "B is");
     for (uint32_t t = 0; t < string_pool_count(c->types); t++) {
@@ -22,7 +43,8 @@ static void put_pair(const compare *c, FILE *out)
 static void put_scatter(const compare *c, FILE *out)
 {
     for (uint32_t i = 0; i < c->sides; i++) fprintf(out, "%2u  %s\n", i + 1, c->side[i].dir);
-    fprintf(out, "model %s; mean and deviation over %u results\n\n", c->model, c->sides);
+    fprintf(out, "model %s; mean and deviation over %u results\n", c->model, c->sides);
+    put_data(c, out);
     fprintf(out, "%-20s %7s %-10s %8s %10s\n", "type", "users", "metric", "mean", "deviation");
     for (uint32_t t = 0; t < string_pool_count(c->types); t++) {
         const compare_type *x = &c->type[t];
@@ -34,12 +56,6 @@ static void put_scatter(const compare *c, FILE *out)
 
 static void put_rest(const compare *c, FILE *out)
 {
-    for (uint32_t t = 0; t < string_pool_count(c->types); t++) {
-        const compare_type *x = &c->type[t];
-        if (x->only_a + x->only_b + x->other == 0) continue;
-        fprintf(out, "\n%s: left out: %u users that not all have, %u with other held-out items",
-                x->name, x->only_a + x->only_b, x->other);
-    }
     if (c->differs_n) fputs("\nconfiguration, A -> B\n", out);
     for (size_t i = 0; i < c->differs_n; i++) fprintf(out, "  %s\n", c->differs[i]);
 }
@@ -65,6 +81,14 @@ static void write_cell(json_writer *w, const compare *c, const compare_type *x, 
     json_object_end(w);
 }
 
+static void put_texts(json_writer *w, const char *key, char *const *text, size_t n)
+{
+    json_key(w, key);
+    json_array_begin(w);
+    for (size_t i = 0; i < n; i++) json_str(w, text[i]);
+    json_array_end(w);
+}
+
 static err_code write_json(const compare *c, FILE *out)
 {
     json_writer w;
@@ -76,6 +100,7 @@ static err_code write_json(const compare *c, FILE *out)
     json_array_begin(&w);
     for (uint32_t i = 0; i < c->sides; i++) json_str(&w, c->side[i].dir);
     json_array_end(&w);
+    put_texts(&w, "data_differ", c->data, c->data_n);
     json_key(&w, "comparisons");
     json_array_begin(&w);
     for (uint32_t t = 0; t < string_pool_count(c->types); t++) {
@@ -94,10 +119,7 @@ static err_code write_json(const compare *c, FILE *out)
         json_object_end(&w);
     }
     json_array_end(&w);
-    json_key(&w, "configuration");
-    json_array_begin(&w);
-    for (size_t i = 0; i < c->differs_n; i++) json_str(&w, c->differs[i]);
-    json_array_end(&w);
+    put_texts(&w, "configuration", c->differs, c->differs_n);
     json_object_end(&w);
     err_code rc = json_finish(&w);
     return rc == ERR_OK && fputc('\n', out) == EOF ? ERR_IO : rc;

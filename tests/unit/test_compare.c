@@ -107,12 +107,90 @@ static err_code fails(const char *a, const char *b, const char *model, const cha
     return rc;
 }
 
+/* What compare_print says of two results. */
+static char *printed(const char *a, const char *b)
+{
+    compare *c = make(a, b, "two_tower");
+    FILE *out = fopen("text", "w");
+    ck_assert_int_eq(compare_print(c, false, out), ERR_OK);
+    fclose(out);
+    compare_free(c);
+    return testing_get_text("text", NULL);
+}
+
+static void write_report(const char *path, int movies, int train)
+{
+    char text[256];
+    snprintf(text, sizeof text,
+             "{\"data\": {\"items\": {\"movie\": %d}, \"users\": 9, \"split\": {\"train\": %d}, "
+             "\"relations\": [%d], \"warnings\": [\"%d\"]}}",
+             movies, train, train, movies);
+    testing_put_text(path, text);
+}
+
+START_TEST(other_data_are_said_before_any_number)
+{
+    write_result("a", 100, 2, "x", "");
+    write_result("b", 80, 2, "x", "");
+    write_report("a/report.json", 30, 500);
+    write_report("b/report.json", 31, 500);
+    testing_put_text("a/split.tsv", "user_id\titem_id\tpart\nu1\tx\ttest\n");
+    testing_put_text("b/split.tsv", "user_id\titem_id\tpart\nu2\tx\ttest\n");
+    char *text = printed("a", "b"), *data = strstr(text, "THE DATA DIFFER");
+    ck_assert(data && data < strstr(text, "hr_10"));
+    testing_expect_part(data,
+                        "  items.movie: 30 -> 31\n  split.tsv: other pairs are held out\nmovie: 80 "
+                        "of 100 users are compared; left out: 20 that not all have, 0 with "
+                        "other held-out items\n");
+    free(text);
+}
+END_TEST
+
+START_TEST(the_same_data_are_not_mentioned)
+{
+    write_result("a", 100, 2, "x", "");
+    write_result("b", 100, 4, "x", "");
+    write_report("a/report.json", 30, 500);
+    write_report("b/report.json", 30, 500);
+    testing_put_text("a/items.tsv", "row\n");
+    testing_put_text("b/items.tsv", "row\n");
+    char *text = printed("a", "b");
+    ck_assert_ptr_null(strstr(text, "DATA"));
+    ck_assert_ptr_null(strstr(text, "left out"));
+    free(text);
+}
+END_TEST
+
+START_TEST(of_several_results_it_is_said_which_has_other_data)
+{
+    write_result("a", 10, 2, "x", "");
+    write_result("b", 10, 2, "x", "");
+    write_result("c", 10, 2, "x", "");
+    write_report("a/report.json", 30, 500);
+    write_report("b/report.json", 30, 500);
+    write_report("c/report.json", 30, 501);
+    testing_put_text("a/seen_items.npy", "1");
+    testing_put_text("b/seen_items.npy", "1");
+    testing_put_text("c/seen_items.npy", "2");
+    const char *dirs[3] = {"a", "b", "c"};
+    compare *c;
+    ck_assert_int_eq(compare_make(dirs, 3, "two_tower", &c), ERR_OK);
+    ck_assert_uint_eq(c->data_n, 2);
+    ck_assert_str_eq(c->data[0], "1 and 3: split.train: 500 -> 501");
+    ck_assert_str_eq(c->data[1], "1 and 3: seen_items.npy: users have other items");
+    compare_free(c);
+}
+END_TEST
+
 START_TEST(results_of_another_split_are_refused)
 {
     write_result("a", 20, 2, "x", "");
     write_result("b", 20, 2, "y", "");
     ck_assert_int_eq(fails("a", "b", "two_tower", "nobody has the same held-out items"),
                      ERR_MISMATCH);
+    write_report("a/report.json", 30, 500);
+    write_report("b/report.json", 30, 600);
+    ck_assert_int_eq(fails("a", "b", "two_tower", "  split.train: 500 -> 600"), ERR_MISMATCH);
 }
 END_TEST
 
@@ -161,6 +239,9 @@ int main(void)
     tcase_add_test(c, the_difference_is_of_the_means_and_has_a_verdict);
     tcase_add_test(c, a_result_is_even_with_itself);
     tcase_add_test(c, users_that_one_lacks_or_with_other_items_are_left_out);
+    tcase_add_test(c, other_data_are_said_before_any_number);
+    tcase_add_test(c, the_same_data_are_not_mentioned);
+    tcase_add_test(c, of_several_results_it_is_said_which_has_other_data);
     tcase_add_test(c, results_of_another_split_are_refused);
     tcase_add_test(c, a_folder_that_is_no_result_is_named);
     tcase_add_test(c, more_than_two_have_a_mean_and_a_deviation);
