@@ -15,13 +15,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { TELL_US = 1000000, END_BYTES_MAX = 65536 };
 
 struct cluster {
     const atomic_int *stop;
     core_peer self;
-    char *run_dir;
+    char *run_dir, *metrics_path;
     work_lock lock;
     Weft__Progress progress; /* where the driver is: told again and again */
     uint64_t told_us;
@@ -36,6 +37,9 @@ err_code cluster_open(const cluster_options *o, cluster **out)
     c->stop = o->stop;
     c->self = (core_peer){.role = WIRE_DRIVER, .incarnation = process_incarnation()};
     c->run_dir = files_join(o->config->work_dir, "run");
+    /* The scheduler may write in the same folder: what is brought from it has another name. */
+    c->metrics_path =
+        files_join(c->run_dir, o->attach ? "metrics.attached.jsonl" : "metrics.jsonl");
     work_lock_init(&c->lock);
     weft__progress__init(&c->progress);
     c->progress.version = 1;
@@ -62,10 +66,12 @@ void cluster_close(cluster *c)
 {
     if (!c) return;
     cluster_processes_close(c->processes);
+    if (c->remote) unlink(c->metrics_path);
     cluster_remote_close(c->remote);
     if (c->nodes && c->stop && atomic_load(c->stop)) cluster_nodes_goodbye(c->nodes);
     cluster_nodes_close(c->nodes);
     work_lock_drop(&c->lock);
+    free(c->metrics_path);
     free(c->run_dir);
     free(c);
 }
@@ -186,11 +192,12 @@ const char *cluster_url(const cluster *c)
 
 err_code cluster_metrics(cluster *c)
 {
-    if (!c->remote) return ERR_OK;
-    char *path = files_join(c->run_dir, "metrics.jsonl");
-    err_code rc = cluster_remote_metrics(c->remote, path);
-    free(path);
-    return rc;
+    return c->remote ? cluster_remote_metrics(c->remote, c->metrics_path) : ERR_OK;
+}
+
+const char *cluster_metrics_path(const cluster *c)
+{
+    return c->metrics_path;
 }
 
 err_code cluster_finish(cluster *c)

@@ -38,9 +38,10 @@ const char *cluster_url(const cluster *c); /* of the status endpoint; "": in-pro
 /* Tells the scheduler where the driver is: stage_id, done of total; again about every second while
  * the cluster runs, so that it need not be there now. */
 MUST_USE err_code cluster_progress(cluster *c, uint32_t stage, uint64_t done, uint64_t total);
-/* The metrics of the whole run are in work_dir/run/metrics.jsonl: brought there if the scheduler is
- * elsewhere. */
+/* The file with the metrics of the whole run, until cluster_close: the scheduler's own, or what was
+ * brought from one that others have started. */
 MUST_USE err_code cluster_metrics(cluster *c);
+const char *cluster_metrics_path(const cluster *c);
 /* The job is done: everybody exits; waits until they have. */
 MUST_USE err_code cluster_finish(cluster *c);
 

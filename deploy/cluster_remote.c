@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { LOOK_MS = 1000, CALL_TIMEOUT_MS = 15000, TRY_TIMEOUT_MS = 2000 };
-enum { HASH_TEXT_BYTES = 17 };
+enum { HASH_TEXT_BYTES = 17, BROKEN_MAX = 10 };
 
 struct cluster_remote {
     const config *config;
@@ -57,30 +57,47 @@ void cluster_remote_close(cluster_remote *r)
     free(r);
 }
 
-/* What the status endpoint has at `path`; *text owned.  Everything but that nobody answers is
- * printed. */
-static err_code get(const cluster_remote *r, const char *path, char **text)
+/* A request for `path` of the status endpoint. */
+typedef struct page {
+    char *url, *token;
+} page;
+
+static err_code page_init(page *p, const cluster_remote *r, const char *path)
 {
-    char *token = NULL, *url = xprintf("%s%s", r->url, path);
     const char *file = r->config->http.token_file;
-    err_code rc = file[0] ? token_file_read(file, &token) : ERR_OK;
-    *text = NULL;
-    if (rc == ERR_OK) {
-        rc = status_client_get(url, token, text);
-        if (rc != ERR_CLOSED) rc = status_client_explain(url, rc);
-    }
-    token_free(token);
-    free(url);
+    *p = (page){.url = xprintf("%s%s", r->url, path)};
+    return file[0] ? token_file_read(file, &p->token) : ERR_OK;
+}
+
+static void page_fini(page *p)
+{
+    token_free(p->token);
+    free(p->url);
+}
+
+static err_code download(const cluster_remote *r, const char *path)
+{
+    page p;
+    err_code rc = page_init(&p, r, "/api/v1/metrics.jsonl");
+    if (rc == ERR_OK) rc = status_client_download(p.url, p.token, path);
+    page_fini(&p);
     return rc;
 }
 
-err_code cluster_remote_metrics(const cluster_remote *r, const char *path)
+err_code cluster_remote_metrics(cluster_remote *r, const char *path)
 {
-    char *text;
-    err_code rc = get(r, "/api/v1/metrics.jsonl", &text);
-    if (rc == ERR_CLOSED) rc = status_client_explain(r->url, rc);
-    if (rc == ERR_OK) rc = files_write_atomic(path, text, strlen(text), 0644);
-    free(text);
+    err_code rc;
+    uint32_t broken = 0;
+    while ((rc = download(r, path)) == ERR_CLOSED || rc == ERR_CORRUPT) {
+        broken += rc == ERR_CORRUPT;
+        if (broken == BROKEN_MAX) {
+            log_user_error("%s: metrics.jsonl broke off %d times", r->url, BROKEN_MAX);
+            return ERR_IO;
+        }
+        log_warn("waiting", "for=metrics.jsonl whom=scheduler-0 broke_off=%" PRIu32, broken);
+        rc = cluster_remote_run(r, LOOK_MS);
+        if (rc != ERR_OK) return rc;
+    }
     return rc;
 }
 
@@ -146,13 +163,26 @@ static void take(cluster_remote *r, const json_t *status)
     (void)rc; /* kept */
 }
 
+/* Everything but that nobody answers is printed; all is asked again. */
+static err_code fetch_status(cluster_remote *r)
+{
+    page p;
+    err_code rc = page_init(&p, r, "/api/v1/status");
+    r->text = NULL;
+    if (rc == ERR_OK) {
+        rc = status_client_get(p.url, p.token, &r->text);
+        if (rc != ERR_CLOSED) rc = status_client_explain(p.url, rc);
+    }
+    page_fini(&p);
+    return rc;
+}
+
 static void look(cluster_remote *r, uint64_t now_us)
 {
     r->looked_us = now_us;
     free(r->text);
-    err_code rc = get(r, "/api/v1/status", &r->text);
-    (void)rc; /* asked again */
-    json_t *status = r->text ? json_loads(r->text, 0, NULL) : NULL;
+    if (fetch_status(r) != ERR_OK) return;
+    json_t *status = json_loads(r->text, 0, NULL);
     if (status) take(r, status);
     json_decref(status);
 }

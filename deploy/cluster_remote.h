@@ -35,7 +35,8 @@ err_code cluster_remote_foreign(cluster_remote *r, const char *why);
 /* The scheduler says that the job is over: printed, once.  ERR_CLOSED: it failed; ERR_STOPPED;
  * ERR_OK: it is done. */
 MUST_USE err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why);
-/* The scheduler's metrics.jsonl into `path`.  ERR_IO and such (printed). */
-MUST_USE err_code cluster_remote_metrics(const cluster_remote *r, const char *path);
+/* The scheduler's metrics.jsonl, whole, into `path`; waits for a scheduler that is away.  Errors of
+ * cluster_remote_run; ERR_IO and such (printed). */
+MUST_USE err_code cluster_remote_metrics(cluster_remote *r, const char *path);
 char *cluster_remote_status(const cluster_remote *r); /* JSON, owned; NULL: no answer */
 const char *cluster_remote_url(const cluster_remote *r);

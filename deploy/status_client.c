@@ -7,6 +7,7 @@
 #include "common/token_file.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,27 @@ static void wipe(struct curl_slist *headers)
     for (; headers; headers = headers->next) explicit_bzero(headers->data, strlen(headers->data));
 }
 
+/* What every request has; the caller keeps `headers` until it is over. */
+static void set_common(CURL *c, const char *url, struct curl_slist *headers)
+{
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+}
+
+/* Ends with the connection and the headers. */
+static CURLcode perform(CURL *c, struct curl_slist *headers, long *status)
+{
+    CURLcode rc = curl_easy_perform(c);
+    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, status);
+    curl_easy_cleanup(c);
+    wipe(headers);
+    curl_slist_free_all(headers);
+    return rc;
+}
+
 /* body: of a POST; NULL: a GET.  *status: HTTP's, 0 without an answer. */
 static err_code request(const char *url, const char *token, const char *body, char **text,
                         long *status)
@@ -56,20 +78,12 @@ static err_code request(const char *url, const char *token, const char *body, ch
     if (!c) return ERR_IO;
     struct curl_slist *headers = headers_of(token);
     bytes_writer_init(&w);
-    curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+    set_common(c, url, headers);
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)STATUS_CLIENT_TIMEOUT_MS);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &w);
     if (body) curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
-    CURLcode rc = curl_easy_perform(c);
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, status);
-    curl_easy_cleanup(c);
-    wipe(headers);
-    curl_slist_free_all(headers);
+    CURLcode rc = perform(c, headers, status);
     bytes_put_u8(&w, 0);
     *text = (char *)w.data;
     return code_of(rc, *status);
@@ -104,6 +118,60 @@ err_code status_client_send(const char *url, const char *token, const char *json
     err_code rc = request(url, token, json, text, &status);
     if (rc == ERR_IO && status == HTTP_BAD_REQUEST) return ERR_MISMATCH;
     return keep_answer(rc, text);
+}
+
+/* ---- Files ---- */
+
+typedef struct download {
+    FILE *file;
+    uint64_t bytes;
+    int error; /* errno of a write that failed; 0: none */
+} download;
+
+static size_t take_to_file(char *data, size_t size, size_t n, void *user)
+{
+    download *d = user;
+    if (d->bytes + size * n > STATUS_CLIENT_FILE_BYTES_MAX) return 0;
+    if (fwrite(data, 1, size * n, d->file) != size * n) {
+        d->error = errno;
+        return 0;
+    }
+    d->bytes += size * n;
+    return size * n;
+}
+
+static err_code download_to(download *d, const char *url, const char *token)
+{
+    long status = 0;
+    CURL *c = curl_easy_init();
+    if (!c) return ERR_IO;
+    struct curl_slist *headers = headers_of(token);
+    set_common(c, url, headers);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)STATUS_CLIENT_TIMEOUT_MS);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)STATUS_CLIENT_SILENT_S);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_to_file);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, d);
+    CURLcode rc = perform(c, headers, &status);
+    bool broke_off = rc != CURLE_OK && rc != CURLE_WRITE_ERROR && status;
+    return broke_off ? ERR_CORRUPT : code_of(rc, status);
+}
+
+err_code status_client_download(const char *url, const char *token, const char *path)
+{
+    download d = {.file = fopen(path, "wbe")};
+    err_code rc = ERR_IO;
+    if (d.file) {
+        rc = download_to(&d, url, token);
+        if (fclose(d.file) != 0 && !d.error) d.error = errno;
+    } else {
+        d.error = errno;
+    }
+    if (d.error) {
+        log_user_error("%s: %s", path, strerror(d.error));
+        return ERR_IO;
+    }
+    return rc == ERR_CLOSED || rc == ERR_CORRUPT ? rc : status_client_explain(url, rc);
 }
 
 err_code status_client_explain(const char *url, err_code rc)

@@ -6,7 +6,14 @@
 #include "common/config.h"
 #include "common/err.h"
 
-enum { STATUS_CLIENT_TIMEOUT_MS = 3000, STATUS_CLIENT_BYTES_MAX = 64 << 20 };
+#include <stdint.h>
+
+enum {
+    STATUS_CLIENT_TIMEOUT_MS = 3000,
+    STATUS_CLIENT_SILENT_S = 10,
+    STATUS_CLIENT_BYTES_MAX = 64 << 20
+};
+#define STATUS_CLIENT_FILE_BYTES_MAX (UINT64_C(64) << 30)
 
 /* The answer to a GET (POST) of `url`, NUL-terminated; *text is owned (free), NULL on errors.
  * token: sent as bearer; NULL: none.  Nothing is printed: status_client_explain does that.
@@ -19,7 +26,12 @@ MUST_USE err_code status_client_post(const char *url, const char *token, char **
  * ERR_MISMATCH: the job refuses it. */
 MUST_USE err_code status_client_send(const char *url, const char *token, const char *json,
                                      char **text);
-/* Prints what an error of the three means; returns it. */
+/* The answer to a GET into the file `path`, however long that takes while it comes.  ERR_CLOSED:
+ * nobody answers; ERR_CORRUPT: the answer broke off, or nothing more of it came for
+ * STATUS_CLIENT_SILENT_S: what is in the file is not all.  Others are printed: ERR_IO also: the
+ * file cannot be written; ERR_LIMIT: more than STATUS_CLIENT_FILE_BYTES_MAX. */
+MUST_USE err_code status_client_download(const char *url, const char *token, const char *path);
+/* Prints what an error of the first three means; returns it. */
 err_code status_client_explain(const char *url, err_code rc);
 
 /* The endpoint of the job that runs in c->work_dir, or, where none does or it listens

@@ -186,7 +186,6 @@ static err_code finish(train *t)
 {
     const train_options *o = t->options;
     uint64_t start = clock_now_us();
-    char *metrics = xprintf("%s/run/metrics.jsonl", o->config->work_dir);
     char *steps = xprintf("%s/run/steps.jsonl", o->config->work_dir);
     train_results r = {.options = o,
                        .job = t->job,
@@ -194,7 +193,7 @@ static err_code finish(train *t)
                        .trained = &t->trained,
                        .result = t->result,
                        .facts = &t->facts,
-                       .metrics_path = metrics,
+                       .metrics_path = cluster_metrics_path(t->cluster),
                        .steps_path = steps};
     err_code rc = cluster_progress(t->cluster, STAGE_EXPORT, 0, 1);
     out_dir *dir = NULL;
@@ -208,7 +207,6 @@ static err_code finish(train *t)
     if (rc == ERR_OK) rc = out_dir_commit(dir);
     out_dir_close(dir);
     if (rc == ERR_OK) train_results_print(&r, t->out);
-    free(metrics);
     free(steps);
     return rc;
 }

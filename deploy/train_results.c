@@ -10,13 +10,14 @@
 #include "deploy/run_json.h"
 #include "deploy/run_stages.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-enum { TRAININGS_MAX = 3, METRICS_BYTES_MAX = 256 << 20 };
+enum { TRAININGS_MAX = 3 };
 
 /* A report_input with the arrays it points to. */
 typedef struct assembled {
@@ -65,19 +66,24 @@ static void add_training(assembled *a, json_t *line)
 
 static err_code read_training(assembled *a, const char *metrics_path)
 {
-    char *text;
-    size_t bytes;
-    err_code rc = files_read(metrics_path, METRICS_BYTES_MAX, &text, &bytes);
-    if (rc != ERR_OK) return rc;
-    char *rest = text, *line;
-    while ((line = strsep(&rest, "\n"))) {
+    char *line = NULL;
+    size_t cap = 0;
+    FILE *file = fopen(metrics_path, "r");
+    if (!file) {
+        log_user_error("%s: %s", metrics_path, strerror(errno));
+        return ERR_IO;
+    }
+    while (getline(&line, &cap, file) > 0) {
         if (strncmp(line, "{\"kind\":\"stage\"", 15) != 0) continue;
         json_t *object = json_loads(line, 0, NULL);
         if (object) add_training(a, object);
     }
     a->input.training = a->training;
-    free(text);
-    return ERR_OK;
+    bool failed = ferror(file) != 0;
+    free(line);
+    fclose(file);
+    if (failed) log_user_error("%s: cannot be read", metrics_path);
+    return failed ? ERR_IO : ERR_OK;
 }
 
 static err_code assemble(assembled *a, const train_results *r)

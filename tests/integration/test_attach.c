@@ -5,12 +5,14 @@
 #include "testing_run.h"
 
 #include "common/clock.h"
+#include "common/files.h"
 
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Long enough to be stopped meanwhile. */
@@ -52,6 +54,14 @@ static void expect_roles_end(const pid_t pid[ROLES])
         ck_assert_int_eq(testing_run_wait(roles[i].name, pid[i], TESTING_RUN_WAIT_MS), 0);
 }
 
+/* The scheduler's own file: the driver has the same work_dir here. */
+static ino_t metrics_inode(void)
+{
+    struct stat st;
+    ck_assert_int_eq(stat("work/run/metrics.jsonl", &st), 0);
+    return st.st_ino;
+}
+
 START_TEST(a_stopped_job_ends_its_driver_and_goes_on)
 {
     pid_t pid[ROLES];
@@ -64,9 +74,14 @@ START_TEST(a_stopped_job_ends_its_driver_and_goes_on)
     testing_run_said("driver", "the job was stopped by weft stop (http://127.0.0.1:");
     expect_roles_end(pid);
     start_roles(pid);
-    testing_run_must("driver", "train %s --attach", cluster);
+    driver = testing_run_start("driver", "train %s --attach", cluster);
+    testing_run_wait_step("work", "two_tower", 1);
+    ino_t metrics = metrics_inode();
+    ck_assert_int_eq(testing_run_wait("driver", driver, TESTING_RUN_WAIT_MS), 0);
     expect_roles_end(pid);
     testing_run_same("one/out", "work/out");
+    ck_assert(metrics == metrics_inode());
+    ck_assert(!files_exist("work/run/metrics.attached.jsonl"));
     testing_run_left_nothing("work");
 }
 END_TEST

@@ -2,6 +2,7 @@
  * folder; the view prints a status for a person. */
 #include "deploy/status_client.h"
 
+#include "common/files.h"
 #include "common/http_server.h"
 #include "common/mem.h"
 #include "deploy/command_status.h"
@@ -9,11 +10,15 @@
 #include "deploy/status_view.h"
 #include "testing_files.h"
 
+#include <arpa/inet.h>
 #include <check.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char status_text[] =
     "{\"job\": \"quick\", \"state\": \"RUNNING\", \"waiting\": {\"for\": \"push of slot 1\", "
@@ -93,6 +98,63 @@ START_TEST(a_page_is_got_as_it_is)
     ck_assert_int_eq(get(url, "/api/v1/status", &text), ERR_OK);
     ck_assert_str_eq(text, status_text);
     free(text);
+}
+END_TEST
+
+static err_code download(const char *base, const char *path)
+{
+    char *at = xprintf("%s/file", base);
+    err_code rc = status_client_download(at, NULL, path);
+    free(at);
+    return rc;
+}
+
+START_TEST(a_file_is_got_however_large)
+{
+    struct stat st;
+    const off_t bytes = STATUS_CLIENT_BYTES_MAX + (off_t)12345;
+    testing_put_text("large", "");
+    ck_assert_int_eq(truncate("large", bytes), 0);
+    http_publish_file(server, "/file", "text/plain", "large");
+    ck_assert_int_eq(download(url, "got"), ERR_OK);
+    ck_assert_int_eq(stat("got", &st), 0);
+    ck_assert(st.st_size == bytes);
+    ck_assert_int_eq(download(url, "/dev/full"), ERR_IO);
+    ck_assert_int_eq(download(url, "no/folder"), ERR_IO);
+    http_stop(server);
+    server = NULL;
+    ck_assert_int_eq(download(url, "got"), ERR_CLOSED);
+}
+END_TEST
+
+/* Answers one request with less than it promises. */
+static void *break_off(void *context)
+{
+    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nnot all";
+    char request[1024];
+    int c = accept(*(int *)context, NULL, NULL);
+    bool ok = read(c, request, sizeof request) > 0 && files_write_all(c, text, sizeof text - 1);
+    close(c);
+    return ok ? context : NULL;
+}
+
+START_TEST(a_file_that_breaks_off_is_none)
+{
+    char base[64];
+    pthread_t thread;
+    void *answered;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(s, (struct sockaddr *)&at, n), 0);
+    ck_assert_int_eq(listen(s, 1), 0);
+    ck_assert_int_eq(getsockname(s, (struct sockaddr *)&at, &n), 0);
+    snprintf(base, sizeof base, "http://127.0.0.1:%u", ntohs(at.sin_port));
+    ck_assert_int_eq(pthread_create(&thread, NULL, break_off, &s), 0);
+    ck_assert_int_eq(download(base, "got"), ERR_CORRUPT);
+    ck_assert_int_eq(pthread_join(thread, &answered), 0);
+    ck_assert_ptr_nonnull(answered);
+    close(s);
 }
 END_TEST
 
@@ -312,6 +374,8 @@ int main(void)
     TCase *t = tcase_create("status_client");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_page_is_got_as_it_is);
+    tcase_add_test(t, a_file_is_got_however_large);
+    tcase_add_test(t, a_file_that_breaks_off_is_none);
     tcase_add_test(t, errors_are_told_apart);
     tcase_add_test(t, errors_are_explained);
     tcase_add_test(t, the_endpoint_of_a_work_folder_is_found);
