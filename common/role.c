@@ -2,12 +2,14 @@
 
 #include "common/address.h"
 #include "common/cli.h"
+#include "common/clock.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/notify.h"
 #include "common/numerics.h"
 #include "common/process.h"
+#include "common/reach.h"
 #include "common/resolver.h"
 #include "common/version.h"
 #include "common/zmq_client.h"
@@ -25,9 +27,10 @@
 #include <unistd.h>
 
 /* A try is short: the scheduler's name may stand for another address by now. */
-enum { FETCH_TRY_MS = 3000, FETCH_PAUSE_US = 200000, RESOLVE_MS = 30000, TRIES_A_WARNING = 10 };
+enum { FETCH_TRY_MS = 3000, FETCH_PAUSE_US = 200000, RESOLVE_MS = 30000 };
 /* A start may take so much longer with each sign of a scheduler. */
 enum { START_EXTENSION_US = 60000000 };
+enum { FIRST_REPORT_US = 2000000 };
 enum { OPTION_ADVERTISE = 0x3600, OPTION_HTTP };
 
 /* ---- Endpoints ---- */
@@ -256,13 +259,52 @@ static void say_waiting(const role_start *r, const char *what)
     notify_waiting(what, START_EXTENSION_US);
 }
 
+/* Who waits for the scheduler, and when it says so again. */
+typedef struct waiter {
+    role_start *r;
+    zmq_client *client; /* NULL: its name has no address yet */
+    uint64_t from_us, say_us;
+} waiter;
+
+static void begin_waiting(waiter *w)
+{
+    w->from_us = clock_now_us();
+    w->say_us = w->from_us + FIRST_REPORT_US;
+}
+
+/* After 2, 10, 30 s, then each minute. */
+static uint64_t next_report_us(uint64_t waited_us)
+{
+    static const uint64_t at_us[] = {FIRST_REPORT_US, 10000000, 30000000};
+    for (size_t i = 0; i < sizeof at_us / sizeof *at_us; i++) {
+        if (waited_us < at_us[i]) return at_us[i];
+    }
+    return (waited_us / 60000000 + 1) * 60000000;
+}
+
+/* Between tries: says what is wrong, and hears SIGTERM. */
+static err_code while_waiting(void *context)
+{
+    waiter *w = context;
+    char why[CORE_TEXT_MAX] = "its name has no address";
+    uint64_t waited_us = clock_now_us() - w->from_us;
+    if (w->from_us + waited_us < w->say_us) return role_check_stop(NULL);
+    if (w->client) zmq_client_why(w->client, why);
+    log_user_error("the scheduler at %s has not answered for %" PRIu64 " s: %s; trying again at "
+                   "least every %d s",
+                   w->r->scheduler, waited_us / 1000000, why, REACH_AGAIN_US / 1000000);
+    w->say_us = w->from_us + next_report_us(waited_us);
+    return role_check_stop(NULL);
+}
+
 /* One try.  ERR_OK: the job is there if r->job is; ERR_CLOSED: nobody answers. */
-static err_code ask_for_job(role_start *r, zmq_client *client)
+static err_code ask_for_job(waiter *w)
 {
     wire_header request = wire_request(WIRE_CONFIG), answer = {0};
+    role_start *r = w->r;
     blob *body = NULL;
-    err_code rc = zmq_client_call(client, r->scheduler, &request, NULL, FETCH_TRY_MS,
-                                  role_check_stop, NULL, &answer, &body);
+    err_code rc = zmq_client_call(w->client, r->scheduler, &request, NULL, FETCH_TRY_MS,
+                                  while_waiting, w, &answer, &body);
     if (rc == ERR_OK && answer.status == WIRE_OK) {
         rc = job_decode(body, &r->job);
         if (r->self.index == (uint32_t)WIRE_ANY_INDEX) r->self.index = answer.part;
@@ -283,16 +325,16 @@ static err_code fetch_job(role_start *r)
         .role = r->self.role, .index = r->self.index, .incarnation = r->self.incarnation};
     err_code rc = zmq_client_open(self, r->keys, zmq_shell_context(r->shell), &client);
     if (rc != ERR_OK) return rc;
-    uint32_t tries = 0;
+    waiter w = {.r = r, .client = client};
+    begin_waiting(&w);
     say_waiting(r, "waiting for the scheduler");
     while (rc == ERR_OK && !r->job) {
-        rc = ask_for_job(r, client);
+        rc = ask_for_job(&w);
         if (rc == ERR_CLOSED) {
-            if (++tries % TRIES_A_WARNING == 0)
-                log_warn("waiting", "for=scheduler address=\"%s\"", r->scheduler);
             say_waiting(r, "waiting for the scheduler");
             rc = ERR_OK;
         } else if (rc == ERR_OK && !r->job) {
+            begin_waiting(&w); /* it is there */
             say_waiting(r, "waiting for the job to be prepared");
             usleep(FETCH_PAUSE_US);
         }
@@ -332,10 +374,7 @@ static err_code open_shell(role_start *r)
     if (strncmp(r->scheduler, "ipc://", 6) == 0 && r->config) rc = role_enter_run_dir(r->config);
     if (rc == ERR_OK && binds) rc = role_bind_endpoint(r->config, r->self, endpoint);
     if (rc == ERR_OK) rc = zmq_shell_open(binds ? endpoint : NULL, r->keys, &r->shell, r->address);
-    if (rc != ERR_OK) return rc;
-    core_peer scheduler = {.role = WIRE_SCHEDULER};
-    zmq_shell_connect(r->shell, scheduler, r->scheduler);
-    return ERR_OK;
+    return rc;
 }
 
 /* Its thread leaves SIGTERM and SIGINT to ours. */
@@ -354,12 +393,12 @@ static err_code start_http(role_start *r, const char *given)
 static err_code wait_for_name(role_start *r)
 {
     char number[CORE_TEXT_MAX];
+    waiter w = {.r = r};
     err_code rc;
+    begin_waiting(&w);
     do {
         say_waiting(r, "waiting for the scheduler's name to have an address");
-        rc = resolver_wait(r->scheduler, RESOLVE_MS, role_check_stop, NULL, number);
-        if (rc == ERR_CLOSED)
-            log_warn("waiting", "for=\"an address of the scheduler\" name=\"%s\"", r->scheduler);
+        rc = resolver_wait(r->scheduler, RESOLVE_MS, while_waiting, &w, number);
     } while (rc == ERR_CLOSED);
     return rc;
 }
@@ -404,6 +443,8 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
     if (rc == ERR_OK) rc = wait_for_name(r);
     if (rc == ERR_OK) rc = open_shell(r);
     if (rc == ERR_OK) rc = fetch_job(r);
+    if (rc == ERR_OK)
+        zmq_shell_connect(r->shell, (core_peer){.role = WIRE_SCHEDULER}, r->scheduler);
     process_http_self(r->http, r->self);
     if (rc == ERR_OK) rc = check_plan(r);
     cli_options_fini(&o.common);

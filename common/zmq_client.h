@@ -25,3 +25,5 @@ void zmq_client_close(zmq_client *c); /* accepts NULL */
 MUST_USE err_code zmq_client_call(zmq_client *c, const char *endpoint, const wire_header *request,
                                   blob *body, uint32_t timeout_ms, zmq_client_check *check,
                                   void *context, wire_header *answer, blob **answer_body);
+/* Why the endpoint of the last call has not answered, for people; may take REACH_PROBE_MS. */
+void zmq_client_why(const zmq_client *c, char why[CORE_TEXT_MAX]);

@@ -6,6 +6,7 @@
 #include "common/op_meter.h"
 #include "common/op_rules.h"
 #include "common/panic.h"
+#include "common/reach.h"
 #include "common/resolver.h"
 #include "common/zmq_frames.h"
 #include "common/zmq_guard.h"
@@ -25,7 +26,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { IO_THREADS = 1, RECEIVE_BURST = 64, RETRY_US = 2000000 };
+enum { IO_THREADS = 1, RECEIVE_BURST = 64 };
 /* After so long a silence a name may stand for another address. */
 enum { SILENT_US = 3000000, ASK_US = 3000000 };
 
@@ -36,7 +37,8 @@ typedef struct dealer {
     char number[CORE_TEXT_MAX]; /* what is connected to; "": not known yet */
     uint64_t heard_us, asked_us;
     void *socket, *watch; /* NULL: not watched */
-    uint64_t retry_us;    /* it was turned away: connects again then; 0: no */
+    reach reach;
+    uint64_t retry_us; /* it was turned away: connects again then; 0: no */
     uint32_t denials;
 } dealer;
 
@@ -142,10 +144,16 @@ fail:
     return ERR_IO;
 }
 
-static void close_dealer(dealer *d)
+static void close_socket(const dealer *d)
 {
+    zmq_watch_stop(d->socket);
     zmq_watch_close(d->watch);
     zmq_close(d->socket);
+}
+
+static void close_dealer(dealer *d)
+{
+    close_socket(d);
     resolver_free(d->resolver);
     free(d->address);
 }
@@ -155,6 +163,7 @@ void zmq_shell_close(zmq_shell *s)
     if (!s) return;
     for (size_t i = 0; i < s->dealers_n; i++) close_dealer(&s->dealers[i]);
     remove_path(s);
+    if (s->router) zmq_watch_stop(s->router);
     if (s->router) zmq_close(s->router);
     zmq_guard_stop(s->guard);
     if (s->context) zmq_ctx_term(s->context);
@@ -200,7 +209,7 @@ static void open_dealer(zmq_shell *s, dealer *d)
     d->retry_us = 0;
     d->socket = zmq_frames_socket(s->context, ZMQ_DEALER);
     ASSERT(d->socket);
-    d->watch = zmq_watch_open(s->context, d->socket, WATCH_FAILURES);
+    d->watch = zmq_watch_open(s->context, d->socket, WATCH_FAILURES | WATCH_PROGRESS);
     ASSERT(d->watch);
     bool good = keyring_call(keys, d->socket, d->peer.role) == ERR_OK;
     if (good && !d->number[0]) return; /* renew_number comes back */
@@ -234,19 +243,29 @@ static void connect_peer(zmq_shell *s, core_peer peer, const char *address)
     open_dealer(s, d);
 }
 
-/* libzmq does not connect again after it was turned away: that is done here, later. */
+static bool is_failure(watch_event e)
+{
+    return e == WATCH_DENIED || e == WATCH_MISMATCH || e == WATCH_BROKEN;
+}
+
+/* libzmq does not connect again after it was turned away, or far too often: that is done here,
+ * later. */
 static void watch_dealer(dealer *d)
 {
     int value;
     watch_event e;
     while ((e = zmq_watch_read(d->watch, &value)) != WATCH_NOTHING) {
-        if (d->denials++ % 30 == 0) {
+        uint64_t again_us = reach_take(&d->reach, e, clock_now_us());
+        if (is_failure(e) && d->denials++ % 30 == 0) {
             log_warn("turned_away",
                      "peer=%s-%" PRIu32 " address=\"%s\" times=%" PRIu32 " why=\"%s\"",
                      wire_role_name(d->peer.role), d->peer.index, d->address, d->denials,
                      zmq_watch_why(e));
         }
-        if (e != WATCH_BROKEN && !d->retry_us) d->retry_us = clock_now_us() + RETRY_US;
+        if (!again_us || d->retry_us) continue;
+        d->retry_us = again_us;
+        zmq_frames_no_linger(d->socket); /* or it would try on while it lingers */
+        zmq_disconnect(d->socket, d->number);
     }
 }
 
@@ -275,8 +294,7 @@ static void retry_dealers(zmq_shell *s, uint64_t now_us)
         bool moved = renew_number(d, now_us);
         if (!moved && (!d->retry_us || now_us < d->retry_us)) continue;
         zmq_frames_no_linger(d->socket);
-        zmq_watch_close(d->watch);
-        zmq_close(d->socket);
+        close_socket(d);
         open_dealer(s, d);
     }
 }

@@ -21,6 +21,8 @@ void *zmq_watch_open(void *context, void *socket, int what)
                   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     if (what & WATCH_CONNECTIONS)
         events |= ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
+    if (what & WATCH_PROGRESS)
+        events |= ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
     snprintf(name, sizeof name, "inproc://weft.watch.%u",
              atomic_fetch_add_explicit(&last_name, 1, memory_order_relaxed));
     if (zmq_socket_monitor(socket, name, events) != 0) return NULL;
@@ -30,6 +32,11 @@ void *zmq_watch_open(void *context, void *socket, int what)
     if (zmq_connect(end, name) == 0) return end;
     zmq_close(end);
     return NULL;
+}
+
+void zmq_watch_stop(void *socket)
+{
+    zmq_socket_monitor(socket, NULL, 0);
 }
 
 void zmq_watch_close(void *end)
@@ -44,6 +51,8 @@ static watch_event event_of(uint16_t number)
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: return WATCH_MISMATCH;
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL: return WATCH_BROKEN;
     case ZMQ_EVENT_ACCEPTED: return WATCH_ACCEPTED;
+    case ZMQ_EVENT_CONNECTED: return WATCH_CONNECTED;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return WATCH_READY;
     case ZMQ_EVENT_CLOSED:
     case ZMQ_EVENT_DISCONNECTED: return WATCH_ENDED;
     default: return WATCH_NOTHING;

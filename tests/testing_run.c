@@ -409,6 +409,19 @@ void testing_run_said(const char *name, const char *part)
     free(path);
 }
 
+void testing_run_wait_said(const char *name, const char *part)
+{
+    char *path = xprintf("%s.err", name);
+    uint64_t end = clock_now_us() + TESTING_RUN_WAIT_MS * UINT64_C(1000);
+    for (bool said = false; !said && clock_now_us() < end; usleep(20000)) {
+        char *text = files_exist(path) ? testing_get_text(path, NULL) : NULL;
+        said = text && strstr(text, part);
+        free(text);
+    }
+    free(path);
+    testing_run_said(name, part);
+}
+
 void testing_run_refused(const char *before, const testing_run_refusal *refusals, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

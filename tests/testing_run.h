@@ -63,3 +63,5 @@ char *testing_run_store(const char *work_dir);
 void testing_run_left_nothing(const char *work_dir);
 /* Fails unless <name>.err holds `part`. */
 void testing_run_said(const char *name, const char *part);
+/* The same, as soon as it has. */
+void testing_run_wait_said(const char *name, const char *part);

@@ -6,6 +6,7 @@
 #include "testing_run.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,11 +73,24 @@ START_TEST(an_address_that_can_be_none_ends_a_worker_at_once)
 }
 END_TEST
 
+START_TEST(who_finds_nobody_says_so)
+{
+    unsigned port = testing_network_free_port();
+    pid_t pid =
+        testing_run_start_program("weft-worker", "worker", "--scheduler tcp://127.0.0.1:%u", port);
+    testing_run_wait_said("worker", "has not answered for ");
+    testing_run_said("worker", "the connection is refused: no process listens there");
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    ck_assert_int_eq(testing_run_wait("worker", pid, TESTING_RUN_WAIT_MS), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("by_hand");
     TCase *c = tcase_create("by_hand");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
+    tcase_add_test(c, who_finds_nobody_says_so);
     tcase_add_test(c, an_address_that_can_be_none_ends_a_worker_at_once);
     tcase_add_test(c, roles_started_one_by_one_train_to_the_end);
     suite_add_tcase(s, c);

@@ -92,11 +92,15 @@ static void *with_another_server_key(void *user)
     return NULL;
 }
 
+/* libzmq alone would try about 30 times in that time. */
+enum { TRIES_MAX = 12 };
+
 START_TEST(nobody_comes_in_with_another_servers_key)
 {
     testing_echo_run(&e, with_another_server_key, NULL);
     ck_assert_uint_eq(e.messages, 0);
     ck_assert_uint_ge(testing_echo_refused(&e, REFUSED_HANDSHAKE), 1);
+    ck_assert_uint_le(testing_echo_refused(&e, REFUSED_HANDSHAKE), TRIES_MAX);
 }
 END_TEST
 
@@ -299,6 +303,42 @@ static void *turned_away_first(void *user)
     return NULL;
 }
 
+/* Ends a shell that is never answered. */
+static uint64_t vain_step(void *core, const core_event *event, core_actions *out)
+{
+    caller *c = core;
+    if (!c->sent_us) c->sent_us = event->now_us;
+    if (event->now_us - c->sent_us >= 2500000) core_exit(out, 3, "not answered");
+    return event->now_us + 200000;
+}
+
+static void *call_in_vain(void *user)
+{
+    (void)user;
+    char bound[CORE_TEXT_MAX], why[CORE_TEXT_MAX];
+    caller c = {0};
+    core_host host = {.self = {WIRE_WORKER, 3, 7}, .core = &c, .step = vain_step};
+    keyring *k = testing_echo_keys("other", WIRE_WORKER);
+    zmq_shell *s;
+    ck_assert_int_eq(zmq_shell_open(NULL, k, &s, bound), ERR_OK);
+    zmq_shell_connect(s, (core_peer){WIRE_SERVER, 0, 0}, e.bound);
+    ck_assert_int_eq(zmq_shell_run(s, &host, why), 3);
+    alarm(0);
+    zmq_shell_close(s);
+    keyring_close(k);
+    testing_echo_stop(&e);
+    return NULL;
+}
+
+START_TEST(a_shell_with_another_servers_key_tries_ever_later)
+{
+    testing_echo_run(&e, call_in_vain, NULL);
+    ck_assert_uint_eq(e.messages, 0);
+    ck_assert_uint_ge(testing_echo_refused(&e, REFUSED_HANDSHAKE), 2);
+    ck_assert_uint_le(testing_echo_refused(&e, REFUSED_HANDSHAKE), TRIES_MAX);
+}
+END_TEST
+
 START_TEST(who_was_turned_away_comes_back_when_it_may)
 {
     testing_echo_run(&e, turned_away_first, NULL);
@@ -320,6 +360,7 @@ int main(void)
     tcase_add_test(c, a_workers_key_gives_no_orders_whatever_its_header_says);
     tcase_add_test(c, a_revoked_key_is_shut_out_at_once);
     tcase_add_test(c, nobody_comes_in_while_the_table_is_empty);
+    tcase_add_test(c, a_shell_with_another_servers_key_tries_ever_later);
     tcase_add_test(c, who_was_turned_away_comes_back_when_it_may);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
