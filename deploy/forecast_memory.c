@@ -2,6 +2,7 @@
  * terms.  The constants are of the libraries: what a process of each role takes with nothing to do.
  */
 #include "common/panic.h"
+#include "common/staleness.h"
 #include "common/table_id.h"
 #include "deploy/forecast.h"
 #include "ps/optimizer.h"
@@ -206,8 +207,22 @@ typedef struct server_sizes {
     double disk, final; /* of the open stage's checkpoints; of stages that are over */
 } server_sizes;
 
+/* Pushes that a server has at a time, and weights of versions that are not its own any more.  In
+ * bsp all slots of a round, and the last k versions with what changed.  In ssp and asp a push is
+ * applied when it comes: each worker has one on its way and an answer with weights that have moved
+ * on, and one is at work. */
+static double held_bytes(const job *j, double dense, double slots, double push)
+{
+    const config *c = j->config;
+    staleness how = staleness_of(c);
+    double workers = c->cluster.workers, open = slots * staleness_window(how);
+    if (!how.on_arrival) return slots * push + staleness_past(how) * (dense + push);
+    double busy = workers < open ? workers : open;
+    return (busy + 1) * push + busy * dense;
+}
+
 /* A training stage: weights of this version, the next, the best and those of a copy that is being
- * written, with its buffers; optimizer state twice (the copy); the sum; the pushes of a round. */
+ * written, with its buffers; optimizer state twice (the copy); the sum; held_bytes. */
 static void server_train(const job *j, const outlook *o, const model_spec *s, server_sizes *z)
 {
     if (!s) return;
@@ -225,9 +240,8 @@ static void server_train(const job *j, const outlook *o, const model_spec *s, se
         forecast_slot_tower(j, o, s->stage, &slot);
     }
     double rows = j->manifest->items * row;
-    double held = slots * (dense + slot.nodes * (4 * dim + 8));
-    double past = c->train.delay * (dense + held / (slots > 0 ? slots : 1)); /* versions before */
-    double open = dense * (7 + 2 * states) + 4 * rows + held + past;
+    double held = held_bytes(j, dense, slots, dense + slot.nodes * (4 * dim + 8));
+    double open = dense * (7 + 2 * states) + 4 * rows + held;
     z->highest = at_least(z->highest, z->kept + open);
     z->kept += dense + rows;
     z->disk = at_least(z->disk, 2 * (dense * (2 + states) + 2 * rows));

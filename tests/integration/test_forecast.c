@@ -38,6 +38,10 @@ static double forecast_of(const json_t *plan, const char *role)
 static const char *const shapes[] = {
     "",
     "--set hgnn.aggregator=max_pool --set hgnn.loss=hinge --set two_tower.batch=2048 --servers 2",
+    "--set train.mode=asp --workers 2 --set train.microbatches_per_step=16 --set hgnn.max_steps=4 "
+    "--set two_tower.max_steps=4",
+    "--set train.mode=ssp --set train.staleness=2 --set train.microbatches_per_step=16 --set "
+    "hgnn.max_steps=4 --set two_tower.max_steps=4",
 };
 
 START_TEST(every_role_takes_what_the_plan_says)
@@ -122,7 +126,7 @@ int main(void)
 {
     TCase *c = tcase_create("forecast");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
-    tcase_add_loop_test(c, every_role_takes_what_the_plan_says, 0, 2);
+    tcase_add_loop_test(c, every_role_takes_what_the_plan_says, 0, sizeof shapes / sizeof *shapes);
     tcase_add_test(c, a_prepared_store_gives_the_same_figures_nearly);
     tcase_add_test(c, more_slots_than_one_are_what_workers_need);
     Suite *s = suite_create("forecast");
