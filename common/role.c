@@ -351,8 +351,9 @@ static err_code check_plan(const role_start *r)
     free(mine);
     free(theirs);
     if (!differ) return ERR_OK;
-    log_user_error("%s has another plan than the scheduler: %zu keys differ (above)",
-                   r->config->file, differ);
+    log_user_error("%s has another plan than the scheduler at %s: %zu key%s (above, ours -> the "
+                   "job's)",
+                   r->config->file, r->scheduler, differ, differ == 1 ? " differs" : "s differ");
     return ERR_MISMATCH;
 }
 

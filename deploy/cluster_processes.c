@@ -25,7 +25,7 @@ enum { CALL_TIMEOUT_MS = 15000, TRY_TIMEOUT_MS = 200 };
 /* Ending: the scheduler tells everybody, then SIGTERM, then SIGKILL. */
 enum { FINISH_TIMEOUT_MS = 15000, GOODBYE_TIMEOUT_MS = 25000, TERM_TIMEOUT_MS = 10000 };
 enum { SETTLED_US = 4 * SHELL_IDLE_MS * 1000 }; /* after this long a status has what was before */
-enum { LOG_BYTES_MAX = 64 << 20, WHY_BYTES_MAX = 300 };
+enum { LOG_BYTES_MAX = 64 << 20, WHY_BYTES_MAX = 300, SAID_LINES_MAX = 24, OTHER_LINES_MAX = 4 };
 
 struct cluster_processes {
     const config *config;
@@ -187,6 +187,47 @@ static char *log_path_of(const cluster_processes *p, const child_exit *e)
     return xprintf("%s/logs/%s.log", p->config->work_dir, e->name);
 }
 
+/* The line before `line` of `text`, which is cut there; NULL: there is none. */
+static char *line_before(char *text, char *line)
+{
+    if (line == text) return NULL;
+    line[-1] = 0;
+    char *end = strrchr(text, '\n');
+    return end ? end + 1 : text;
+}
+
+/* Repeats what a refused process has said to its user: the last such lines of its log, at most
+ * SAID_LINES_MAX, behind which it may have logged a few others. */
+static void repeat_said(const char *log_path)
+{
+    static const char mark[] = "weft: ";
+    char *text = NULL, *said[SAID_LINES_MAX];
+    size_t n = 0, bytes = 0, others = 0;
+    if (files_read(log_path, LOG_BYTES_MAX, &text, &bytes) != ERR_OK) return;
+    if (bytes && text[bytes - 1] == '\n') text[bytes - 1] = 0;
+    char *line = strrchr(text, '\n');
+    line = line ? line + 1 : text;
+    for (; line && n < SAID_LINES_MAX && others < OTHER_LINES_MAX; line = line_before(text, line)) {
+        bool is_said = strncmp(line, mark, sizeof mark - 1) == 0;
+        if (is_said) said[n++] = line + sizeof mark - 1;
+        if (!is_said && n) break;
+        others += !is_said;
+    }
+    while (n) log_user_error("%s", said[--n]);
+    free(text);
+}
+
+static void say_refused(const cluster_processes *p, const child_exit *e)
+{
+    bool decided;
+    char *log_path = log_path_of(p, e), *words = last_words(log_path, &decided);
+    repeat_said(log_path);
+    log_user_error("%s was refused (it ended with code %d): %s; its log: %s", e->name, e->code,
+                   words, log_path);
+    free(words);
+    free(log_path);
+}
+
 /* `why`: why the job cannot go on without it. */
 static void say_lost(const cluster_processes *p, const child_exit *e, const char *why)
 {
@@ -250,7 +291,7 @@ static err_code child_ended(cluster_processes *p, process_slot *x, const child_e
         return ERR_OK;
     }
     if (e->code == 2) {
-        say_lost(p, e, "it was refused");
+        say_refused(p, e);
         return ERR_INVALID;
     }
     err_code rc = x->role == WIRE_SCHEDULER ? scheduler_ended(p, e) : ERR_OK;

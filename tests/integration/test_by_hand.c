@@ -39,6 +39,13 @@ static void write_configuration(unsigned port)
     free(text);
 }
 
+static pid_t start_role(int i, unsigned port)
+{
+    char words[128];
+    snprintf(words, sizeof words, i ? "%s" : "%s tcp://127.0.0.1:%u", roles[i].words, port);
+    return testing_run_start_program(roles[i].program, roles[i].name, "%s", words);
+}
+
 START_TEST(roles_started_one_by_one_train_to_the_end)
 {
     pid_t pid[ROLES];
@@ -48,11 +55,7 @@ START_TEST(roles_started_one_by_one_train_to_the_end)
     testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process");
     testing_run_must("keygen", "keygen --out keys");
     testing_run_must("prepare", "prepare -c hand.yaml");
-    for (int i = 0; i < ROLES; i++) {
-        char words[128];
-        snprintf(words, sizeof words, i ? "%s" : "%s tcp://127.0.0.1:%u", roles[i].words, port);
-        pid[i] = testing_run_start_program(roles[i].program, roles[i].name, "%s", words);
-    }
+    for (int i = 0; i < ROLES; i++) pid[i] = start_role(i, port);
     for (int i = 0; i < ROLES; i++)
         ck_assert_int_eq(testing_run_wait(roles[i].name, pid[i], TESTING_RUN_WAIT_MS), 0);
     size_t n, m;
@@ -73,6 +76,26 @@ START_TEST(an_address_that_can_be_none_ends_a_worker_at_once)
 }
 END_TEST
 
+START_TEST(another_plan_is_refused_naming_what_differs)
+{
+    unsigned port = testing_network_free_port();
+    testing_run_files();
+    write_configuration(port);
+    testing_run_must("keygen", "keygen --out keys");
+    testing_run_must("prepare", "prepare -c hand.yaml");
+    pid_t scheduler = start_role(ROLES - 1, port);
+    pid_t ps = testing_run_start_program("weft-ps", "ps-0",
+                                         "--index 0 -c hand.yaml --set seed=77 "
+                                         "--set hgnn.temperature=0.25");
+    ck_assert_int_eq(testing_run_wait("ps-0", ps, TESTING_RUN_WAIT_MS), 2);
+    testing_run_said("ps-0", "weft: plan: seed: 77 -> ");
+    testing_run_said("ps-0", "weft: plan: hgnn.temperature: 0.25 -> ");
+    testing_run_said("ps-0", "2 keys differ (above, ours -> the job's)");
+    ck_assert_int_eq(kill(scheduler, SIGTERM), 0);
+    ck_assert_int_eq(testing_run_wait("scheduler", scheduler, TESTING_RUN_WAIT_MS), 0);
+}
+END_TEST
+
 START_TEST(who_finds_nobody_says_so)
 {
     unsigned port = testing_network_free_port();
@@ -90,6 +113,7 @@ int main(void)
     Suite *s = suite_create("by_hand");
     TCase *c = tcase_create("by_hand");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
+    tcase_add_test(c, another_plan_is_refused_naming_what_differs);
     tcase_add_test(c, who_finds_nobody_says_so);
     tcase_add_test(c, an_address_that_can_be_none_ends_a_worker_at_once);
     tcase_add_test(c, roles_started_one_by_one_train_to_the_end);

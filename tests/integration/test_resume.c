@@ -85,12 +85,17 @@ START_TEST(a_run_in_one_process_stops_with_a_checkpoint_and_goes_on_either_way)
 }
 END_TEST
 
-START_TEST(another_plan_is_refused_in_one_process_too)
+static const char *const ways[] = {"", "--in-process"};
+
+START_TEST(another_plan_is_refused_naming_what_differs)
 {
     stop_at(8, "--in-process");
-    int code = testing_run_code("two", TRAIN "--in-process --set hgnn.temperature=0.3");
+    int code =
+        testing_run_code("two", TRAIN "%s --set hgnn.temperature=0.3 --set seed=77", ways[_i]);
     ck_assert_int_eq(code, 2);
+    testing_run_said("two", "the state of a job with another plan; --fresh forgets it");
     testing_run_said("two", "hgnn: \"temperature: 0.3\", the job has \"temperature: 0.1\"");
+    testing_run_said("two", "seed: \"seed: 77\", the job has");
     testing_run_left_nothing("two");
 }
 END_TEST
@@ -165,7 +170,7 @@ int main(void)
     tcase_add_unchecked_fixture(c, setup, testing_leave_folder);
     tcase_add_checked_fixture(c, remove_two, NULL);
     tcase_add_test(c, a_run_in_one_process_stops_with_a_checkpoint_and_goes_on_either_way);
-    tcase_add_test(c, another_plan_is_refused_in_one_process_too);
+    tcase_add_loop_test(c, another_plan_is_refused_naming_what_differs, 0, 2);
     tcase_add_loop_test(c, a_step_is_gone_back_to_and_its_ways_to_the_end_are_the_same, 0, 2);
     tcase_add_test(c, a_checkpoint_that_is_not_there_is_refused_with_those_that_are);
     tcase_add_loop_test(c, checkpoints_alone_are_enough_to_go_on, 0, 3);
