@@ -222,3 +222,29 @@ err_code forecast_print(const job *j, const outlook *o, const calibration *speed
     put_notes(f, out);
     return fflush(out) == 0 ? ERR_OK : ERR_IO;
 }
+
+/* ---- Rules ---- */
+
+/* Roles that weft_peer_resident_memory_bytes has. */
+static bool is_peer(const char *role)
+{
+    return strcmp(role, "ps") == 0 || strcmp(role, "sampler") == 0 || strcmp(role, "worker") == 0;
+}
+
+err_code forecast_print_rules(const forecast *f, FILE *out)
+{
+    fputs("# The memory that each role is planned to need, of `weft plan --rules`: what the alert\n"
+          "# WeftMemoryOverPlan compares with.  Its place is beside alerts.yml; make it anew when "
+          "the\n"
+          "# job has grown.\n\n"
+          "groups:\n  - name: weft-plan\n    rules:\n",
+          out);
+    for (uint32_t i = 0; i < f->roles; i++) {
+        if (!is_peer(f->role[i].name)) continue;
+        fprintf(out,
+                "      - record: weft:plan_memory_bytes\n        expr: vector(%" PRIu64 ")\n"
+                "        labels: {role: %s}\n",
+                (uint64_t)f->role[i].memory, f->role[i].name);
+    }
+    return fflush(out) == 0 ? ERR_OK : ERR_IO;
+}

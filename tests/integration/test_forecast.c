@@ -104,6 +104,27 @@ START_TEST(a_prepared_store_gives_the_same_figures_nearly)
 }
 END_TEST
 
+START_TEST(rules_for_an_alert_have_the_numbers_of_the_plan)
+{
+    testing_run_files();
+    testing_run_must("plan", "plan -c job.yaml --workers 3 --json");
+    testing_run_must("rules", "plan -c job.yaml --workers 3 --rules");
+    json_t *plan = json_of("plan.out");
+    char *rules = testing_get_text("rules.out", NULL);
+    static const char *const roles[] = {"ps", "sampler", "worker"};
+    for (size_t i = 0; i < 3; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "expr: vector(%.0f)\n        labels: {role: %s}\n",
+                 forecast_of(plan, roles[i]), roles[i]);
+        testing_expect_part(rules, line);
+    }
+    ck_assert_ptr_null(strstr(rules, "scheduler"));
+    free(rules);
+    json_decref(plan);
+    ck_assert_int_eq(testing_run_code("both", "plan -c job.yaml --rules --json"), 2);
+}
+END_TEST
+
 START_TEST(more_slots_than_one_are_what_workers_need)
 {
     testing_run_files();
@@ -128,6 +149,7 @@ int main(void)
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_loop_test(c, every_role_takes_what_the_plan_says, 0, sizeof shapes / sizeof *shapes);
     tcase_add_test(c, a_prepared_store_gives_the_same_figures_nearly);
+    tcase_add_test(c, rules_for_an_alert_have_the_numbers_of_the_plan);
     tcase_add_test(c, more_slots_than_one_are_what_workers_need);
     Suite *s = suite_create("forecast");
     suite_add_tcase(s, c);

@@ -74,8 +74,18 @@ def urls_of_processes(training):
     return wait_for("7 processes", find)
 
 
+def plan_rules(training):
+    """The file that `weft plan --rules` writes for this job."""
+    path = os.path.join(training.folder, "plan_rules.yml")
+    with open(path, "w", encoding="utf-8") as file:
+        subprocess.run([training.program("weft"), "plan", "-c", "job.yaml", "--data", "data", "--rules"],
+                       cwd=training.folder, stdout=file, check=True, timeout=60)
+    promtool("check", "rules", path)
+    return path
+
+
 class Prometheus:
-    def __init__(self, folder, scheduler, processes):
+    def __init__(self, folder, scheduler, processes, plan):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.base = f"http://127.0.0.1:{s.getsockname()[1]}"
@@ -83,7 +93,7 @@ class Prometheus:
         config = os.path.join(folder, "prometheus.yml")
         with open(config, "w", encoding="utf-8") as file:
             file.write("global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
-                       f"rule_files: ['{MONITORING}/alerts.yml', '{MONITORING}/plan_rules.yml']\nscrape_configs:\n"
+                       f"rule_files: ['{MONITORING}/alerts.yml', '{plan}']\nscrape_configs:\n"
                        f"- {{job_name: weft, static_configs: [{{targets: [{place(scheduler)}]}}]}}\n"
                        f"- {{job_name: weft-processes, static_configs: [{{targets: [{','.join(map(place, processes))}]}}]}}\n")
         self.log = open(os.path.join(folder, "prometheus.log"), "w", encoding="utf-8")
@@ -135,7 +145,8 @@ def alerts(prometheus):
         return every if len(every) == 15 and all(rule["health"] != "unknown" for rule in every) else None
     for rule in wait_for("the rules", evaluated):
         assert rule["health"] == "ok", rule
-    assert prometheus.query("weft:plan_memory_bytes")
+    planned = {row["metric"]["role"] for row in prometheus.query("weft:plan_memory_bytes")}
+    assert planned == {"ps", "sampler", "worker"}, planned
 
 
 def rollback(training, prometheus):
@@ -278,7 +289,7 @@ def main():
         with Training(sys.argv[1], work) as training:
             processes = urls_of_processes(training)
             training.wait_step(25)
-            with Prometheus(work, training.url, processes) as prometheus:
+            with Prometheus(work, training.url, processes, plan_rules(training)) as prometheus:
                 watching = watch(training)
                 for url in [training.url] + processes:
                     text_is_good(url)
