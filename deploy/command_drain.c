@@ -4,7 +4,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "deploy/job_command.h"
-#include "deploy/status_client.h"
 #include "deploy/status_view.h"
 
 #include <stdlib.h>
@@ -41,17 +40,10 @@ static err_code check_worker(const json_t *status, const char *id)
 
 static err_code check(const endpoint_options *o)
 {
-    char *text = NULL, *url = xprintf("%s/api/v1/status", o->url);
-    err_code rc = status_client_explain(url, status_client_get(url, o->token, &text));
-    json_t *status = rc == ERR_OK ? json_loads(text, 0, NULL) : NULL;
-    if (rc == ERR_OK && !status) {
-        log_user_error("%s: the answer is no status of weft", url);
-        rc = ERR_CORRUPT;
-    }
+    json_t *status;
+    err_code rc = job_command_status(o, &status);
     if (rc == ERR_OK) rc = check_worker(status, o->argument);
     json_decref(status);
-    free(text);
-    free(url);
     return rc;
 }
 

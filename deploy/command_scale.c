@@ -31,6 +31,53 @@ static err_code take_count(const endpoint_options *o, const char *name, unsigned
     return rc;
 }
 
+/* How many of a role the status has that are there. */
+static unsigned long count_there(const json_t *status, const char *role)
+{
+    size_t i;
+    unsigned long n = 0;
+    const json_t *peer;
+    json_array_foreach(json_object_get(status, role), i, peer) n += job_command_is_there(peer);
+    return n;
+}
+
+static void advise_workers(unsigned long wanted, unsigned long here)
+{
+    if (here > wanted)
+        log_user_error("%lu workers wanted, %lu present: nobody here ends workers: weft drain "
+                       "lets one leave",
+                       wanted, here);
+    if (here >= wanted) return;
+    log_user_error("%lu workers wanted, %lu present: nobody here starts workers; start them with "
+                   "weft-worker -c FILE, or weft-worker --scheduler ADDRESS --keys DIR",
+                   wanted, here);
+}
+
+static void advise_servers(unsigned long wanted, unsigned long here)
+{
+    if (here >= wanted) return;
+    log_user_error("%lu servers wanted, %lu present: nobody here starts servers; start them with "
+                   "weft-ps -c FILE --index N, N from %lu to %lu",
+                   wanted, here, here, wanted - 1);
+}
+
+/* Where no `weft train` looks after the processes: who asks has to start and end them. */
+static void advise(const endpoint_options *o, unsigned long workers, unsigned long servers)
+{
+    json_t *status;
+    if (job_command_status(o, &status) != ERR_OK) return; /* printed; the command has arrived */
+    if (!json_is_true(json_object_get(json_object_get(status, "wanted"), "supervised"))) {
+        if (workers) advise_workers(workers, count_there(status, "workers"));
+        if (servers) advise_servers(servers, count_there(status, "servers"));
+    }
+    json_decref(status);
+}
+
+static const char *plural(unsigned long n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static err_code scale(endpoint_options *o)
 {
     unsigned long workers, servers;
@@ -45,12 +92,13 @@ static err_code scale(endpoint_options *o)
     if (rc != ERR_OK) return rc;
     if (workers) snprintf(w, sizeof w, "\"workers\": %lu", workers);
     if (servers) snprintf(s, sizeof s, "\"servers\": %lu", servers);
-    if (workers) snprintf(said_w, sizeof said_w, "%lu workers", workers);
-    if (servers) snprintf(said_s, sizeof said_s, "%lu servers", servers);
+    if (workers) snprintf(said_w, sizeof said_w, "%lu worker%s", workers, plural(workers));
+    if (servers) snprintf(said_s, sizeof said_s, "%lu server%s", servers, plural(servers));
     bool both = workers && servers;
     char *json = xprintf("{%s%s%s}", w, both ? ", " : "", s);
     char *said = xprintf("asked for %s%s%s", said_w, both ? " and " : "", said_s);
     rc = job_command_send(o, "/api/v1/scale", json, said);
+    if (rc == ERR_OK) advise(o, workers, servers);
     free(json);
     free(said);
     return rc;
@@ -60,7 +108,8 @@ int command_scale(int argc, char **argv)
 {
     endpoint_options o = {.counts = true};
     endpoint_options_parse("Changes the number of workers (--workers N) or parameter servers "
-                           "(--servers N) that a running `weft train` has on its machine.",
+                           "(--servers N) that a running `weft train` has on its machine. Of a job "
+                           "whose processes others start it says how many are missing.",
                            argc, argv, &o);
     err_code rc = scale(&o);
     endpoint_options_fini(&o);

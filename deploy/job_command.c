@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "deploy/status_client.h"
+#include "deploy/status_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,4 +23,26 @@ err_code job_command_send(endpoint_options *o, const char *path, const char *jso
     free(answer);
     free(url);
     return rc == ERR_OK && fflush(stdout) != 0 ? ERR_IO : rc;
+}
+
+err_code job_command_status(const endpoint_options *o, json_t **status)
+{
+    char *text = NULL, *url = xprintf("%s/api/v1/status", o->url);
+    err_code rc = status_client_explain(url, status_client_get(url, o->token, &text));
+    *status = rc == ERR_OK ? json_loads(text, 0, NULL) : NULL;
+    if (rc == ERR_OK && !*status) {
+        log_user_error("%s: the answer is no status of weft", url);
+        rc = ERR_CORRUPT;
+    }
+    free(text);
+    free(url);
+    return rc;
+}
+
+bool job_command_is_there(const json_t *peer)
+{
+    const char *state = status_view_text(peer, "state", "lost");
+    const char *life = status_view_text(peer, "incarnation", "0");
+    bool seen = strspn(life, "0") < strlen(life); /* a server has a row before it comes */
+    return seen && strcmp(state, "lost") != 0 && strcmp(state, "draining") != 0;
 }

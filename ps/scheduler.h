@@ -220,6 +220,7 @@ typedef struct scheduler_status {
     char numerics[CORE_TEXT_MAX];
     double time_share[5];
     uint32_t workers_wanted, servers_wanted;
+    bool supervised; /* a weft train is here that starts as many */
     uint32_t workers, servers, samplers;
     status_peer *worker, *server, *sampler; /* workers slowest first */
     struct {

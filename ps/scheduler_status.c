@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORGOTTEN_US = 600000000, RATE_KEPT_US = 5000000 };
+enum { FORGOTTEN_US = 600000000, RATE_KEPT_US = 5000000, SUPERVISOR_LOST_US = 10000000 };
 
 /* ---- events and metrics, as they come ---- */
 
@@ -431,6 +431,8 @@ static void fill_peers(const scheduler *s, uint64_t now_us, scheduler_status *ou
     fill_workers(s, now_us, out);
     out->workers_wanted = s->workers_wanted;
     out->servers_wanted = s->servers_wanted;
+    out->supervised =
+        s->driver.seen_us && !s->driver_attached && now_us - s->driver.seen_us < SUPERVISOR_LOST_US;
     out->servers = s->config.servers;
     out->samplers = s->config.samplers;
     out->server = xcalloc(out->servers + 1, sizeof *out->server);

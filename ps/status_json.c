@@ -228,6 +228,7 @@ static void write_peers(json_writer *w, const status_input *in)
     json_object_begin(w);
     json_field_u64(w, "workers", s->workers_wanted);
     json_field_u64(w, "servers", s->servers_wanted);
+    json_field_bool(w, "supervised", s->supervised);
     json_object_end(w);
     json_key(w, "workers");
     json_array_begin(w);

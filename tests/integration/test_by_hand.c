@@ -96,6 +96,25 @@ START_TEST(another_plan_is_refused_naming_what_differs)
 }
 END_TEST
 
+START_TEST(who_scales_a_cluster_made_by_hand_hears_who_has_to_start_processes)
+{
+    unsigned port = testing_network_free_port();
+    testing_run_files();
+    write_configuration(port);
+    testing_run_must("keygen", "keygen --out keys");
+    testing_run_must("prepare", "prepare -c hand.yaml");
+    pid_t scheduler = start_role(ROLES - 1, port);
+    testing_run_wait_said("scheduler", "status_endpoint");
+    testing_run_must("scale", "scale -c hand.yaml --workers 3");
+    testing_run_said("scale", "3 workers wanted, 0 present: nobody here starts workers; start "
+                              "them with weft-worker -c FILE");
+    testing_run_must("scale", "scale -c hand.yaml --servers 4");
+    testing_run_said("scale", "weft-ps -c FILE --index N, N from 0 to 3");
+    ck_assert_int_eq(kill(scheduler, SIGTERM), 0);
+    ck_assert_int_eq(testing_run_wait("scheduler", scheduler, TESTING_RUN_WAIT_MS), 0);
+}
+END_TEST
+
 START_TEST(who_finds_nobody_says_so)
 {
     unsigned port = testing_network_free_port();
@@ -114,6 +133,7 @@ int main(void)
     TCase *c = tcase_create("by_hand");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, another_plan_is_refused_naming_what_differs);
+    tcase_add_test(c, who_scales_a_cluster_made_by_hand_hears_who_has_to_start_processes);
     tcase_add_test(c, who_finds_nobody_says_so);
     tcase_add_test(c, an_address_that_can_be_none_ends_a_worker_at_once);
     tcase_add_test(c, roles_started_one_by_one_train_to_the_end);

@@ -143,6 +143,9 @@ START_TEST(workers_come_and_go_and_processes_die)
     pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two --samplers 2 " LONG);
     testing_run_wait_step("two", "hgnn", 3);
     testing_run_must("scale", "scale -c job.yaml --set work_dir=two --workers 3");
+    char *said = testing_get_text("scale.err", NULL);
+    ck_assert_str_eq(said, ""); /* `weft train` starts them */
+    free(said);
     wait_process(1, true, WAIT_MS);
     wait_process(2, true, WAIT_MS);
     uint64_t from = now_ms();
