@@ -57,9 +57,10 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/deploy/debian/postins
     ${CMAKE_SOURCE_DIR}/deploy/debian/prerm ${CMAKE_SOURCE_DIR}/deploy/debian/postrm)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 configure_file(deploy/debian/changelog.in ${CMAKE_BINARY_DIR}/debian/changelog @ONLY)
-add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/debian/changelog.gz
-  COMMAND gzip -9nkf ${CMAKE_BINARY_DIR}/debian/changelog DEPENDS ${CMAKE_BINARY_DIR}/debian/changelog)
-add_custom_target(debian_changelog ALL DEPENDS ${CMAKE_BINARY_DIR}/debian/changelog.gz)
-install(FILES deploy/debian/copyright ${CMAKE_BINARY_DIR}/debian/changelog.gz DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES deploy/debian/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# Made here, for a build of the programs alone makes nothing else.
+install(CODE "
+  execute_process(COMMAND gzip -9nkf ${CMAKE_BINARY_DIR}/debian/changelog COMMAND_ERROR_IS_FATAL ANY)
+  file(INSTALL ${CMAKE_BINARY_DIR}/debian/changelog.gz DESTINATION \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR})")
 install(FILES deploy/debian/lintian DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides RENAME weft)
 include(CPack)
