@@ -5,6 +5,8 @@
 #include "testing_network.h"
 #include "testing_run.h"
 
+#include "common/wire.h"
+
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,6 +48,16 @@ static pid_t start_role(int i, unsigned port)
     return testing_run_start_program(roles[i].program, roles[i].name, "%s", words);
 }
 
+/* Of a worker that came by itself: as deploy/README.md says, none that `weft train` gives. */
+static void expect_free_number(void)
+{
+    static const char joined[] = "join who=worker-";
+    char *log = testing_get_text("scheduler.err", NULL), *at = strstr(log, joined);
+    ck_assert_msg(at != NULL, "no worker joined:\n%s", log);
+    ck_assert_int_ge(atoi(at + strlen(joined)), WIRE_FREE_INDEX_FIRST);
+    free(log);
+}
+
 START_TEST(roles_started_one_by_one_train_to_the_end)
 {
     pid_t pid[ROLES];
@@ -58,6 +70,7 @@ START_TEST(roles_started_one_by_one_train_to_the_end)
     for (int i = 0; i < ROLES; i++) pid[i] = start_role(i, port);
     for (int i = 0; i < ROLES; i++)
         ck_assert_int_eq(testing_run_wait(roles[i].name, pid[i], TESTING_RUN_WAIT_MS), 0);
+    expect_free_number();
     size_t n, m;
     char *a = testing_get_text("one/out/metrics.jsonl", &n);
     char *b = testing_get_text("work/run/metrics.jsonl", &m);
