@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "deploy/endpoint_options.h"
+#include "deploy/last_status.h"
 #include "deploy/status_client.h"
 #include "deploy/status_view.h"
 #include "deploy/status_watch.h"
@@ -45,14 +46,27 @@ static err_code print_status(const char *url, const char *text, bool json)
     return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
 }
 
+/* Nobody answers: what the last scheduler left.  ERR_NOT_FOUND: nothing. */
+static err_code show_last(const endpoint_options *o)
+{
+    char *text = o->work_dir ? last_status_text(o->work_dir) : NULL;
+    err_code rc = text ? print_status(o->work_dir, text, o->cli.json) : ERR_NOT_FOUND;
+    free(text);
+    return rc;
+}
+
 static err_code show(endpoint_options *o)
 {
     char *text = NULL;
     err_code rc = endpoint_options_find(o, false);
     if (rc != ERR_OK) return rc;
+    if (!o->url) return show_last(o);
     char *url = xprintf("%s/api/v1/status", o->url);
-    rc = status_client_explain(url, status_client_get(url, o->token, &text));
-    if (rc == ERR_OK) rc = print_status(url, text, o->cli.json);
+    rc = status_client_get(url, o->token, &text);
+    if (rc == ERR_CLOSED && show_last(o) == ERR_OK)
+        rc = ERR_OK;
+    else if (status_client_explain(url, rc) == ERR_OK)
+        rc = print_status(url, text, o->cli.json);
     free(text);
     free(url);
     return rc;
@@ -121,6 +135,16 @@ static err_code look(watched *w, const endpoint_options *o)
     return rc;
 }
 
+/* The job is over: its last status goes over what was shown.  The exit code. */
+static int show_end(watched *w, const endpoint_options *o)
+{
+    char *text = o->work_dir ? last_status_text(o->work_dir) : NULL;
+    err_code rc = text ? take_answer(w, text) : ERR_OK;
+    if (text && rc == ERR_OK) rc = show_frame(w, text, o->cli.json);
+    free(text);
+    return rc != ERR_OK ? err_exit(rc) : w->failed ? 1 : 0;
+}
+
 static void block_signals(sigset_t *set)
 {
     sigemptyset(set);
@@ -137,6 +161,7 @@ static int watch(endpoint_options *o)
     int number = -1;
     err_code rc = endpoint_options_find(o, false);
     if (rc != ERR_OK) return err_exit(rc);
+    if (!o->url) return show_end(&w, o);
     char *url = xprintf("%s/api/v1/status", o->url);
     w.url = url;
     block_signals(&set);
@@ -145,10 +170,11 @@ static int watch(endpoint_options *o)
         rc = look(&w, o);
         if (rc == ERR_OK) number = sigtimedwait(&set, NULL, &pause);
     }
+    if (rc == ERR_STOPPED) number = show_end(&w, o);
     if (!o->cli.json) status_watch_end(STDOUT_FILENO);
     free(w.text);
     free(url);
-    if (rc == ERR_STOPPED) return w.failed ? 1 : 0;
+    if (rc == ERR_STOPPED) return number;
     return rc == ERR_OK ? 128 + number : err_exit(rc);
 }
 

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/token_file.h"
+#include "deploy/last_status.h"
 #include "deploy/status_client.h"
 
 #include <stdlib.h>
@@ -55,14 +56,24 @@ void endpoint_options_parse(const char *doc, int argc, char **argv, endpoint_opt
     cli_parse(&argp, argc, argv, o);
 }
 
+/* No scheduler is known of, and the last one has left its status. */
+static bool is_over(const endpoint_options *o, const config *c)
+{
+    if (!o->watches || status_client_knows(c)) return false;
+    char *text = last_status_text(c->work_dir);
+    free(text);
+    return text != NULL;
+}
+
 static err_code find_by_config(endpoint_options *o, bool needs_token)
 {
     config *c;
     err_code rc = cli_load_config(&o->cli, &c);
     if (rc != ERR_OK) return rc;
     if (!o->url) {
-        rc = status_client_url(c, &o->url);
+        o->work_dir = xstrdup(c->work_dir);
         o->url_file = xprintf("%s/run/url", c->work_dir);
+        if (!is_over(o, c)) rc = status_client_url(c, &o->url);
     }
     if (rc == ERR_OK && !o->token && (needs_token || c->http.token_file[0])) {
         rc = status_client_token(c, &o->token);
@@ -82,6 +93,7 @@ err_code endpoint_options_find(endpoint_options *o, bool needs_token)
         rc = ERR_INVALID;
     }
     if (rc != ERR_OK) return rc;
+    if (!o->url) return ERR_OK;
     for (size_t n = strlen(o->url); n > 0 && o->url[n - 1] == '/'; n--) o->url[n - 1] = '\0';
     return ERR_OK;
 }
@@ -90,6 +102,7 @@ void endpoint_options_fini(endpoint_options *o)
 {
     free(o->url);
     free(o->url_file);
+    free(o->work_dir);
     token_free(o->token);
     cli_options_fini(&o->cli);
 }

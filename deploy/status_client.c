@@ -227,6 +227,15 @@ static char *url_by_address(const config *c)
     return xprintf("http://%s:%s", host, http);
 }
 
+bool status_client_knows(const config *c)
+{
+    char *url = url_by_address(c), *file = xprintf("%s/run/url", c->work_dir);
+    bool knows = url || files_exist(file);
+    free(file);
+    free(url);
+    return knows;
+}
+
 err_code status_client_url(const config *c, char **url)
 {
     /* A file in a folder that two machines share would name each one's own loopback. */

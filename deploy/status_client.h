@@ -6,6 +6,7 @@
 #include "common/config.h"
 #include "common/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -38,6 +39,7 @@ err_code status_client_explain(const char *url, err_code rc);
  * on every address, at the host of cluster.scheduler and the port of http.bind, and the token that
  * it takes: http.token_file, else work_dir/run/token.  Owned (free, token_free).  ERR_NOT_FOUND
  * (printed): no job is running; ERR_IO; a token: those of token_file.h. */
+bool status_client_knows(const config *c); /* there is a URL */
 MUST_USE err_code status_client_url(const config *c, char **url);
 MUST_USE err_code status_client_token(const config *c, char **token);
 /* token_file_read. */

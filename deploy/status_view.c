@@ -2,6 +2,7 @@
 
 #include "deploy/status_tables.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -43,22 +44,42 @@ const char *status_view_duration(double seconds, char *text)
     return text;
 }
 
-static void print_head(const json_t *s, FILE *out)
+/* The scheduler has ended, and nobody is there any more. */
+static bool is_over(const json_t *s)
+{
+    return status_view_text(s, "ended", NULL) != NULL;
+}
+
+static const char *state_of(const json_t *s)
+{
+    const char *state = status_view_text(s, "state", "?");
+    return is_over(s) && strcmp(state, "STOPPING") == 0 ? "STOPPED" : state;
+}
+
+static void print_time(const json_t *s, FILE *out)
 {
     char text[STATUS_VIEW_DURATION_MAX];
     double eta = status_view_number(s, "eta_s", -1);
-    fprintf(out, "job      %s  %s\n", status_view_text(s, "job", "?"),
-            status_view_text(s, "state", "?"));
+    fprintf(out, "time     %s", status_view_duration(status_view_number(s, "elapsed_s", 0), text));
+    if (is_over(s)) {
+        fprintf(out, ", ended %s\n", status_view_text(s, "ended", ""));
+        return;
+    }
+    fputs(" so far", out);
+    if (eta >= 0) fprintf(out, ", %s left in the stage", status_view_duration(eta, text));
+    fputc('\n', out);
+}
+
+static void print_head(const json_t *s, FILE *out)
+{
+    fprintf(out, "job      %s  %s\n", status_view_text(s, "job", "?"), state_of(s));
     fprintf(out, "stage    %s", status_view_text(s, "stage", "?"));
     if (status_view_number(s, "steps", 0) > 0) {
         fprintf(out, "  epoch %.0f  step %.0f of %.0f", status_view_number(s, "epoch", 0),
                 status_view_number(s, "step", 0), status_view_number(s, "steps", 0));
     }
     fprintf(out, "  %.0f %%\n", 100 * status_view_number(s, "progress", 0));
-    fprintf(out, "time     %s so far",
-            status_view_duration(status_view_number(s, "elapsed_s", 0), text));
-    if (eta >= 0) fprintf(out, ", %s left in the stage", status_view_duration(eta, text));
-    fputc('\n', out);
+    print_time(s, out);
 }
 
 /* The last SPARKS values of an array, coarsely: as high as they are between the least and the most
@@ -140,10 +161,12 @@ static void print_checkpoint(const json_t *s, FILE *out)
     if (!json_is_object(last) && !phase && failed <= 0) return;
     fputs("saved    ", out);
     if (json_is_object(last)) {
-        fprintf(out, "%s step %.0f, %s ago, %.1f MB (%s)", status_view_text(last, "stage", "?"),
-                status_view_number(last, "step", 0),
-                status_view_duration(status_view_number(last, "age_s", 0), text),
-                status_view_number(last, "bytes", 0) / 1e6, status_view_text(last, "reason", ""));
+        fprintf(out, "%s step %.0f", status_view_text(last, "stage", "?"),
+                status_view_number(last, "step", 0));
+        double age = status_view_number(last, "age_s", 0);
+        if (!is_over(s)) fprintf(out, ", %s ago", status_view_duration(age, text));
+        fprintf(out, ", %.1f MB (%s)", status_view_number(last, "bytes", 0) / 1e6,
+                status_view_text(last, "reason", ""));
     } else {
         fputs("no checkpoint yet", out);
     }
@@ -155,8 +178,18 @@ static void print_checkpoint(const json_t *s, FILE *out)
 static void print_stopped(const json_t *s, FILE *out)
 {
     const char *by = status_view_text(s, "stopped_by", NULL);
-    bool is_over = strcmp(status_view_text(s, "state", ""), "STOPPING") == 0;
-    if (by) fprintf(out, "%s  by %s\n", is_over ? "stopped" : "stops  ", by);
+    bool stopped = strcmp(status_view_text(s, "state", ""), "STOPPING") == 0;
+    if (by) fprintf(out, "%s  by %s\n", stopped ? "stopped" : "stops  ", by);
+}
+
+/* What the same command does after the end. */
+static void print_resume(const json_t *s, FILE *out)
+{
+    const json_t *r = json_object_get(s, "resume");
+    if (!is_over(s) || !json_is_object(r)) return;
+    fprintf(out, "resume   the same command goes on from %s", status_view_text(r, "stage", "?"));
+    if (status_view_count(r, "step")) fprintf(out, " step %" PRIu32, status_view_count(r, "step"));
+    fputc('\n', out);
 }
 
 /* Only what should not happen, where it has. */
@@ -215,17 +248,24 @@ static void print_events(const json_t *events, FILE *out)
     }
 }
 
+/* Who is there and what they do. */
+static void print_now(const json_t *status, FILE *out)
+{
+    print_wanted(status, out);
+    print_shares(status, out);
+    status_tables_print(status, out);
+}
+
 void status_view_print(const json_t *status, FILE *out)
 {
     print_head(status, out);
     print_training(status, out);
     print_results(status, out);
-    print_waiting(status, out);
+    if (!is_over(status)) print_waiting(status, out);
     print_checkpoint(status, out);
     print_stopped(status, out);
     print_trouble(status, out);
-    print_wanted(status, out);
-    print_shares(status, out);
-    status_tables_print(status, out);
+    print_resume(status, out);
+    if (!is_over(status)) print_now(status, out);
     print_events(json_object_get(status, "events"), out);
 }

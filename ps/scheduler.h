@@ -228,6 +228,8 @@ typedef struct scheduler_status {
         uint64_t rollbacks;
     } counters;
     status_checkpoint checkpoint;
+    /* Where it goes on if all of it ends now; STAGE_NONE: it does not, or that is not known. */
+    uint32_t resume_stage, resume_step;
     double staleness;                         /* of the last step; NaN: none yet */
     uint32_t workers_here, slots, slots_open; /* not lost; of the open round; and not done */
     histogram step_time, slot_time, commit_time, checkpoint_time, rollback_time;

@@ -186,6 +186,23 @@ char *scheduler_node_status(const scheduler_node *n, uint64_t now_us)
     return text;
 }
 
+/* For those who ask when nobody answers any more. */
+static void leave_status(const scheduler_node *n)
+{
+    scheduler_status s;
+    uint64_t now = clock_now_us();
+    scheduler_status_get(n->core, now, &s);
+    status_input in = input_of(n, &s);
+    in.end_us = now;
+    char *text = status_json(&in), *path = files_join(n->run_dir, SCHEDULER_LAST_STATUS);
+    bool is_over = s.state == JOB_STOPPING || s.state == JOB_DONE || s.state == JOB_FAILED;
+    if (is_over && files_write_atomic(path, text, strlen(text), 0644) != ERR_OK)
+        log_warn("status_not_left", "path=\"%s\"", path);
+    free(path);
+    free(text);
+    scheduler_status_fini(&s);
+}
+
 static void say_line(scheduler_node *n, const scheduler_status *s)
 {
     char waits[CORE_TEXT_MAX] = "", at[64] = "";
@@ -296,6 +313,13 @@ static err_code start_http(scheduler_node *n)
 
 /* ---- The node ---- */
 
+static void remove_file(const scheduler_node *n, const char *name)
+{
+    char *path = files_join(n->run_dir, name);
+    unlink(path);
+    free(path);
+}
+
 static void on_metric(void *user, const core_metric *m)
 {
     scheduler_node *n = user;
@@ -361,6 +385,7 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
             n, scheduler_new(&c, j ? &n->plan : NULL, j ? j->plan_hash : 0, &durable, &n->core));
     }
     if (rc == ERR_OK && o->http) rc = start_http(n);
+    if (rc == ERR_OK) remove_file(n, SCHEDULER_LAST_STATUS);
     if (rc != ERR_OK) {
         scheduler_node_free(n);
         return rc;
@@ -370,16 +395,10 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
     return ERR_OK;
 }
 
-static void remove_file(const scheduler_node *n, const char *name)
-{
-    char *path = files_join(n->run_dir, name);
-    unlink(path);
-    free(path);
-}
-
 void scheduler_node_free(scheduler_node *n)
 {
     if (!n) return;
+    if (n->core) leave_status(n);
     if (n->http) {
         remove_file(n, "url");
         if (!n->config->http.token_file[0]) remove_file(n, "token");

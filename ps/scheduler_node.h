@@ -7,6 +7,9 @@
 #include "common/shell.h"
 #include "ps/scheduler.h"
 
+/* In run_dir from the end of a job (stopped, done or failed) to the next start: its last status. */
+#define SCHEDULER_LAST_STATUS "last_status.json"
+
 typedef struct scheduler_node scheduler_node;
 
 typedef struct scheduler_node_options {

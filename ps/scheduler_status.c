@@ -573,6 +573,18 @@ static void fill_checkpoint(const scheduler *s, uint64_t now_us, status_checkpoi
     out->under_way = save_phase_name(s->save.phase);
 }
 
+/* From its last checkpoint: the last step that is in it, or the stage after one that it ends. */
+static void fill_resume(const scheduler *s, scheduler_status *out)
+{
+    bool done = s->phase == PHASE_OVER && s->end == JOB_DONE;
+    out->resume_stage = STAGE_NONE;
+    if (!s->plan || done) return;
+    const checkpoint_record *r = s->records ? &s->record[s->records - 1] : NULL;
+    uint32_t i = r ? r->stage_index + (r->end != 0) : 0;
+    out->resume_stage = i < s->plan->stages ? s->plan->stage[i] : STAGE_EVALUATE;
+    out->resume_step = r && !r->end ? r->step : 0;
+}
+
 void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status *out)
 {
     wait w;
@@ -602,6 +614,7 @@ void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status 
     out->counters.rollbacks = s->rollbacks;
     out->workers_here = workers_here(s);
     fill_checkpoint(s, now_us, &out->checkpoint);
+    fill_resume(s, out);
     fill_peers(s, now_us, out);
     fill_curves(s, out);
 }

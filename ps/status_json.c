@@ -64,6 +64,12 @@ static void write_head(json_writer *w, const status_input *in)
     json_field_string(w, "job", in->config->job);
     json_field_string(w, "state", job_state_name(s->state));
     time_field(w, in, "started", in->start_us);
+    if (in->end_us) {
+        time_field(w, in, "ended", in->end_us);
+    } else {
+        json_key(w, "ended");
+        json_nil(w);
+    }
     json_key(w, "waiting");
     if (s->is_waiting) {
         json_object_begin(w);
@@ -284,6 +290,19 @@ static void write_checkpoint(json_writer *w, const scheduler_status *s)
     json_object_end(w);
 }
 
+static void write_resume(json_writer *w, const scheduler_status *s)
+{
+    json_key(w, "resume");
+    if (s->resume_stage == STAGE_NONE) {
+        json_nil(w);
+        return;
+    }
+    json_object_begin(w);
+    json_field_string(w, "stage", stage_name(s->resume_stage));
+    json_field_u64(w, "step", s->resume_step);
+    json_object_end(w);
+}
+
 static void write_curve(json_writer *w, const char *key, const status_curve *c, curve_value v)
 {
     json_key(w, key);
@@ -351,6 +370,7 @@ char *status_json(const status_input *in)
     write_peers(&w, in);
     write_counters(&w, in->status);
     write_checkpoint(&w, in->status);
+    write_resume(&w, in->status);
     write_curves(&w, in->status);
     write_events(&w, in);
     char *keys = config_flat_json(in->config);

@@ -13,6 +13,7 @@ typedef struct status_input {
     uint32_t partitions;   /* 0: not known yet */
     uint64_t start_wall_s; /* unix seconds at status time 0 */
     uint64_t start_us;     /* monotonic, the same moment */
+    uint64_t end_us;       /* the scheduler ends; 0: it runs */
 } status_input;
 
 /* Where a worker's time goes: "sample", "pull", "compute", "push", "wait". */

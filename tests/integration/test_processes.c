@@ -427,11 +427,13 @@ static void check_status(const json_t *s)
 {
     expect_keys(
         s,
-        "format weft commit job state started waiting failure stopped_by stage stages epoch step "
+        "format weft commit job state started ended waiting failure stopped_by stage stages epoch "
+        "step "
         "steps progress "
         "elapsed_s "
         "eta_s examples examples_per_s loss validation results generation term map numerics bits "
-        "plan_hash seed time_share wanted workers servers samplers counters checkpoint curves "
+        "plan_hash seed time_share wanted workers servers samplers counters checkpoint resume "
+        "curves "
         "events "
         "config");
     ck_assert_int_eq(json_integer_value(json_object_get(s, "format")), 1);
@@ -439,10 +441,10 @@ static void check_status(const json_t *s)
     ck_assert_uint_eq(strlen(json_string_value(json_object_get(s, "plan_hash"))), 16);
     expect_keys(json_object_get(s, "validation"), "metric last best best_step");
     expect_keys(json_object_get(s, "time_share"), "sample pull compute push wait");
-    expect_peers(
-        s, "workers", 2,
-        PEER "slot leases lease_age_s slots_done examples_per_s step_ms_p50 step_ms_p99 time_share "
-             "last_seen_ms rss_bytes");
+    expect_peers(s, "workers", 2,
+                 PEER "slot leases lease_age_s slots_done examples_per_s step_ms_p50 step_ms_p99 "
+                      "time_share phase_s "
+                      "last_seen_ms rss_bytes");
     expect_peers(s, "servers", 2,
                  PEER
                  "version rows bytes pulls pushes repeats pulls_per_s pushes_per_s apply_ms_p50 "
@@ -500,6 +502,23 @@ static void expect_body(const char *work_dir, const char *path, const char *want
     free(text);
 }
 
+/* The step is that of the checkpoint, and where the same command goes on. */
+static void expect_stopped(void)
+{
+    char where[64];
+    testing_run_must("status", "status -c job.yaml --set work_dir=two");
+    char *text = testing_get_text("status.out", NULL), *at = strstr(text, "  step ");
+    ck_assert_ptr_nonnull(at);
+    unsigned long step = strtoul(at + 7, NULL, 10);
+    testing_expect_part(text, "job      bits  STOPPED\n");
+    testing_expect_part(text, "stopped  by weft stop\n");
+    snprintf(where, sizeof where, "saved    hgnn step %lu, ", step);
+    testing_expect_part(text, where);
+    snprintf(where, sizeof where, " goes on from hgnn step %lu\n", step);
+    testing_expect_part(text, where);
+    free(text);
+}
+
 START_TEST(the_status_has_the_keys_of_its_format)
 {
     pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY ENDLESS);
@@ -524,6 +543,7 @@ START_TEST(the_status_has_the_keys_of_its_format)
     ck_assert_int_le(testing_run_code("stop", "stop -c job.yaml --set work_dir=two"), 1);
     ck_assert_int_eq(testing_run_wait("two", pid, 15000), 143);
     testing_run_said("two", "the job was stopped");
+    expect_stopped();
     testing_run_left_nothing("two");
 }
 END_TEST

@@ -304,6 +304,47 @@ START_TEST(weft_status_says_when_no_job_runs)
 }
 END_TEST
 
+static const char last_text[] =
+    "{\"job\": \"quick\", \"state\": \"STOPPING\", \"ended\": \"2026-01-01T00:00:00Z\", "
+    "\"failure\": null, \"stopped_by\": \"weft stop\", \"stage\": \"hgnn\", \"epoch\": 1, "
+    "\"step\": 345, \"steps\": 1500, \"progress\": 0.23, \"elapsed_s\": 41.2, \"eta_s\": 137.9, "
+    "\"checkpoint\": {\"last\": {\"stage\": \"hgnn\", \"step\": 345, \"age_s\": 0.1, \"bytes\": "
+    "2000000, \"reason\": \"stop\"}}, \"resume\": {\"stage\": \"hgnn\", \"step\": 345}, "
+    "\"workers\": [{\"id\": \"worker-0\"}], \"servers\": []}";
+
+static void expect_last(const char *option)
+{
+    char *text;
+    ck_assert_int_eq(run(command_status, "-c", "c.yaml", option, NULL, &text), 0);
+    testing_expect_part(text, "job      quick  STOPPED\n");
+    testing_expect_part(text, "stage    hgnn  epoch 1  step 345 of 1500  23 %\n");
+    testing_expect_part(text, "time     41 s, ended 2026-01-01T00:00:00Z\n");
+    testing_expect_part(text, "saved    hgnn step 345, 2.0 MB (stop)\n");
+    testing_expect_part(text, "stopped  by weft stop\n");
+    testing_expect_part(text, "resume   the same command goes on from hgnn step 345\n");
+    ck_assert_ptr_null(strstr(text, "failed"));
+    ck_assert_ptr_null(strstr(text, "worker-0")); /* Nobody is there any more. */
+    free(text);
+}
+
+START_TEST(weft_status_shows_how_a_job_ended)
+{
+    char *text;
+    testing_put_text("work/run/last_status.json", last_text);
+    expect_last(NULL);
+    expect_last("--watch");
+    testing_put_text("work/run/url", "http://127.0.0.1:1"); /* Left by one that was killed. */
+    expect_last(NULL);
+    ck_assert_int_eq(run(command_status, "-c", "c.yaml", "--json", NULL, &text), 0);
+    ck_assert_str_eq(text, last_text);
+    free(text);
+    announce(); /* Another one runs. */
+    ck_assert_int_eq(run(command_status, "-c", "c.yaml", "--json", NULL, &text), 0);
+    ck_assert_str_eq(text, status_text);
+    free(text);
+}
+END_TEST
+
 START_TEST(what_is_no_status_is_refused)
 {
     char *text;
@@ -384,6 +425,7 @@ int main(void)
     tcase_add_test(t, weft_status_prints_the_json_as_it_is);
     tcase_add_test(t, weft_status_prints_a_short_view);
     tcase_add_test(t, weft_status_says_when_no_job_runs);
+    tcase_add_test(t, weft_status_shows_how_a_job_ended);
     tcase_add_test(t, what_is_no_status_is_refused);
     tcase_add_test(t, weft_stop_posts_with_the_token);
     tcase_add_test(t, weft_stop_without_a_token_is_refused);

@@ -146,13 +146,10 @@ START_TEST(keys_and_their_order)
     json_t *o = load();
     expect_keys(
         o,
-        "format weft commit job state started waiting failure stopped_by stage stages epoch step "
-        "steps "
-        "progress "
-        "elapsed_s "
-        "eta_s examples examples_per_s loss validation results generation term map numerics bits "
-        "plan_hash seed time_share wanted workers servers samplers counters checkpoint curves "
-        "events config");
+        "format weft commit job state started ended waiting failure stopped_by stage stages epoch "
+        "step steps progress elapsed_s eta_s examples examples_per_s loss validation results "
+        "generation term map numerics bits plan_hash seed time_share wanted workers servers "
+        "samplers counters checkpoint resume curves events config");
     expect_keys(json_object_get(o, "validation"), "metric last best best_step");
     expect_keys(json_object_get(o, "time_share"), "sample pull compute push wait");
     expect_keys(first(o, "workers"),
@@ -293,6 +290,25 @@ static void check_sample(const char *line, const char *family)
     ck_assert_msg(*end == 0 && isfinite(v), "%s", line);
 }
 
+START_TEST(the_end_says_when_and_what_goes_on)
+{
+    json_t *o = load();
+    ck_assert(json_is_null(json_object_get(o, "ended")));
+    ck_assert(json_is_null(json_object_get(o, "resume")));
+    json_decref(o);
+    input.end_us = 6000000;
+    status.resume_stage = STAGE_HGNN;
+    status.resume_step = 40;
+    o = load();
+    ck_assert_str_eq(json_string_value(json_object_get(o, "ended")), "2026-01-01T00:00:02Z");
+    json_t *resume = json_object_get(o, "resume");
+    expect_keys(resume, "stage step");
+    ck_assert_str_eq(json_string_value(json_object_get(resume, "stage")), "hgnn");
+    ck_assert_int_eq(json_integer_value(json_object_get(resume, "step")), 40);
+    json_decref(o);
+}
+END_TEST
+
 START_TEST(prometheus_text_is_valid)
 {
     char *text = metrics(), family[128] = "", seen[16384] = "", *rest = text;
@@ -389,6 +405,7 @@ int main(void)
     tcase_add_test(c, a_checkpoint_is_told);
     tcase_add_test(c, times_are_histograms);
     tcase_add_test(c, prometheus_text_is_valid);
+    tcase_add_test(c, the_end_says_when_and_what_goes_on);
     tcase_add_test(c, counters_keep_every_digit);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
