@@ -133,7 +133,7 @@ static err_code run(training *t, bool silent)
         json_decref(status);
         free(text);
     }
-    progress_view_end(view);
+    progress_view_end(view, NULL);
     progress_view_free(view);
     return rc;
 }

@@ -74,7 +74,8 @@ static err_code choose(const checkpoint_listed *list, size_t n, const wish *w, s
     return *chosen < n ? ERR_OK : ERR_NOT_FOUND;
 }
 
-err_code checkpoint_pick(const char *dir, const char *text, checkpoint_id *out, uint32_t *newer)
+err_code checkpoint_pick(const char *dir, const char *text, checkpoint_id *out, uint32_t *step,
+                         uint32_t *newer)
 {
     char why[CHECKPOINT_WHY_MAX];
     checkpoint_listed *list;
@@ -92,6 +93,7 @@ err_code checkpoint_pick(const char *dir, const char *text, checkpoint_id *out, 
     rc = choose(list, n, &w, &chosen);
     if (rc == ERR_OK) {
         *out = list[chosen].entry.id;
+        *step = list[chosen].manifest.step;
         *newer = (uint32_t)chosen;
     } else {
         log_user_error(rc == ERR_LIMIT ? "--from %s: checkpoints of several stages have this step:"

@@ -13,6 +13,7 @@
 #include "deploy/work_lock.h"
 #include "proto/weft.pb-c.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -92,6 +93,15 @@ static err_code try_scheduler(cluster *c, const wire_header *h, blob *body, wire
                      : cluster_processes_try(c->processes, h, body, answer, answer_body);
 }
 
+static err_code take_known_end(cluster *c, const Weft__JobEnd *end)
+{
+    char goes_on[64] = "";
+    if (end->stage > STAGE_NONE && end->stage < STAGE_COUNT)
+        snprintf(goes_on, sizeof goes_on, "; it goes on from %s step %" PRIu32,
+                 stage_name(end->stage), end->step);
+    return cluster_remote_over(c->remote, end->state, end->why, goes_on);
+}
+
 /* A job that others have started is over when its scheduler says so: we see nobody exit. */
 static err_code take_end(cluster *c, const blob *body)
 {
@@ -100,7 +110,7 @@ static err_code take_end(cluster *c, const blob *body)
     proto_alloc_init(&arena, END_BYTES_MAX);
     const Weft__JobEnd *end =
         proto_unpack(&arena, &weft__job_end__descriptor, body, WIRE_CONTROL_MAX);
-    err_code rc = end ? cluster_remote_over(c->remote, end->state, end->why) : ERR_CORRUPT;
+    err_code rc = end ? take_known_end(c, end) : ERR_CORRUPT;
     if (!end) log_error("progress_malformed", "bytes=%zu", blob_size(body));
     proto_alloc_fini(&arena);
     return rc;

@@ -256,13 +256,21 @@ static bool job_failed(const cluster_processes *p, const child_exit *e)
     return e->signal == 0 && decided;
 }
 
+/* By somebody else than us; its last line says by whom. */
+static err_code job_stopped(const cluster_processes *p, const child_exit *e)
+{
+    bool decided;
+    char *log_path = log_path_of(p, e), *words = last_words(log_path, &decided);
+    log_user_error("the job was %s", decided ? words : "stopped");
+    free(words);
+    free(log_path);
+    return ERR_STOPPED;
+}
+
 /* The scheduler has ended: what that means for the job.  ERR_OK: it is to be started again. */
 static err_code scheduler_ended(const cluster_processes *p, const child_exit *e)
 {
-    if (e->signal == 0 && e->code == 0) { /* `weft stop` */
-        log_user_error("the job was stopped");
-        return ERR_STOPPED;
-    }
+    if (e->signal == 0 && e->code == 0) return job_stopped(p, e);
     if (p->up) return job_failed(p, e) ? ERR_CLOSED : ERR_OK;
     say_lost(p, e, "and the job cannot start without it");
     return ERR_CLOSED;

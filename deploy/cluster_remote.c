@@ -101,14 +101,15 @@ err_code cluster_remote_metrics(cluster_remote *r, const char *path)
     return rc;
 }
 
-err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why)
+err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why,
+                             const char *goes_on)
 {
     if (r->over != ERR_OK) return r->over;
     if (state == JOB_FAILED) {
         log_user_error("the job failed: %s (%s)", why, r->url);
         r->over = ERR_CLOSED;
     } else if (state == JOB_STOPPING) {
-        log_user_error("the job was stopped by %s (%s)", why, r->url);
+        log_user_error("the job was stopped by %s (%s)%s", why, r->url, goes_on);
         r->over = ERR_STOPPED;
     }
     return r->over;
@@ -150,17 +151,10 @@ static err_code check_identity(cluster_remote *r, const json_t *status)
     return cluster_remote_foreign(r, why);
 }
 
+/* The end of the job is told by the scheduler, which waits until we have heard of it. */
 static void take(cluster_remote *r, const json_t *status)
 {
-    const char *state = text_of(status, "state");
-    err_code rc = check_identity(r, status);
-    if (rc != ERR_OK) return;
-    r->heard_us = clock_now_us();
-    if (strcmp(state, "FAILED") == 0)
-        rc = cluster_remote_over(r, JOB_FAILED, text_of(status, "failure"));
-    if (strcmp(state, "STOPPING") == 0)
-        rc = cluster_remote_over(r, JOB_STOPPING, text_of(status, "stopped_by"));
-    (void)rc; /* kept */
+    if (check_identity(r, status) == ERR_OK) r->heard_us = clock_now_us();
 }
 
 /* Everything but that nobody answers is printed; all is asked again. */

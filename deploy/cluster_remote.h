@@ -32,9 +32,10 @@ MUST_USE err_code cluster_remote_try(cluster_remote *r, const wire_header *h, bl
 void cluster_remote_planned(cluster_remote *r, uint64_t plan_hash);
 /* Another job is where ours was: ERR_MISMATCH, printed once. */
 err_code cluster_remote_foreign(cluster_remote *r, const char *why);
-/* The scheduler says that the job is over: printed, once.  ERR_CLOSED: it failed; ERR_STOPPED;
- * ERR_OK: it is done. */
-MUST_USE err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why);
+/* The scheduler says that the job is over: printed, once, with `goes_on` after it.  ERR_CLOSED: it
+ * failed; ERR_STOPPED; ERR_OK: it is done. */
+MUST_USE err_code cluster_remote_over(cluster_remote *r, job_state state, const char *why,
+                                      const char *goes_on);
 /* The scheduler's metrics.jsonl, whole, into `path`; waits for a scheduler that is away.  Errors of
  * cluster_remote_run; ERR_IO and such (printed). */
 MUST_USE err_code cluster_remote_metrics(cluster_remote *r, const char *path);

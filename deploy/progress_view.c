@@ -152,8 +152,9 @@ static const json_t *result_of(const json_t *status, const char *stage)
     return NULL;
 }
 
-/* status: the first after the stage is over, or NULL: it is not over. */
-static void end_stage(progress_view *v, const json_t *status)
+/* status: the first after the stage is over, or NULL: it is not over; known: v->step is where it
+ * stopped. */
+static void end_stage(progress_view *v, const json_t *status, bool known)
 {
     char text[STATUS_VIEW_DURATION_MAX];
     line l = {.n = 0};
@@ -162,7 +163,8 @@ static void end_stage(progress_view *v, const json_t *status)
     if (status) {
         add(&l, "done");
     } else {
-        add(&l, "stopped at step %" PRIu32 " of %" PRIu32, v->step, v->steps);
+        add(&l, "%s at step %" PRIu32 " of %" PRIu32, known ? "stopped" : "last seen", v->step,
+            v->steps);
     }
     if (result) {
         add_best(&l, result);
@@ -206,7 +208,7 @@ static void change_stage(progress_view *v, const json_t *status, const char *sta
                          uint64_t now_us)
 {
     v->last_us = now_us;
-    end_stage(v, status);
+    end_stage(v, status, true);
     show_passed(v, status, stage);
     if (!leased) return;
     snprintf(v->stage, sizeof v->stage, "%s", stage);
@@ -264,10 +266,11 @@ void progress_view_away(progress_view *v)
     progress_view_away_at(v, clock_now_us());
 }
 
-void progress_view_end(progress_view *v)
+void progress_view_end(progress_view *v, const json_t *last)
 {
     if (v->silent) return;
-    end_stage(v, NULL);
+    if (last) progress_view_update(v, last);
+    end_stage(v, NULL, last != NULL);
     if (v->line_open) fputc('\n', v->out);
     v->line_open = false;
 }

@@ -23,8 +23,9 @@ void progress_view_free(progress_view *v); /* accepts NULL */
 void progress_view_update(progress_view *v, const json_t *status);
 /* There is no status now: the scheduler is starting again. */
 void progress_view_away(progress_view *v);
-/* Nothing more comes: a stage that is not over gets a line, too. */
-void progress_view_end(progress_view *v);
+/* Nothing more comes: a stage that is not over gets a line, too, which says where it stopped by
+ * `last`, the status that its scheduler left; NULL: where it was when it was last seen. */
+void progress_view_end(progress_view *v, const json_t *last);
 
 /* For tests: what progress_view_new finds out, and the time. */
 typedef struct progress_view_options {

@@ -10,7 +10,9 @@
 #include "deploy/checkpoint_pick.h"
 #include "deploy/cluster_tables.h"
 #include "deploy/job_status.h"
+#include "deploy/last_status.h"
 #include "deploy/progress_print.h"
+#include "deploy/status_view.h"
 #include "deploy/train_results.h"
 #include "deploy/trained.h"
 #include "sampler/prepare.h"
@@ -145,7 +147,7 @@ static err_code run_stages(train *t)
         look(t, &done);
         look_us = clock_now_us() + STATUS_US;
     }
-    progress_view_end(t->view);
+    if (rc != ERR_STOPPED) progress_view_end(t->view, NULL);
     train_facts_trained(&t->facts);
     return rc;
 }
@@ -220,9 +222,24 @@ static void say_start(const train *t)
     if (*url) fprintf(stderr, "status %s\n", url);
 }
 
-static void close_all(train *t)
+/* The job has made its checkpoint since the last look: what its scheduler left says where it is. */
+static void show_stop(train *t)
+{
+    const train_options *o = t->options;
+    json_t *last = o->attach ? NULL : last_status_read(o->config->work_dir);
+    const json_t *resume = json_object_get(last, "resume");
+    progress_view_end(t->view, last);
+    if (json_is_object(resume) && !is_silent(o)) {
+        fprintf(stderr, "the same command goes on from %s step %" PRIu32 "\n",
+                status_view_text(resume, "stage", "?"), status_view_count(resume, "step"));
+    }
+    json_decref(last);
+}
+
+static void close_all(train *t, err_code rc)
 {
     cluster_close(t->cluster);
+    if (rc == ERR_STOPPED) show_stop(t);
     progress_view_free(t->view);
     trained_fini(&t->trained);
     evaluation_free(t->result);
@@ -247,14 +264,14 @@ static err_code check_out(const train *t)
 static err_code pick(const train_options *o, char *name)
 {
     checkpoint_id id;
-    uint32_t newer;
+    uint32_t step, newer;
     char *dir = checkpoint_files_dir(o->config);
-    err_code rc = checkpoint_pick(dir, o->from, &id, &newer);
+    err_code rc = checkpoint_pick(dir, o->from, &id, &step, &newer);
     free(dir);
     if (rc != ERR_OK) return rc;
     checkpoint_files_name(&id, name);
     if (is_silent(o)) return rc;
-    fprintf(stderr, "going back to %s\n", name);
+    fprintf(stderr, "going back to %s step %" PRIu32 " (%s)\n", stage_name(id.stage), step, name);
     if (newer)
         fprintf(stderr,
                 "%u newer checkpoint%s: removed when the next is made, but for ends of stages and "
@@ -288,6 +305,6 @@ err_code train_run(const train_options *o)
     if (rc == ERR_OK) rc = evaluate(&t);
     if (rc == ERR_OK) rc = finish(&t);
     if (rc == ERR_STOPPED && t.ended != ERR_OK) rc = t.ended;
-    close_all(&t);
+    close_all(&t, rc);
     return rc;
 }

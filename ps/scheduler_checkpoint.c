@@ -141,8 +141,8 @@ static void failed(scheduler *s, core_peer who, const char *why, uint64_t now_us
     s->saved.failed++;
     snprintf(x->why, sizeof x->why, "%s", why);
     requests_cancel(s->requests, now_us, out, OWNER_SNAPSHOT);
-    scheduler_note(s, now_us, out, "checkpoint_failed", who, "%s version %u: %.180s",
-                   stage_name(s->plan->stage[x->record.stage_index]), x->record.version, why);
+    scheduler_note(s, now_us, out, "checkpoint_failed", who, "%s step %u: %.180s",
+                   stage_name(s->plan->stage[x->record.stage_index]), x->record.step, why);
 }
 
 static void take_parts(save_state *x, const Weft__Saved *saved)

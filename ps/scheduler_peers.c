@@ -369,6 +369,7 @@ static blob *end_of_job(const scheduler *s)
     end.version = 1;
     end.state = s->end;
     end.why = (char *)(uintptr_t)why; /* packing only reads */
+    scheduler_resume_point(s, &end.stage, &end.step);
     return proto_pack(&end.base);
 }
 

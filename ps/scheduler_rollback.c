@@ -132,10 +132,10 @@ void scheduler_rollback(scheduler *s, uint64_t now_us, core_actions *out, const 
         return;
     }
     core_peer self = {WIRE_SCHEDULER, 0, s->config.incarnation};
-    uint32_t index = target_stage_index(s);
-    scheduler_note(s, now_us, out, "rollback", self, "to %s version %u: %.180s",
-                   index < s->plan->stages ? stage_name(s->plan->stage[index]) : "the end",
-                   target_version(s), why);
+    uint32_t stage, step;
+    scheduler_resume_point(s, &stage, &step);
+    scheduler_note(s, now_us, out, "rollback", self, "to %s step %u: %.180s", stage_name(stage),
+                   step, why);
     s->rollbacks++;
     if (!s->rollback_us) s->rollback_us = now_us;
     begin(s, now_us, out);

@@ -422,4 +422,7 @@ void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us
 void scheduler_status_cut(scheduler *s);
 /* The stage begins or goes on here: what is left of it is guessed from now on. */
 void scheduler_status_stage_from(scheduler *s, uint64_t now_us);
+/* Where the job goes on if all of it ends now: the stage, or STAGE_EVALUATE after the last, and the
+ * step of the last checkpoint in it.  STAGE_NONE: it does not, or that is not known. */
+void scheduler_resume_point(const scheduler *s, uint32_t *stage, uint32_t *step);
 void scheduler_status_stall(scheduler *s, uint64_t now_us, core_actions *out);

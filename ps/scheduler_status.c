@@ -574,15 +574,16 @@ static void fill_checkpoint(const scheduler *s, uint64_t now_us, status_checkpoi
 }
 
 /* From its last checkpoint: the last step that is in it, or the stage after one that it ends. */
-static void fill_resume(const scheduler *s, scheduler_status *out)
+void scheduler_resume_point(const scheduler *s, uint32_t *stage, uint32_t *step)
 {
     bool done = s->phase == PHASE_OVER && s->end == JOB_DONE;
-    out->resume_stage = STAGE_NONE;
+    *stage = STAGE_NONE;
+    *step = 0;
     if (!s->plan || done) return;
     const checkpoint_record *r = s->records ? &s->record[s->records - 1] : NULL;
     uint32_t i = r ? r->stage_index + (r->end != 0) : 0;
-    out->resume_stage = i < s->plan->stages ? s->plan->stage[i] : STAGE_EVALUATE;
-    out->resume_step = r && !r->end ? r->step : 0;
+    *stage = i < s->plan->stages ? s->plan->stage[i] : STAGE_EVALUATE;
+    *step = r && !r->end ? r->step : 0;
 }
 
 void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status *out)
@@ -614,7 +615,7 @@ void scheduler_status_get(const scheduler *s, uint64_t now_us, scheduler_status 
     out->counters.rollbacks = s->rollbacks;
     out->workers_here = workers_here(s);
     fill_checkpoint(s, now_us, &out->checkpoint);
-    fill_resume(s, out);
+    scheduler_resume_point(s, &out->resume_stage, &out->resume_step);
     fill_peers(s, now_us, out);
     fill_curves(s, out);
 }

@@ -16,7 +16,7 @@ static void show_progress(FILE *out, const json_t *status, bool terminal)
     progress_view_configure(v, &o);
     progress_view_update_at(v, status, 1000000);
     progress_view_update_at(v, status, 20000000);
-    progress_view_end(v);
+    progress_view_end(v, NULL);
     progress_view_free(v);
 }
 

@@ -72,6 +72,7 @@ START_TEST(a_stopped_job_ends_its_driver_and_goes_on)
     testing_run_must("stop", "stop %s", cluster);
     ck_assert_int_eq(testing_run_wait("driver", driver, TESTING_RUN_WAIT_MS), 143);
     testing_run_said("driver", "the job was stopped by weft stop (http://127.0.0.1:");
+    testing_run_said("driver", "); it goes on from hgnn step ");
     expect_roles_end(pid);
     start_roles(pid);
     driver = testing_run_start("driver", "train %s --attach", cluster);

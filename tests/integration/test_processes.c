@@ -542,7 +542,7 @@ START_TEST(the_status_has_the_keys_of_its_format)
     /* Asked once more, it stops as cleanly; it may be gone already. */
     ck_assert_int_le(testing_run_code("stop", "stop -c job.yaml --set work_dir=two"), 1);
     ck_assert_int_eq(testing_run_wait("two", pid, 15000), 143);
-    testing_run_said("two", "the job was stopped");
+    testing_run_said("two", "the job was stopped by weft stop\n");
     expect_stopped();
     testing_run_left_nothing("two");
 }

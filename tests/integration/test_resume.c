@@ -107,7 +107,7 @@ START_TEST(a_step_is_gone_back_to_and_its_ways_to_the_end_are_the_same)
     testing_run_must("two", TRAIN);
     pid_t pid = testing_run_start("two", TRAIN "--from hgnn/60 %s", _i ? "--in-process" : "");
     ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
-    testing_run_said("two", "going back to hgnn-v");
+    testing_run_said("two", "going back to hgnn step 60 (hgnn-v");
     testing_run_said("two", "newer checkpoints: removed when the next is made");
     expect_same();
     expect_listed("vectors"); /* the ends of stages that came after it were kept, or made again */

@@ -72,7 +72,7 @@ START_TEST(a_stage_ends_with_a_line_and_those_in_between_are_named)
            "embed             done\n");
     update("two_tower", 3, 70, "", 108);
     update("evaluate", 0, 0, "", 110);
-    progress_view_end(view);
+    progress_view_end(view, NULL);
     fflush(out);
     ck_assert_str_eq(strstr(text, "two_tower"), "two_tower            3/70\n"
                                                 "two_tower         done  3 s\n");
@@ -109,8 +109,20 @@ START_TEST(an_end_within_a_stage_says_where)
 {
     update("hgnn", 5, 1500, "", 100);
     update("hgnn", 9, 1500, "", 104);
-    progress_view_end(view);
-    expect("hgnn                 5/1500\nhgnn              stopped at step 9 of 1500  4 s\n");
+    progress_view_end(view, NULL);
+    expect("hgnn                 5/1500\nhgnn              last seen at step 9 of 1500  4 s\n");
+}
+END_TEST
+
+/* The last look was before the end. */
+START_TEST(a_stage_that_was_stopped_ends_at_the_step_of_its_last_status)
+{
+    update("hgnn", 5, 1500, "", 100);
+    json_t *last = json_pack("{s:s, s:i, s:i}", "stage", "hgnn", "step", 12, "steps", 1500);
+    progress_view_end(view, last);
+    json_decref(last);
+    fflush(out);
+    ck_assert_ptr_nonnull(strstr(text, "hgnn              stopped at step 12 of 1500  "));
 }
 END_TEST
 
@@ -171,7 +183,7 @@ START_TEST(a_silent_view_prints_nothing)
     view = progress_view_new(out, true);
     update("hgnn", 1, 2, training, 100);
     update("evaluate", 0, 0, "", 120);
-    progress_view_end(view);
+    progress_view_end(view, NULL);
     expect("");
 }
 END_TEST
@@ -183,7 +195,7 @@ START_TEST(statuses_without_members_are_harmless)
     update("a-stage-with-a-name-that-is-far-too-long-for-any-line", 1, 2, "", 5);
     update("a-stage-with-a-name-that-is-far-too-long-for-any-line", 2, 2, "", 6);
     progress_view_update_at(view, empty, 7 * SECOND);
-    progress_view_end(view);
+    progress_view_end(view, NULL);
     json_decref(empty);
     expect("a-stage-with-a-name-that-is-far    1/2\na-stage-with-a-name-that-is-far done  2 s\n");
 }
@@ -199,6 +211,7 @@ int main(void)
     tcase_add_test(t, a_finished_stage_shows_what_it_came_to);
     tcase_add_test(t, stages_that_were_over_before_the_first_look_are_named);
     tcase_add_test(t, an_end_within_a_stage_says_where);
+    tcase_add_test(t, a_stage_that_was_stopped_ends_at_the_step_of_its_last_status);
     tcase_add_test(t, a_scheduler_that_is_away_is_said_once);
     tcase_add_test(t, on_a_terminal_the_line_is_rewritten_and_cut);
     tcase_add_test(t, colors_are_only_used_when_wanted);
