@@ -135,6 +135,8 @@ void member_view(member *m, requests *r, uint64_t now_us, core_actions *out, con
     m->state = v->state;
     m->stop = m->stop || v->stop;
     if (h->generation > m->generation) m->generation = h->generation;
+    uint64_t again_us = m->hello_from_us + MEMBER_JOIN_US; /* not admitted yet */
+    if (!m->joined && !v->complete && again_us < m->hello_at_us) m->hello_at_us = again_us;
     if (!v->complete || !v->shards || v->shards > SHARDS_MAX || !v->servers ||
         v->servers > SERVERS_MAX || !v->samplers)
         return;

@@ -111,6 +111,97 @@ static bool must_confirm(const scheduler *s, const member_state *p, const wire_h
     return alive && p->id.incarnation != h->incarnation && h->term != s->term;
 }
 
+static size_t fill_peers(const scheduler *s, Weft__Peer *peer, Weft__Peer **list)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->config.servers + s->config.samplers; i++) {
+        const member_state *p =
+            i < s->config.servers ? &s->server[i] : &s->sampler[i - s->config.servers];
+        if (!p->id.incarnation) continue;
+        Weft__Peer *x = &peer[n];
+        weft__peer__init(x);
+        x->role = p->id.role;
+        x->index = p->id.index;
+        x->incarnation = p->id.incarnation;
+        x->address = (char *)(uintptr_t)p->address; /* packing only reads */
+        list[n++] = x;
+    }
+    return n;
+}
+
+/* A server of an earlier, larger map: nobody needs it any more. */
+static bool is_surplus(const scheduler *s, const core_event *e)
+{
+    const wire_header *h = e->message.header;
+    return h->role == WIRE_SERVER && h->index >= servers_expected(s) && s->map.version > 1;
+}
+
+/* admitted: else it hears only that we are here, and asks again soon. */
+static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *hello, bool admitted,
+                        core_actions *out)
+{
+    Weft__View v = WEFT__VIEW__INIT;
+    v.version = 1;
+    v.view = s->view;
+    v.state = s->phase == PHASE_OVER        ? s->end
+              : s->phase <= PHASE_PREPARING ? JOB_PREPARING
+                                            : JOB_RUNNING;
+    v.stage = scheduler_stage(s);
+    v.stop = (s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX) || is_surplus(s, e);
+    uint32_t all = s->config.servers + s->config.samplers;
+    Weft__Peer *peer = xcalloc(all, sizeof *peer);
+    Weft__Peer **list = xcalloc(all, sizeof(Weft__Peer *));
+    v.complete = admitted && !(hello->term == s->term && hello->view == s->view);
+    if (v.complete) {
+        v.shards = s->map.shards;
+        v.servers = s->config.servers;
+        v.samplers = s->config.samplers;
+        v.n_peer = fill_peers(s, peer, list);
+        v.peer = list;
+    }
+    scheduler_answer(s, out, e->message.route, e->message.header, WIRE_OK, proto_pack(&v.base));
+    free(peer);
+    free(list);
+}
+
+/* Two processes have the index of one server, and the one that is here lives: what it says was said
+ * after the other came, as it names a view that was made then.  (Of a dead one old messages may
+ * still come, but not that.) */
+static void refuse_twin(scheduler *s, const member_state *p, const core_event *e,
+                        const Weft__Hello *hello, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    char why[CORE_TEXT_MAX];
+    snprintf(why, sizeof why,
+             "ps-%u is here already: process %u at %.80s; this is process %u at %.80s: end one, or "
+             "give another --index",
+             h->index, p->pid, p->address, hello->pid, hello->address);
+    s->counters.refused_peers++;
+    scheduler_note(s, e->now_us, out, "refused", (core_peer){h->role, h->index, h->incarnation},
+                   "%s", why);
+    refuse(s, e, out, why);
+}
+
+/* True if a HELLO of another life of a server has to wait until the one that is here is silent for
+ * longer than between two of its own, or shows that it lives. */
+static bool waits_for_twin(scheduler *s, member_state *p, const core_event *e,
+                           const Weft__Hello *hello, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    bool alive = p->id.incarnation && p->heard && !p->lost && e->now_us - p->seen_us < TWIN_US;
+    if (h->role != WIRE_SERVER || p->id.incarnation == h->incarnation || !alive) return false;
+    if (p->twin != h->incarnation) {
+        p->twin = h->incarnation;
+        p->twin_view = ++s->view;
+        p->twin_refused = false;
+    }
+    if (p->twin_refused)
+        refuse_twin(s, p, e, hello, out);
+    else
+        answer_view(s, e, hello, false, out);
+    return true;
+}
+
 /* A server has come back without its tables, and they are needed. */
 static bool loses_tables(const scheduler *s, uint32_t index, bool was_ready)
 {
@@ -232,58 +323,6 @@ static void take_sampler(member_state *p, const Weft__SamplerState *x, uint64_t 
     p->leaves_local = x->leaves_local;
 }
 
-static size_t fill_peers(const scheduler *s, Weft__Peer *peer, Weft__Peer **list)
-{
-    size_t n = 0;
-    for (uint32_t i = 0; i < s->config.servers + s->config.samplers; i++) {
-        const member_state *p =
-            i < s->config.servers ? &s->server[i] : &s->sampler[i - s->config.servers];
-        if (!p->id.incarnation) continue;
-        Weft__Peer *x = &peer[n];
-        weft__peer__init(x);
-        x->role = p->id.role;
-        x->index = p->id.index;
-        x->incarnation = p->id.incarnation;
-        x->address = (char *)(uintptr_t)p->address; /* packing only reads */
-        list[n++] = x;
-    }
-    return n;
-}
-
-/* A server of an earlier, larger map: nobody needs it any more. */
-static bool is_surplus(const scheduler *s, const core_event *e)
-{
-    const wire_header *h = e->message.header;
-    return h->role == WIRE_SERVER && h->index >= servers_expected(s) && s->map.version > 1;
-}
-
-static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *hello,
-                        core_actions *out)
-{
-    Weft__View v = WEFT__VIEW__INIT;
-    v.version = 1;
-    v.view = s->view;
-    v.state = s->phase == PHASE_OVER        ? s->end
-              : s->phase <= PHASE_PREPARING ? JOB_PREPARING
-                                            : JOB_RUNNING;
-    v.stage = scheduler_stage(s);
-    v.stop = (s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX) || is_surplus(s, e);
-    uint32_t all = s->config.servers + s->config.samplers;
-    Weft__Peer *peer = xcalloc(all, sizeof *peer);
-    Weft__Peer **list = xcalloc(all, sizeof(Weft__Peer *));
-    v.complete = !(hello->term == s->term && hello->view == s->view);
-    if (v.complete) {
-        v.shards = s->map.shards;
-        v.servers = s->config.servers;
-        v.samplers = s->config.samplers;
-        v.n_peer = fill_peers(s, peer, list);
-        v.peer = list;
-    }
-    scheduler_answer(s, out, e->message.route, e->message.header, WIRE_OK, proto_pack(&v.base));
-    free(peer);
-    free(list);
-}
-
 /* Our state is lost, and a peer has heard of a life of ours that came after what is known. */
 static bool takes_term(scheduler *s, uint32_t term, core_actions *out)
 {
@@ -307,7 +346,7 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
         return;
     }
     if (is_surplus(s, e)) {
-        answer_view(s, e, hello, out);
+        answer_view(s, e, hello, true, out);
         return;
     }
     if (is_refused(s, e, hello, why)) {
@@ -322,11 +361,13 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
     bool past = is_past(p, h->incarnation);
     if (past && !takes_back(s, p, e, out)) return;
     if (!past && must_confirm(s, p, h)) {
-        answer_view(s, e, hello, out);
+        answer_view(s, e, hello, false, out);
         return;
     }
+    if (waits_for_twin(s, p, e, hello, out)) return;
     if (p->id.incarnation != h->incarnation) new_life(s, p, e, hello, out);
     scheduler_peers_seen(s, p, e->now_us, out);
+    if (p->twin && hello->term == s->term && hello->view >= p->twin_view) p->twin_refused = true;
     p->rss_bytes = hello->rss_bytes;
     p->refusals = hello->refused;
     bool fresh = h->term == s->term && !p->heard;
@@ -341,7 +382,7 @@ void scheduler_peers_hello(scheduler *s, const core_event *e, core_actions *out)
     if (h->term == s->term) p->heard = true;
     if (h->role == WIRE_WORKER && s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX)
         p->told = true;
-    answer_view(s, e, hello, out);
+    answer_view(s, e, hello, true, out);
 }
 
 /* Why a driver is refused; false: it is this job's.  A driver outlives schedulers, and another

@@ -25,6 +25,7 @@ enum {
     WAITING_US = 1000000,
     TICK_US = 250000,
     CONTEST_US = 3000000, /* a life that is silent so long gives way to an earlier one */
+    TWIN_US = 1500000, /* a server that is silent so long, to a later one: HELLO is each second */
     GOODBYE_US = 3000000, /* how long the end waits for everybody to hear of it */
     PAUSE_US = 2000000,   /* we step every TICK_US: a longer gap is a pause of ours */
     ORDER_RETRY_US = 1000000,
@@ -84,10 +85,13 @@ typedef struct member_state {
     uint64_t past[PAST_LIVES];
     uint32_t past_n;
     uint64_t contested_us, contested_by; /* a past life that has been heard of since then */
+    uint64_t twin;                       /* another process with a server's index; 0: none */
+    uint32_t twin_view;                  /* the view that was made when it came */
+    bool twin_refused;                   /* who is here has seen that view: both live */
     char address[CORE_TEXT_MAX];
     uint32_t pid;
     uint64_t rss_bytes, seen_us, refusals;
-    bool lost; /* not here: silent, or it has left */
+    bool lost;  /* not here: silent, or it has left */
     bool heard; /* said HELLO in this term */
     /* servers */
     uint32_t generation, version;

@@ -128,6 +128,25 @@ START_TEST(who_scales_a_cluster_made_by_hand_hears_who_has_to_start_processes)
 }
 END_TEST
 
+START_TEST(a_second_server_of_an_index_is_refused_and_the_first_stays)
+{
+    unsigned port = testing_network_free_port();
+    testing_run_files();
+    write_configuration(port);
+    testing_run_must("keygen", "keygen --out keys");
+    testing_run_must("prepare", "prepare -c hand.yaml");
+    pid_t scheduler = start_role(ROLES - 1, port), ps = start_role(1, port);
+    testing_run_wait_said("scheduler", "join who=ps-0");
+    pid_t twin = testing_run_start_program("weft-ps", "twin", "--index 0 -c hand.yaml");
+    ck_assert_int_eq(testing_run_wait("twin", twin, TESTING_RUN_WAIT_MS), 2);
+    testing_run_said("twin", "ps-0 is here already: process ");
+    ck_assert_int_eq(kill(ps, SIGTERM), 0); /* 0: it was not thrown out */
+    ck_assert_int_eq(testing_run_wait("ps-0", ps, TESTING_RUN_WAIT_MS), 0);
+    ck_assert_int_eq(kill(scheduler, SIGTERM), 0);
+    ck_assert_int_eq(testing_run_wait("scheduler", scheduler, TESTING_RUN_WAIT_MS), 0);
+}
+END_TEST
+
 START_TEST(who_finds_nobody_says_so)
 {
     unsigned port = testing_network_free_port();
@@ -147,6 +166,7 @@ int main(void)
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, another_plan_is_refused_naming_what_differs);
     tcase_add_test(c, who_scales_a_cluster_made_by_hand_hears_who_has_to_start_processes);
+    tcase_add_test(c, a_second_server_of_an_index_is_refused_and_the_first_stays);
     tcase_add_test(c, who_finds_nobody_says_so);
     tcase_add_test(c, an_address_that_can_be_none_ends_a_worker_at_once);
     tcase_add_test(c, roles_started_one_by_one_train_to_the_end);

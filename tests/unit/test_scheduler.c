@@ -93,6 +93,8 @@ typedef struct peer {
     uint64_t incarnation, plan_hash;
     const char *numerics;
     uint32_t key_role;
+    uint32_t pid, view; /* view: the newest that it has */
+    const char *address;
 } peer;
 
 static void hello(peer p)
@@ -102,6 +104,10 @@ static void hello(peer p)
     x.version = 1;
     x.plan_hash = p.plan_hash ? p.plan_hash : SIM_PLAN_HASH;
     x.numerics = (char *)(uintptr_t)(p.numerics ? p.numerics : "right");
+    x.pid = p.pid;
+    x.view = p.view;
+    x.term = 1;
+    if (p.address) x.address = (char *)(uintptr_t)p.address;
     if (p.role == WIRE_SERVER) x.server = &state;
     wire_header h = from(p.role, p.index, p.incarnation, WIRE_HELLO);
     *refused = 0;
@@ -209,6 +215,13 @@ static void run(void)
     acknowledge_stage();
     hello((peer){.role = WIRE_WORKER, .incarnation = 100});
     work(0, 100, 1);
+}
+
+/* Server 0 was killed, and is started again: the life before is silent by then. */
+static void server_again(uint64_t incarnation)
+{
+    pass(1500000);
+    hello((peer){.role = WIRE_SERVER, .incarnation = incarnation});
 }
 
 static scheduler_view view(void)
@@ -485,7 +498,7 @@ START_TEST(a_server_that_comes_back_empty_sends_the_job_back_under_a_new_generat
     scheduler_status st;
     run();
     commit_round();
-    hello((peer){.role = WIRE_SERVER, .incarnation = 11});
+    server_again(11);
     ck_assert(view().rolling);
     ck_assert_uint_eq(ordered(WIRE_ROLLBACK, &order), 1);
     ck_assert_uint_eq(order.generation, 2);
@@ -505,7 +518,7 @@ END_TEST
 START_TEST(a_server_that_cannot_start_anew_ends_the_job_and_is_named)
 {
     run();
-    hello((peer){.role = WIRE_SERVER, .incarnation = 11});
+    server_again(11);
     rolling_hello(false, true);
     pass(4000000);
     ck_assert_int_eq(exit_code, 1);
@@ -521,7 +534,7 @@ START_TEST(rollbacks_without_a_committed_step_between_stop_the_job)
         Weft__Hello x = WEFT__HELLO__INIT;
         Weft__ServerState state = WEFT__SERVER_STATE__INIT;
         char numerics[] = "right";
-        hello((peer){.role = WIRE_SERVER, .incarnation = life});
+        server_again(life);
         x.version = 1;
         x.plan_hash = SIM_PLAN_HASH;
         x.numerics = numerics;
@@ -606,11 +619,93 @@ START_TEST(a_server_in_a_new_life_is_staged_again)
 {
     hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
     hello((peer){.role = WIRE_SERVER, .incarnation = 10});
-    hello((peer){.role = WIRE_SERVER, .incarnation = 11});
+    server_again(11);
     ck_assert_uint_eq(answer_stage(11, WIRE_INCARNATION), 10); /* an order for its past life */
     ck_assert(!view().running);
     ck_assert_uint_eq(answer_stage(11, WIRE_OK), 11);
     ck_assert(view().running);
+}
+END_TEST
+
+/* ---- Two servers of one index ---- */
+
+static const peer first = {
+    .role = WIRE_SERVER, .incarnation = 10, .pid = 1, .address = "tcp://a:1"};
+static const peer second = {
+    .role = WIRE_SERVER, .incarnation = 11, .pid = 2, .address = "tcp://b:2"};
+
+static peer with_view(peer p, uint32_t view)
+{
+    p.view = view;
+    return p;
+}
+
+/* The view of the answer in `out`; 0: it is not complete. */
+static uint32_t answered_view(void)
+{
+    for (size_t i = 0; i < out.n; i++) {
+        const core_action *a = &out.items[i];
+        if (a->type != CORE_SEND || a->send.header.op != WIRE_HELLO) continue;
+        Weft__View *v = weft__view__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
+        uint32_t number = v->complete ? v->view : 0;
+        weft__view__free_unpacked(v, NULL);
+        return number;
+    }
+    ck_abort_msg("no answer to HELLO");
+    return 0;
+}
+
+/* The job runs with the first; the second comes, and is neither admitted nor refused yet. */
+static void second_comes(void)
+{
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello(first);
+    acknowledge_stage();
+    pass(250000);
+    hello(second);
+    ck_assert_str_eq(refused, "");
+    ck_assert_uint_eq(answered_view(), 0);
+    ck_assert(view().running);
+}
+
+START_TEST(a_second_server_is_refused_while_the_first_lives)
+{
+    second_comes();
+    hello(first);
+    uint32_t seen = answered_view();
+    ck_assert_uint_gt(seen, 0);
+    pass(1000000);
+    hello(with_view(first, seen)); /* it has heard of us since the second came */
+    hello(second);
+    ck_assert_str_eq(refused, "ps-0 is here already: process 1 at tcp://a:1; this is process 2 at "
+                              "tcp://b:2: end one, or give another --index");
+    hello(with_view(first, seen));
+    ck_assert_str_eq(refused, "");
+    ck_assert(view().running);
+}
+END_TEST
+
+START_TEST(a_second_server_is_taken_once_the_first_is_silent)
+{
+    second_comes();
+    pass(1000000);
+    hello(second);
+    ck_assert(view().running);
+    pass(500000);
+    hello(second);
+    ck_assert_str_eq(refused, "");
+    ck_assert(view().rolling);
+}
+END_TEST
+
+START_TEST(an_old_message_of_a_dead_server_refuses_nobody)
+{
+    second_comes();
+    hello(first); /* it was on its way */
+    pass(1500000);
+    hello(second);
+    ck_assert_str_eq(refused, "");
+    ck_assert(view().rolling);
 }
 END_TEST
 
@@ -817,6 +912,9 @@ int main(void)
     tcase_add_test(t, a_silent_server_is_waited_for_and_named);
     tcase_add_test(t, a_pause_of_the_scheduler_is_nobodys_silence);
     tcase_add_test(t, a_server_in_a_new_life_is_staged_again);
+    tcase_add_test(t, a_second_server_is_refused_while_the_first_lives);
+    tcase_add_test(t, a_second_server_is_taken_once_the_first_is_silent);
+    tcase_add_test(t, an_old_message_of_a_dead_server_refuses_nobody);
     tcase_add_test(t, a_driver_may_take_its_time);
     tcase_add_test(t, the_durable_state_of_another_plan_is_a_mismatch);
     tcase_add_test(t, results_of_finished_stages_are_on_the_status_of_the_next_life);
