@@ -12,6 +12,7 @@
 #include "proto/weft.pb-c.h"
 #include "ps/scheduler.h"
 #include "ps/scheduler_commands.h"
+#include "ps/stage_pace.h"
 
 enum { AHEAD_MAX = STALENESS_MAX + 1 };
 enum { HOLDERS_MAX = 4, PAST_LIVES = 4, HELD_MAX = 256, RECORDS_MAX = SCHEDULER_STAGES_MAX + 8 };
@@ -297,7 +298,7 @@ struct scheduler {
         uint64_t bytes, at_us, took_us;
     } saved;                  /* checkpoints of this life */
     uint64_t rollback_us;     /* the one under way began */
-    uint32_t stage_from_step; /* at stage_from_us */
+    stage_pace pace;          /* of the stage in this life, since stage_from_us */
     uint64_t rate_from_us, rate_examples;
     double examples_per_s;
 };

@@ -81,6 +81,7 @@ static void take_step(scheduler *s, const core_metric *m, uint64_t now_us)
     s->stage.voids += m->voids;
     s->stage.steps = m->step;
     take_rate(s, now_us);
+    if (now_us) stage_pace_step(&s->pace, m->step, now_us);
     curve_point p = {m->step, {m->loss, NAN, NAN, NAN, NAN}};
     measure_round(s, now_us, &p);
     status_curve_add(&s->curve, &p);
@@ -122,6 +123,7 @@ void scheduler_status_metric(scheduler *s, const core_metric *m, uint64_t now_us
         s->stage.examples += m->examples;
         s->stage.steps = m->step;
         take_rate(s, now_us);
+        if (now_us) stage_pace_step(&s->pace, m->step, now_us);
         return;
     case METRIC_STAGE: take_result(s, m); return;
     case METRIC_CUT: return;
@@ -141,7 +143,7 @@ void scheduler_status_cut(scheduler *s)
 void scheduler_status_stage_from(scheduler *s, uint64_t now_us)
 {
     s->stage_from_us = now_us;
-    s->stage_from_step = s->stage.steps;
+    s->pace = (stage_pace){0};
 }
 
 /* ---- what is waited for ---- */
@@ -529,8 +531,7 @@ static void fill_stage(const scheduler *s, uint64_t now_us, scheduler_status *ou
     out->best_step = s->stage.best_step;
     out->stage_elapsed_s = (double)(now_us - s->stage_from_us) / 1e6;
     out->staleness = s->staleness;
-    uint32_t since = out->step > s->stage_from_step ? out->step - s->stage_from_step : 0;
-    if (since) out->eta_s = out->stage_elapsed_s * (double)(out->steps - out->step) / (double)since;
+    out->eta_s = stage_pace_left_s(&s->pace, out->steps, now_us);
     out->slots = s->cur.open ? s->cur.plan.slots : 0;
     for (uint32_t j = 0; j < out->slots; j++) out->slots_open += !s->cur.slot[j].done;
 }
