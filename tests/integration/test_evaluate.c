@@ -74,6 +74,29 @@ START_TEST(other_keys_give_what_a_training_with_them_gives)
 }
 END_TEST
 
+START_TEST(a_training_on_a_folder_is_known_by_it)
+{
+    testing_run_must("two", "train -c job.yaml --data data --in-process " TWO);
+    testing_run_must("again", "evaluate -c job.yaml --data data --out again " TWO);
+    testing_run_same("two/out", "again");
+    char line[] = "cp -a data more && tail -n 1 data/interactions.tsv >>more/interactions.tsv";
+    ck_assert_int_eq(system(line), 0);
+    ck_assert_int_eq(testing_run_code("no", "evaluate -c job.yaml --data more " TWO), 2);
+    testing_run_said("no", "--data more: not what was trained on");
+    ck_assert_int_eq(files_remove_tree("more"), ERR_OK);
+}
+END_TEST
+
+START_TEST(a_training_with_other_keys_is_refused_with_what_to_do)
+{
+    ck_assert_int_eq(testing_run_code("no", "train -c job.yaml --set work_dir=one " OTHER), 2);
+    testing_run_said("no", "evaluate: \"bootstrap: 150\", the job has");
+    char *log = testing_get_text("one/logs/scheduler-0.log", NULL);
+    testing_expect_part(log, "weft evaluate needs no training");
+    free(log);
+}
+END_TEST
+
 START_TEST(json_is_the_report)
 {
     testing_run_must("again", "evaluate -c job.yaml --set work_dir=one --out again --json");
@@ -236,6 +259,8 @@ int main(void)
     tcase_add_test(c, files_are_those_of_the_training);
     tcase_add_test(c, without_validation_and_in_one_process_too);
     tcase_add_test(c, other_keys_give_what_a_training_with_them_gives);
+    tcase_add_test(c, a_training_on_a_folder_is_known_by_it);
+    tcase_add_test(c, a_training_with_other_keys_is_refused_with_what_to_do);
     tcase_add_test(c, json_is_the_report);
     tcase_add_test(c, a_model_that_was_not_trained_is_named);
     tcase_add_test(c, a_training_with_more_models_is_told_as_it_was);
