@@ -291,6 +291,15 @@ static void wait_for_map(process_slot *x, const child_exit *e)
     log_warn("not_in_the_map", "name=%s signal=%d code=%d", e->name, e->signal, e->code);
 }
 
+static void say_again(const child_exit *e, double in_s)
+{
+    if (e->signal)
+        log_user_error("%s was ended by signal %d (%s); it starts again in %.1f s", e->name,
+                       e->signal, strsignal(e->signal), in_s);
+    else
+        log_user_error("%s ended with code %d; it starts again in %.1f s", e->name, e->code, in_s);
+}
+
 /* What an ended child means: it will be started again, or the job ends with the code returned. */
 static err_code child_ended(cluster_processes *p, process_slot *x, const child_exit *e)
 {
@@ -312,8 +321,7 @@ static err_code child_ended(cluster_processes *p, process_slot *x, const child_e
         return ERR_CLOSED;
     }
     x->state = PROCESS_WAITING;
-    log_warn("ended", "name=%s signal=%d code=%d again_in_ms=%" PRIu64, e->name, e->signal, e->code,
-             (x->due_us - x->ended_us) / 1000);
+    say_again(e, (double)(x->due_us - x->ended_us) / 1e6);
     return ERR_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "sampler/prepare.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -36,7 +37,19 @@ static err_code print_json(const manifest *m, const char *folder, const prepare_
     return rc == ERR_OK && (putchar('\n') == EOF || fflush(stdout) != 0) ? ERR_IO : rc;
 }
 
-static err_code print_table(const manifest *m, const char *folder, const prepare_stats *s)
+/* Kinds of interactions that were found; without data.kinds whatever stands there is one. */
+static void print_kinds(const manifest *m, bool any_kind)
+{
+    const char *kind;
+    json_t *n, *data = json_loads(m->data_json, 0, NULL);
+    json_object_foreach(json_object_get(data, "events"), kind, n)
+        printf("events   %-20s %10" PRId64 "%s\n", kind, (int64_t)json_integer_value(n),
+               any_kind ? "  every role, as data.kinds is empty" : "");
+    json_decref(data);
+}
+
+static err_code print_table(const manifest *m, const char *folder, const prepare_stats *s,
+                            bool any_kind)
 {
     printf("store    %s%s\n", folder, s->reused ? " (complete already)" : "");
     for (uint32_t t = 0; t < m->types.n; t++) {
@@ -44,6 +57,7 @@ static err_code print_table(const manifest *m, const char *folder, const prepare
                manifest_type_begin(m, t + 1) - manifest_type_begin(m, t));
     }
     printf("users    %31u\n", m->users);
+    print_kinds(m, any_kind);
     for (uint32_t r = 0; r < m->relations; r++) {
         const manifest_relation *rel = &m->relation[r];
         printf("edges    %-20s %10" PRIu64 "  <- %s\n", m->types.items[rel->destination],
@@ -55,13 +69,13 @@ static err_code print_table(const manifest *m, const char *folder, const prepare
     return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
 }
 
-static err_code print_result(bool json, const char *folder, const prepare_stats *s)
+static err_code print_result(const config *c, bool json, const char *folder, const prepare_stats *s)
 {
     manifest *m;
     err_code rc = manifest_load(folder, &m);
 
     if (rc != ERR_OK) return rc;
-    rc = json ? print_json(m, folder, s) : print_table(m, folder, s);
+    rc = json ? print_json(m, folder, s) : print_table(m, folder, s, c->data.kinds_n == 0);
     manifest_free(m);
     return rc;
 }
@@ -80,7 +94,7 @@ static err_code run(const cli_options *cli)
     rc = prepare_run(c, &p, &folder, &stats);
     progress_printer_end(&printer);
     if (rc == ERR_OK) rc = store_path_set(c, folder);
-    if (rc == ERR_OK) rc = print_result(cli->json, folder, &stats);
+    if (rc == ERR_OK) rc = print_result(c, cli->json, folder, &stats);
     free(folder);
     config_free(c);
     return rc;

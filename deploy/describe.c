@@ -269,6 +269,7 @@ err_code describe_make(const config *c, const progress *p, describe **out)
 {
     describe *d = xcalloc(1, sizeof *d);
     graph_lists lists = {0};
+    d->any_kind = c->data.kinds_n == 0;
     progress_report(p, "read", 0, 1);
     err_code rc = config_check_inputs(c);
     if (rc == ERR_OK) rc = catalog_read(c, &d->data);

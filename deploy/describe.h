@@ -34,6 +34,7 @@ typedef struct describe {
     describe_type type[CONFIG_TYPES_MAX];
     describe_relation *relation; /* [relations] */
     uint32_t relations;
+    bool any_kind;           /* data.kinds is empty */
     uint32_t user_events[4]; /* distinct items of a user: median, 90 %, 99 %, most */
     double tied;       /* share of timed events that share their second with another of the user */
     double tied_last;  /* share of users whose last event does */

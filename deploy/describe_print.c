@@ -35,7 +35,8 @@ static void put_types(const describe *d, FILE *out)
                 c->types[t], c->type_items[t], x->untouched, x->events, x->train_users, x->valid,
                 x->test);
     }
-    fprintf(out, "\n%-20s %9s %s\n", "kind", "events", "roles");
+    fprintf(out, "\n%-20s %9s roles%s\n", "kind", "events",
+            d->any_kind ? " (data.kinds is empty: every kind that stands there has all)" : "");
     for (uint32_t k = 0; k < c->kinds_n; k++) {
         const catalog_kind *kind = &c->kinds[k];
         fprintf(

@@ -97,5 +97,8 @@ void status_tables_print(const json_t *status, FILE *out)
 {
     print_peers(json_object_get(status, "workers"), worker_columns, out);
     print_peers(json_object_get(status, "servers"), server_columns, out);
-    print_peers(json_object_get(status, "samplers"), sampler_columns, out);
+    const json_t *samplers = json_object_get(status, "samplers");
+    print_peers(samplers, sampler_columns, out);
+    if (json_array_size(samplers) > 0)
+        fputs("remote %: lookups of neighbours that other samplers had to answer\n", out);
 }

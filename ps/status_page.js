@@ -73,7 +73,7 @@ function clock(date) {
 
 // ---- Tables: sorted by the reader's choice, rows kept from answer to answer ----
 
-// columns: {title, value(row), show(value, row), number, minor, wrap, tone(row), node(row, cell), order}.
+// columns: {title, help, value(row), show(value, row), number, minor, wrap, tone(row), node(row, cell), order}.
 // order: 1 or -1 on the column that sorts at first; a table without one keeps the order of its rows.
 function table(section, columns, key) {
   const root = $(section).querySelector('table');
@@ -82,6 +82,7 @@ function table(section, columns, key) {
   const headings = columns.map((c, i) => {
     const button = el('button', {type: 'button'}, c.title);
     const th = el('th', {scope: 'col', class: classOf(c)}, first < 0 ? c.title : button);
+    if (c.help) th.title = c.help;
     button.addEventListener('click', () => {
       sort.order = sort.column === i ? -sort.order : c.number ? -1 : 1;
       sort.column = i;
@@ -188,7 +189,7 @@ const samplers = table('samplers', [process, state,
   {title: 'batches/s', value: r => r.batches_per_s, show: rate, number: true, order: 1},
   {title: 'queue', value: r => r.queue, show: whole, number: true},
   {title: 'batches', value: r => r.batches, show: whole, number: true, minor: true},
-  {title: 'remote', value: r => r.remote_share, show: percent, number: true},
+  {title: 'remote', help: 'lookups of neighbours that other samplers had to answer', value: r => r.remote_share, show: percent, number: true},
   memory, seen], r => r.id);
 
 const TONES = {death: 'bad', fail: 'bad', stalled: 'bad', rollback: 'warn', checkpoint_failed: 'bad', checkpoint_damaged: 'bad',

@@ -58,6 +58,15 @@ static void expect_free_number(void)
     free(log);
 }
 
+/* `weft prepare` names the kinds of interactions that it has found. */
+static void expect_kinds(void)
+{
+    char *text = testing_get_text("prepare.out", NULL);
+    testing_expect_part(text, "\nevents   ");
+    testing_expect_part(text, "every role, as data.kinds is empty\n");
+    free(text);
+}
+
 START_TEST(roles_started_one_by_one_train_to_the_end)
 {
     pid_t pid[ROLES];
@@ -67,6 +76,7 @@ START_TEST(roles_started_one_by_one_train_to_the_end)
     testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process");
     testing_run_must("keygen", "keygen --out keys");
     testing_run_must("prepare", "prepare -c hand.yaml");
+    expect_kinds();
     for (int i = 0; i < ROLES; i++) pid[i] = start_role(i, port);
     for (int i = 0; i < ROLES; i++)
         ck_assert_int_eq(testing_run_wait(roles[i].name, pid[i], TESTING_RUN_WAIT_MS), 0);

@@ -76,6 +76,7 @@ START_TEST(killed_workers_and_samplers_change_nothing)
     testing_run_wait_step("two", "two_tower", 3);
     send_to("two", "weft-worker", 1, SIGKILL);
     ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
+    testing_run_said("two", "weft: sampler-1 was ended by signal 9 (Killed); it starts again in ");
     testing_run_same("one/out", "two/out");
     ck_assert_int_eq(restarts_of("two/out"), 3);
     testing_run_left_nothing("two");

@@ -176,6 +176,9 @@ START_TEST(both_forms_say_the_same)
     char *text = testing_get_text("text", NULL);
     testing_expect_part(text, "5 items of 2 types, 3 users, 7 events");
     testing_expect_part(text, "own: 60.0 %");
+    testing_expect_part(text, "roles (data.kinds is empty: every kind that stands there has all)");
+    testing_expect_part(text, "view                         6 graph history positive seen\n");
+    testing_expect_part(text, "like                         1 graph history positive seen\n");
     json_t *json = json_load_file("json", JSON_REJECT_DUPLICATES, NULL);
     ck_assert_ptr_nonnull(json);
     ck_assert_uint_eq(json_array_size(json_object_get(json, "types")), 2);

@@ -1,6 +1,7 @@
 /* The client gets and posts with the token, says what failed, and finds the endpoint of a work
  * folder; the view prints a status for a person. */
 #include "deploy/status_client.h"
+#include "deploy/status_tables.h"
 
 #include "common/files.h"
 #include "common/http_server.h"
@@ -267,6 +268,23 @@ START_TEST(weft_status_prints_the_json_as_it_is)
 }
 END_TEST
 
+START_TEST(what_a_column_means_is_said)
+{
+    json_t *status = json_loads("{\"samplers\": [{\"id\": \"sampler-0\", \"remote_share\": "
+                                "0.25}]}",
+                                0, NULL);
+    FILE *out = fopen("view", "w");
+    status_tables_print(status, out);
+    fclose(out);
+    char *text = testing_get_text("view", NULL);
+    testing_expect_part(text, "remote %");
+    testing_expect_part(text,
+                        "\nremote %: lookups of neighbours that other samplers had to answer\n");
+    free(text);
+    json_decref(status);
+}
+END_TEST
+
 START_TEST(weft_status_prints_a_short_view)
 {
     char *text, *slashed = xprintf("%s/", url);
@@ -423,6 +441,7 @@ int main(void)
     tcase_add_test(t, a_token_that_others_can_read_is_not_used);
     tcase_add_test(t, a_configured_token_file_is_used);
     tcase_add_test(t, weft_status_prints_the_json_as_it_is);
+    tcase_add_test(t, what_a_column_means_is_said);
     tcase_add_test(t, weft_status_prints_a_short_view);
     tcase_add_test(t, weft_status_says_when_no_job_runs);
     tcase_add_test(t, weft_status_shows_how_a_job_ended);
