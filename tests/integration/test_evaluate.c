@@ -5,6 +5,9 @@
 #include "testing_run.h"
 
 #include "common/files.h"
+#include "common/safetensors.h"
+#include "common/slot.h"
+#include "ps/checkpoint_manifest.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -136,6 +139,35 @@ START_TEST(a_training_with_more_models_is_told_as_it_was)
 }
 END_TEST
 
+/* As if another build had trained: the name of the numerics is in the manifest. */
+static void rename_numerics(const char *dir)
+{
+    char why[CHECKPOINT_WHY_MAX];
+    checkpoint_listed *list;
+    size_t n;
+    ck_assert_int_eq(checkpoint_manifest_list(dir, &list, &n, why), ERR_OK);
+    ck_assert(n > 0 && list[0].manifest.id.stage == STAGE_VECTORS);
+    list[0].manifest.numerics = "other numerics";
+    ck_assert_int_eq(checkpoint_manifest_write(dir, &list[0].manifest, why), ERR_OK);
+    checkpoint_manifest_list_free(list, n);
+}
+
+START_TEST(other_numerics_guarantee_no_bits)
+{
+    copy_training();
+    rename_numerics("two/checkpoints");
+    testing_run_must("again", "evaluate -c job.yaml --out again " TWO);
+    testing_run_said("again", "other_numerics trained_with=\"other numerics\" ours=");
+    char *report = testing_get_text("again/report.json", NULL);
+    testing_expect_part(report, "\"bits\": \"not guaranteed\"");
+    free(report);
+    safetensors_file *model;
+    ck_assert_int_eq(safetensors_open("again/model.safetensors", &model), ERR_OK);
+    ck_assert_str_eq(safetensors_metadata(model, "numerics"), "other numerics");
+    safetensors_close(model);
+}
+END_TEST
+
 /* ---- Export ---- */
 
 /* The number of files in a folder, each of which must be in one/out with the same bytes. */
@@ -264,6 +296,7 @@ int main(void)
     tcase_add_test(c, json_is_the_report);
     tcase_add_test(c, a_model_that_was_not_trained_is_named);
     tcase_add_test(c, a_training_with_more_models_is_told_as_it_was);
+    tcase_add_test(c, other_numerics_guarantee_no_bits);
     tcase_add_test(c, an_export_has_the_files_of_the_model_only);
     tcase_add_loop_test(c, what_it_cannot_be_true_to_is_refused, 0,
                         sizeof refusals / sizeof *refusals);
