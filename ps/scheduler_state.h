@@ -296,9 +296,9 @@ struct scheduler {
         uint32_t made, failed, stage, step;
         const char *reason;
         uint64_t bytes, at_us, took_us;
-    } saved;                  /* checkpoints of this life */
-    uint64_t rollback_us;     /* the one under way began */
-    stage_pace pace;          /* of the stage in this life, since stage_from_us */
+    } saved;              /* checkpoints of this life */
+    uint64_t rollback_us; /* the one under way began */
+    stage_pace pace;      /* of the stage in this life, since stage_from_us */
     uint64_t rate_from_us, rate_examples;
     double examples_per_s;
 };
