@@ -134,12 +134,15 @@ err_code zmq_shell_open(const char *endpoint, keyring *keys, zmq_shell **out, ch
     s->context = zmq_ctx_new();
     if (s->wake < 0 || !s->context) goto fail;
     zmq_ctx_set(s->context, ZMQ_IO_THREADS, IO_THREADS);
-    if (endpoint && bind_router(s, endpoint, bound) != ERR_OK) goto fail;
+    if (endpoint && bind_router(s, endpoint, bound) != ERR_OK) {
+        log_user_error("cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
+        zmq_shell_close(s);
+        return ERR_IO;
+    }
     *out = s;
     return ERR_OK;
 fail:
-    log_error("bind_failed", "endpoint=\"%s\" reason=\"%s\"", endpoint ? endpoint : "",
-              zmq_strerror(zmq_errno()));
+    log_error("shell_failed", "reason=\"%s\"", zmq_strerror(zmq_errno()));
     zmq_shell_close(s);
     return ERR_IO;
 }

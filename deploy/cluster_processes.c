@@ -162,6 +162,20 @@ err_code cluster_processes_start(cluster_processes *p)
 
 /* ---- Ended processes ---- */
 
+/* A line of a log is for machines: its event and its reason, owned. */
+static char *plain_words(const char *line)
+{
+    static const char mark[] = " reason=\"";
+    int event = 0, end = 0;
+    const char *why = strstr(line, mark);
+    if (strncmp(line, "weft: ", 6) == 0) return xprintf("%.*s", WHY_BYTES_MAX, line + 6);
+    if (sscanf(line, "%*d-%*d-%*dT%*s %*s %n%*s%n", &event, &end) < 0 || end == 0)
+        return xprintf("%.*s", WHY_BYTES_MAX, line);
+    if (!why) return xprintf("%.*s", WHY_BYTES_MAX, line + event);
+    why += sizeof mark - 1;
+    return xprintf("%.*s: %.*s", end - event, line + event, (int)strcspn(why, "\""), why);
+}
+
 /* The last line of a log, or the reason in it if it is that of an exit; owned.  *decided: it is. */
 static char *last_words(const char *log_path, bool *decided)
 {
@@ -175,9 +189,7 @@ static char *last_words(const char *log_path, bool *decided)
     line = line ? line + 1 : text;
     const char *why = strstr(line, " why=\"");
     *decided = why && strstr(line, " exit code=");
-    if (why) line = why + 6;
-    if (strncmp(line, "weft: ", 6) == 0) line += 6;
-    char *words = xprintf("%.*s", WHY_BYTES_MAX, line);
+    char *words = why ? xprintf("%.*s", WHY_BYTES_MAX, why + 6) : plain_words(line);
     free(text);
     return words;
 }

@@ -8,6 +8,7 @@
 #include "common/files.h"
 #include "common/mem.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -323,6 +325,32 @@ START_TEST(a_run_that_ends_while_it_prepares_leaves_no_half_store)
 }
 END_TEST
 
+START_TEST(a_port_in_use_is_said_plainly)
+{
+    char said[96];
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(s, (struct sockaddr *)&at, n), 0);
+    ck_assert_int_eq(listen(s, 1), 0);
+    ck_assert_int_eq(getsockname(s, (struct sockaddr *)&at, &n), 0);
+    snprintf(said, sizeof said, "cannot listen on tcp://127.0.0.1:%u: Address already in use",
+             ntohs(at.sin_port));
+    ck_assert_int_eq(testing_run_code("two",
+                                      "train -c job.yaml --set work_dir=two --set "
+                                      "security.insecure=true --set "
+                                      "cluster.scheduler=tcp://127.0.0.1:%u",
+                                      ntohs(at.sin_port)),
+                     1);
+    close(s);
+    testing_run_said("two", said);
+    char *text = testing_get_text("two.err", NULL);
+    ck_assert_msg(!strstr(text, " error "), "a line of a log:\n%s", text);
+    free(text);
+    testing_run_left_nothing("two");
+}
+END_TEST
+
 START_TEST(a_second_run_in_a_work_dir_is_refused)
 {
     pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " MANY LONG);
@@ -575,6 +603,7 @@ int main(void)
     tcase_add_test(c, a_killed_parent_leaves_nothing);
     tcase_add_test(c, a_run_right_after_a_killed_one_waits_for_what_is_left);
     tcase_add_loop_test(c, a_run_that_ends_while_it_prepares_leaves_no_half_store, 0, COUNT(ends));
+    tcase_add_test(c, a_port_in_use_is_said_plainly);
     tcase_add_test(c, a_second_run_in_a_work_dir_is_refused);
     tcase_add_loop_test(c, bad_input_is_named_and_nothing_is_left, 0, COUNT(inputs));
     tcase_add_test(c, the_status_has_the_keys_of_its_format);
