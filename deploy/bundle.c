@@ -8,6 +8,7 @@
 #include "common/token_file.h"
 #include "common/version.h"
 #include "deploy/secret_mask.h"
+#include "deploy/last_status.h"
 #include "deploy/status_client.h"
 #include "deploy/tar_writer.h"
 
@@ -109,6 +110,17 @@ static uint32_t add_folder(bundle *b, const char *folder, const char *as, const 
 
 /* ---- The job ---- */
 
+/* Of a job that has ended. */
+static void add_last_status(bundle *b)
+{
+    char *text = last_status_text(b->config->work_dir);
+    if (text)
+        add_text(b, "status.json", text);
+    else
+        put_line(&b->contents, "%-40s not there: no job runs in %s", "status.json",
+                 b->config->work_dir);
+}
+
 static void add_status(bundle *b)
 {
     static const char *const page[][2] = {{"/api/v1/status", "status.json"},
@@ -117,8 +129,7 @@ static void add_status(bundle *b)
     bool is_there = files_exist(file);
     free(file);
     if (!is_there || status_client_url(b->config, &url) != ERR_OK) {
-        put_line(&b->contents, "%-40s not there: no job runs in %s", "status.json",
-                 b->config->work_dir);
+        add_last_status(b);
         return;
     }
     if (b->config->http.token_file[0] && status_client_token(b->config, &token) != ERR_OK)

@@ -12,15 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OPTION_FILE = 0x3700 };
+enum { OPTION_OUT = 0x3700 };
 
 typedef struct request {
     cli_options cli;
-    const char *file; /* NULL: one is named by job and time */
+    const char *out; /* NULL: one is named by job and time */
 } request;
 
 static const struct argp_option options[] = {
-    {"file", OPTION_FILE, "FILE", 0,
+    {"out", OPTION_OUT, "FILE", 0,
      "The archive to write, .tar.gz (weft-bundle-JOB-TIME.tar.gz in this folder)", 0},
     {0}};
 
@@ -29,7 +29,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     request *r = state->input;
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &r->cli; return 0;
-    case OPTION_FILE: r->file = arg; return 0;
+    case OPTION_OUT: r->out = arg; return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
@@ -77,7 +77,7 @@ static err_code run(const request *r, char **argv)
     bundle_summary s;
     err_code rc = cli_load_config(&r->cli, &c);
     if (rc == ERR_OK) rc = numerics_start(argv, c->train.core_type);
-    char *path = rc != ERR_OK ? NULL : r->file ? xstrdup(r->file) : default_name(c);
+    char *path = rc != ERR_OK ? NULL : r->out ? xstrdup(r->out) : default_name(c);
     if (rc == ERR_OK) rc = bundle_write(c, path, &s);
     if (rc == ERR_OK) rc = print_summary(r, path, &s);
     free(path);

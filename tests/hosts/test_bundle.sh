@@ -51,7 +51,7 @@ secret=$(sed -n 's/^secret //p' keys/worker.key)
     cat token
 } >>work/logs/worker-0.log
 
-"$bin/weft" bundle -c job.yaml --file bundle.tar.gz --json >said || fail "weft bundle ends with $?"
+"$bin/weft" bundle -c job.yaml --out bundle.tar.gz --json >said || fail "weft bundle ends with $?"
 tar -xzf bundle.tar.gz
 python3 - <<'END'
 import gzip, json, os, re, stat
@@ -86,11 +86,12 @@ wait $job || true
 job=
 "$bin/weft" bundle -c job.yaml >said 2>&1 || fail "without the job: $(cat said)"
 grep -q 'the job does not run' said || fail "without the job: $(cat said)"
-ls weft-bundle-secret_work-2*Z.tar.gz >/dev/null
+tar -xzOf weft-bundle-secret_work-2*Z.tar.gz weft-bundle/status.json | grep -q '"stopped_by": "weft stop"' ||
+    fail "the bundle of a stopped job does not say how it ended"
 rm -rf work
-"$bin/weft" bundle -c job.yaml --file empty.tar.gz >said 2>&1 || fail "without work_dir: $(cat said)"
+"$bin/weft" bundle -c job.yaml --out empty.tar.gz >said 2>&1 || fail "without work_dir: $(cat said)"
 tar -tzf empty.tar.gz | grep -q weft-bundle/config.yaml || fail "an empty bundle has no config.yaml"
 code=0
-"$bin/weft" bundle -c job.yaml --file none/x.tar.gz >said 2>&1 || code=$?
+"$bin/weft" bundle -c job.yaml --out none/x.tar.gz >said 2>&1 || code=$?
 [ $code = 1 ] && grep -q 'none/x.tar.gz: cannot write' said || fail "a folder that is not there: $code, $(cat said)"
 echo "no secret in it"
