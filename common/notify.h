@@ -5,9 +5,8 @@
  * process that is stuck must look stuck.  Threads: the main one.
  *
  * It is also not fed while a task of another thread is older than the last feeding, as a held
- * thread and a waiting task look the same: `WatchdogSec` must be longer than any slot takes. A
- * hanging disk does not count, as a restart does not cure it. Four datagrams do not need
- * libsystemd. */
+ * thread and a waiting task look the same: `WatchdogSec` must be longer than any slot takes, and
+ * than a server's disk needs for one file. Four datagrams do not need libsystemd. */
 #pragma once
 
 #include "common/core.h"

@@ -1,5 +1,6 @@
 #include "ps/server_disk.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
@@ -16,7 +17,9 @@ _Static_assert((int)CHECKPOINT_WHY_MAX <= (int)CORE_TEXT_MAX,
 struct server_disk {
     char *dir;
     pthread_t thread;
-    bool running; /* the thread is to be joined */
+    bool running;         /* the thread is to be joined */
+    pthread_mutex_t lock; /* guards: busy_us */
+    uint64_t busy_us;     /* the file at hand was begun; 0: there is none */
     /* the job: the thread's */
     uint64_t token;
     uint32_t kind;
@@ -29,7 +32,23 @@ server_disk *server_disk_new(const char *dir)
 {
     server_disk *d = xcalloc(1, sizeof *d);
     d->dir = xstrdup(dir);
+    pthread_mutex_init(&d->lock, NULL);
     return d;
+}
+
+static void set_busy(server_disk *d, uint64_t since_us)
+{
+    pthread_mutex_lock(&d->lock);
+    d->busy_us = since_us;
+    pthread_mutex_unlock(&d->lock);
+}
+
+uint64_t server_disk_busy_since_us(server_disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    uint64_t since_us = d->busy_us;
+    pthread_mutex_unlock(&d->lock);
+    return since_us;
 }
 
 void server_disk_stop(server_disk *d)
@@ -42,6 +61,7 @@ void server_disk_free(server_disk *d)
 {
     if (!d) return;
     server_disk_stop(d);
+    pthread_mutex_destroy(&d->lock);
     free(d->dir);
     free(d);
 }
@@ -50,27 +70,31 @@ void server_disk_free(server_disk *d)
 
 static err_code write_part(void *ctx, const part_id *id, blob *part, char *why)
 {
-    const server_disk *d = ctx;
+    server_disk *d = ctx;
+    set_busy(d, clock_now_us());
     return checkpoint_files_write(d->dir, id, part, why);
 }
 
 static err_code seal(void *ctx, const part_id *id, char *why)
 {
-    const server_disk *d = ctx;
+    server_disk *d = ctx;
+    set_busy(d, clock_now_us());
     checkpoint_id snapshot = checkpoint_files_id(id);
     return checkpoint_files_seal(d->dir, &snapshot, why);
 }
 
 static err_code read_part(void *ctx, const part_id *id, blob **part, part_view *view, char *why)
 {
-    const server_disk *d = ctx;
+    server_disk *d = ctx;
+    set_busy(d, clock_now_us());
     return checkpoint_files_read(d->dir, id, NULL, part, view, why);
 }
 
 static void prune(void *ctx, const part_id *keep, uint32_t n, const part_id *newest)
 {
-    const server_disk *d = ctx;
+    server_disk *d = ctx;
     char why[CHECKPOINT_WHY_MAX];
+    set_busy(d, clock_now_us());
     checkpoint_id older_than = checkpoint_files_id(newest);
     checkpoint_id *ids = xcalloc(n + 1, sizeof *ids);
     for (uint32_t i = 0; i < n; i++) ids[i] = checkpoint_files_id(&keep[i]);
@@ -88,6 +112,7 @@ static void *work(void *arg)
         .ctx = d, .write = write_part, .seal = seal, .read = read_part, .prune = prune};
     err_code rc =
         d->kind == SHARD_SAVE ? shard_disk_save(&store, d->job) : shard_disk_load(&store, d->job);
+    set_busy(d, 0);
     d->post(d->shell, d->token, rc, d->job);
     return NULL;
 }
@@ -101,6 +126,7 @@ void server_disk_start(server_disk *d, uint64_t token, uint32_t kind, void *job,
     d->job = job;
     d->post = post;
     d->shell = shell;
+    set_busy(d, clock_now_us());
     int failed = pthread_create(&d->thread, NULL, work, d);
     ASSERT(!failed);
     d->running = true;

@@ -15,3 +15,5 @@ void server_disk_start(server_disk *d, uint64_t token, uint32_t kind, void *job,
                        void *shell);
 /* Waits for the job: nothing is posted afterwards. */
 void server_disk_stop(server_disk *d);
+/* When the file that is being written or read was begun; 0: the disk has nothing to do. */
+uint64_t server_disk_busy_since_us(server_disk *d);

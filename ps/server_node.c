@@ -84,6 +84,7 @@ static void health(void *user, notify_health *out)
     shard_stats s;
     shard_stats_get(n->shard, &s);
     out->ready = s.known;
+    out->busy_since_us = server_disk_busy_since_us(n->disk);
     if (!s.known) {
         snprintf(out->status, sizeof out->status, "waiting for the scheduler");
     } else if (s.loading) {
