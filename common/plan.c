@@ -630,18 +630,19 @@ uint64_t plan_position(const plan *p, uint32_t stage, uint32_t epoch, uint32_t p
 /* --- Placement ---------------------------------------------------------------------------------
  */
 
-static uint32_t rendezvous(uint32_t what, uint32_t n, uint64_t seed)
+/* The first of the n but for `without` (n: all of them). */
+static uint32_t rendezvous(uint32_t what, uint32_t n, uint32_t without, uint64_t seed)
 {
-    ASSERT(n > 0);
-    uint32_t best = 0;
+    uint32_t best = n;
     uint64_t best_hash = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t pair[2] = {what, i};
         uint64_t h = hash64(pair, sizeof pair, seed);
-        if (i && h <= best_hash) continue;
+        if (i == without || (best < n && h <= best_hash)) continue;
         best = i;
         best_hash = h;
     }
+    ASSERT(best < n);
     return best;
 }
 
@@ -649,12 +650,17 @@ enum { SEED_PARTITION = 1, SEED_VSHARD = 2, SEED_KEY = 3 };
 
 uint32_t plan_partition_owner(uint32_t partition, uint32_t samplers)
 {
-    return rendezvous(partition, samplers, SEED_PARTITION);
+    return rendezvous(partition, samplers, samplers, SEED_PARTITION);
 }
 
 uint32_t plan_vshard_owner(uint32_t vshard, uint32_t servers)
 {
-    return rendezvous(vshard, servers, SEED_VSHARD);
+    return rendezvous(vshard, servers, servers, SEED_VSHARD);
+}
+
+uint32_t plan_vshard_second(uint32_t vshard, uint32_t servers)
+{
+    return rendezvous(vshard, servers, plan_vshard_owner(vshard, servers), SEED_VSHARD);
 }
 
 uint32_t plan_vshard(uint64_t key, uint32_t virtual_shards)

@@ -127,6 +127,8 @@ bool plan_in_sample(const plan *p, uint32_t node);
  * shard.  A change of n moves only what it must. */
 uint32_t plan_partition_owner(uint32_t partition, uint32_t samplers);
 uint32_t plan_vshard_owner(uint32_t vshard, uint32_t servers);
+/* The next in that order, of n >= 2: whose it becomes when its server goes. */
+uint32_t plan_vshard_second(uint32_t vshard, uint32_t servers);
 /* The virtual shard of a table key, < virtual_shards. */
 uint32_t plan_vshard(uint64_t key, uint32_t virtual_shards);
 

@@ -5,8 +5,9 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian, as we are");
 
 static const char *const op_names[WIRE_OPS] = {
-    "none", "hello", "work", "done", "progress", "config", "build", "leaf",     "features",
-    "pull", "push",  "put",  "void", "stage",    "commit", "stop",  "snapshot", "rollback",
+    "none",   "hello",    "work",     "done",     "progress", "config", "build",
+    "leaf",   "features", "pull",     "push",     "put",      "void",   "stage",
+    "commit", "stop",     "snapshot", "rollback", "part",
 };
 static const char *const role_names[WIRE_ROLES] = {"none",    "scheduler", "ps",
                                                    "sampler", "worker",    "driver"};
@@ -51,6 +52,7 @@ static uint64_t body_max(const wire_header *h)
     case WIRE_COMMIT:
     case WIRE_SNAPSHOT:
     case WIRE_ROLLBACK:
+    case WIRE_PART:
     case WIRE_STOP: return WIRE_CONTROL_MAX;
     case WIRE_CONFIG: return answer ? WIRE_REQUEST_MAX : WIRE_CONTROL_MAX;
     case WIRE_BUILD: return answer ? WIRE_BODY_MAX : WIRE_CONTROL_MAX; /* kept while it is built */

@@ -48,6 +48,7 @@ typedef enum wire_op {
     WIRE_STOP,
     WIRE_SNAPSHOT,
     WIRE_ROLLBACK,
+    WIRE_PART,
     WIRE_OPS
 } wire_op;
 
@@ -102,7 +103,11 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *   SNAPSHOT  scheduler -> server  generation, stage, version, target, flags FINISH (of the finished
  *                                  stage), body Snapshot         answer OK: taken, being written | BEHIND
  *   ROLLBACK  scheduler -> server  generation (the new one), stage (0: all are finished), version, map,
- *                                  target, body Rollback         answer OK: heard; HELLO says when ready */
+ *                                  target, body Rollback         answer OK: heard; HELLO says when ready
+ *   PART      server -> server     a piece of a part of a snapshot: stage, generation and version of
+ *                                  the snapshot, flags FINISH, part = virtual shard, body and answer of
+ *                                  part_piece.h (ps)
+ *                                  answer OK | BEHIND: not written yet | NOT_FOUND | FAILED: text */
 /* clang-format on */
 enum { WIRE_FINAL = 0xffffffff }; /* PULL.version: the frozen tables of a finished stage */
 /* Index of a worker that was not told one: it takes what CONFIG suggests. */

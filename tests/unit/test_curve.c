@@ -123,7 +123,7 @@ START_TEST(an_unknown_key_is_turned_away)
 END_TEST
 
 static const wire_op not_of_a_worker[] = {WIRE_STAGE, WIRE_COMMIT, WIRE_LEAF, WIRE_HELLO,
-                                          WIRE_PROGRESS};
+                                          WIRE_PROGRESS, WIRE_PART};
 enum { FORBIDDEN = sizeof not_of_a_worker / sizeof *not_of_a_worker };
 
 static void *beyond_its_role(void *user)

@@ -21,6 +21,9 @@ START_TEST(a_worker_gives_no_orders)
         for (uint32_t to = 0; to < WIRE_ROLES; to++)
             ck_assert(!op_allowed(orders[i], WIRE_WORKER, to));
     }
+    ck_assert(!op_allowed(WIRE_PART, WIRE_WORKER, WIRE_SERVER));
+    ck_assert(!op_allowed(WIRE_PART, WIRE_DRIVER, WIRE_SERVER));
+    ck_assert(op_allowed(WIRE_PART, WIRE_SERVER, WIRE_SERVER));
     ck_assert(op_allowed(WIRE_COMMIT, WIRE_SCHEDULER, WIRE_SERVER));
     ck_assert(!op_allowed(WIRE_COMMIT, WIRE_DRIVER, WIRE_SERVER));
     ck_assert(!op_allowed(WIRE_PUSH, WIRE_SERVER, WIRE_SERVER));

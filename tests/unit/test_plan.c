@@ -392,6 +392,10 @@ START_TEST(adding_an_owner_moves_partitions_only_to_it)
             b = plan_vshard_owner(i, n + 1);
             ck_assert(a < n && (b == a || b == n));
             count += a == 0;
+            if (n == 1) continue;
+            uint32_t second = plan_vshard_second(i, n);
+            ck_assert(second < n && second != a);
+            ck_assert(b != n || plan_vshard_second(i, n + 1) == a); /* who had it comes next */
         }
         ck_assert(moved > 1024 / (n + 1) / 2 && moved < 1024 / (n + 1) * 2);
         ck_assert(count > 1024 / n / 2);
@@ -455,6 +459,7 @@ START_TEST(the_plan_has_its_golden_values)
     }
     ck_assert_uint_eq(plan_partition_owner(5, 3), 0);
     ck_assert_uint_eq(plan_vshard_owner(200, 5), 1);
+    ck_assert_uint_eq(plan_vshard_second(200, 5), 0);
     ck_assert_uint_eq(plan_vshard(0x123456789abcdefu, 256), 157);
 }
 END_TEST
