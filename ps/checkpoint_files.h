@@ -5,7 +5,7 @@
  *         metrics.bin        checkpoint_metrics.h
  *         manifest.json      last; a snapshot without it is not complete: checkpoint_manifest.h
  *         PINNED             somebody wants it kept
- *         *.tmp-XXXXXX       a writer is at it, or died at it
+ *         *.tmp-XXXXXX       a writer is at it, or died at it (.tmp-copied: checkpoint_copy.h)
  *
  * Several servers may write into one snapshot, prune one folder at the same time, or have a folder
  * each.  A file has its name only once its bytes are on the disk.  Nothing is logged: `why`, of

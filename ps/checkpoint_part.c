@@ -8,7 +8,7 @@
 
 static const char MAGIC[8] = {'W', 'E', 'F', 'T', 'P', 'A', 'R', 'T'};
 
-enum { HASHED_FROM = 16, FLAG_FINAL = 1 };
+enum { FLAG_FINAL = 1 };
 
 typedef struct part_header {
     char magic[8];
@@ -17,7 +17,7 @@ typedef struct part_header {
     uint64_t bytes, plan_hash;
     uint32_t stage, generation, version, shard, shards, flags;
 } part_header;
-static_assert(sizeof(part_header) == 64, "the header has 64 bytes");
+static_assert(sizeof(part_header) == PART_HEADER_BYTES, "the header has 64 bytes");
 
 typedef struct part_entry {
     uint32_t kind, table, dim, n;
@@ -127,7 +127,7 @@ blob *part_encode(const part_id *id, const part_section *section, uint32_t secti
     for (uint32_t i = 0; i < sections; i++) to = put_section(to, order[i]);
     ASSERT((size_t)(to - data) == bytes);
     put(data, &h, sizeof h);
-    h.checksum = hash64(data + HASHED_FROM, (size_t)bytes - HASHED_FROM, 0);
+    h.checksum = hash64(data + PART_HASHED_FROM, (size_t)bytes - PART_HASHED_FROM, 0);
     put(data, &h, sizeof h);
     return b;
 }
@@ -136,7 +136,8 @@ blob *part_encode(const part_id *id, const part_section *section, uint32_t secti
 static const char *check_header(const part_header *h, const uint8_t *data, size_t n)
 {
     if (memcmp(h->magic, MAGIC, sizeof MAGIC) != 0) return "no checkpoint part";
-    if (hash64(data + HASHED_FROM, n - HASHED_FROM, 0) != h->checksum) return "wrong checksum";
+    if (hash64(data + PART_HASHED_FROM, n - PART_HASHED_FROM, 0) != h->checksum)
+        return "wrong checksum";
     return NULL;
 }
 
@@ -188,6 +189,28 @@ static const char *check_sections(part_view *out, const uint8_t *data, size_t n)
     return at == n ? NULL : "bytes after the last section";
 }
 
+static part_id id_of(const part_header *h)
+{
+    return (part_id){h->plan_hash,
+                     h->stage,
+                     h->generation,
+                     h->version,
+                     h->shard,
+                     h->shards,
+                     (h->flags & FLAG_FINAL) != 0};
+}
+
+bool part_label(const void *data, uint64_t n, part_id *id, uint64_t *hash)
+{
+    part_header h;
+    memcpy(&h, data, sizeof h);
+    bool known = memcmp(h.magic, MAGIC, sizeof MAGIC) == 0 && h.format == PART_FORMAT;
+    if (!known || n < sizeof h || n > PART_BYTES_MAX || check_format(&h, n)) return false;
+    *id = id_of(&h);
+    *hash = h.checksum;
+    return true;
+}
+
 err_code part_check(const void *bytes, size_t n, part_view *out, const char **wrong)
 {
     part_header h;
@@ -204,13 +227,7 @@ err_code part_check(const void *bytes, size_t n, part_view *out, const char **wr
     if (h.format != PART_FORMAT) return ERR_MISMATCH;
     *wrong = check_format(&h, n);
     if (*wrong) return ERR_CORRUPT;
-    out->id = (part_id){h.plan_hash,
-                        h.stage,
-                        h.generation,
-                        h.version,
-                        h.shard,
-                        h.shards,
-                        (h.flags & FLAG_FINAL) != 0};
+    out->id = id_of(&h);
     out->sections = h.sections;
     *wrong = check_sections(out, bytes, n);
     if (!*wrong) return ERR_OK;

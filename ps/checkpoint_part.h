@@ -67,7 +67,7 @@ typedef struct part_section {
     const float *values;  /* [n, dim]; n * dim = 0: anything */
 } part_section;
 
-enum { PART_SECTIONS_MAX = 64, PART_BYTES_MAX = 1 << 30, PART_FORMAT = 1 };
+enum { PART_SECTIONS_MAX = 64, PART_BYTES_MAX = 1 << 30, PART_FORMAT = 1, PART_HEADER_BYTES = 64 };
 
 typedef struct part_view {
     part_id id;
@@ -86,6 +86,12 @@ blob *part_encode(const part_id *id, const part_section *section, uint32_t secti
 MUST_USE err_code part_decode(const void *bytes, size_t n, part_view *out);
 /* The same; *wrong: what is, static (NULL on ERR_OK). */
 MUST_USE err_code part_check(const void *bytes, size_t n, part_view *out, const char **wrong);
+/* What the header of a part of n bytes, data [PART_HEADER_BYTES], says of itself; that it is true
+ * is for who has all of it.  false: this is no such header. */
+bool part_label(const void *data, uint64_t n, part_id *id, uint64_t *hash);
+/* The checksum of all of a part, when it comes in pieces: the first has PART_HEADER_BYTES at least.
+ */
+enum { PART_HASHED_FROM = 16 };
 /* NULL: it has no such section. */
 const part_section *part_find(const part_view *v, part_kind kind, uint32_t table);
 bool part_id_equal(const part_id *a, const part_id *b);

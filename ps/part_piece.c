@@ -69,7 +69,7 @@ err_code part_piece_decode(const blob *body, part_piece want, part_piece_view *o
     if (blob_size(body) < sizeof head) return ERR_CORRUPT;
     memcpy(&head, blob_data(body), sizeof head);
     size_t n = blob_size(body) - sizeof head;
-    if (head.total < PART_SMALLEST_BYTES || head.total > PART_BYTES_MAX) return ERR_CORRUPT;
+    if (head.total < PART_HEADER_BYTES || head.total > PART_BYTES_MAX) return ERR_CORRUPT;
     if (want.offset >= head.total) return ERR_CORRUPT;
     uint64_t left = head.total - want.offset;
     if (n != (left < want.bytes ? left : want.bytes)) return ERR_CORRUPT;

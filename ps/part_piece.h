@@ -16,7 +16,7 @@
 #include "common/wire.h"
 #include "ps/checkpoint_part.h"
 
-enum { PART_PIECE_BYTES = 1 << 20, PART_PIECE_HEAD_BYTES = 16, PART_SMALLEST_BYTES = 64 };
+enum { PART_PIECE_BYTES = 1 << 20, PART_PIECE_HEAD_BYTES = 16 };
 
 typedef struct part_piece {
     uint64_t offset;

@@ -84,7 +84,7 @@ END_TEST
 
 START_TEST(a_total_that_no_part_has_is_refused)
 {
-    static const uint64_t totals[] = {0, PART_SMALLEST_BYTES - 1, (uint64_t)PART_BYTES_MAX + 1,
+    static const uint64_t totals[] = {0, PART_HEADER_BYTES - 1, (uint64_t)PART_BYTES_MAX + 1,
                                       UINT64_MAX};
     part_piece_view v;
     blob *b = part_piece_encode(totals[_i], 1, "12345678", 8);
