@@ -203,6 +203,8 @@ typedef enum core_rule_id {
     CORE_RULE_PASS_OVER,       /* a checkpoint that cannot be read is passed over */
     CORE_RULE_CUT,             /* metrics of what is gone back behind are cut */
     CORE_RULE_LAST_METRIC,     /* a record remembers the last metric, of the open round, too */
+    CORE_RULE_COPIES,          /* with two copies a checkpoint counts when both are there */
+    CORE_RULE_LEAVERS,         /* and servers that leave stay until all have gone back */
 } core_rule_id;
 
 static inline bool core_rule(const core_mutations *m, core_rule_id rule)

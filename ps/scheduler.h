@@ -65,6 +65,7 @@ typedef struct scheduler_config {
     uint32_t servers, samplers; /* how many must be there */
     uint32_t workers;           /* how many `weft train` starts */
     uint32_t virtual_shards;
+    uint32_t copies;              /* of each part of a checkpoint: 2 (on two servers), or 1 */
     uint64_t checkpoint_every_us; /* 0: only at the best step, the end of a stage and a stop */
     uint32_t rollbacks_max;       /* without a committed step between; 0: 3 */
     const char *numerics;
@@ -101,11 +102,15 @@ typedef struct scheduler_manifest {
     bool final;
     const char *reason; /* "periodic", "best", "stage_end", "asked", "stop", "scale" */
     uint32_t shards, servers;
+    uint32_t copies; /* of each part */
     uint64_t metrics;
     const saved_part *part; /* [parts] ascending by shard */
     size_t parts;
     part_id previous[SCHEDULER_STAGES_MAX]; /* [previous_n] finals of the finished stages */
     uint32_t previous_n;
+    part_id
+        keep[SCHEDULER_STAGES_MAX + 8]; /* [keep_n] the snapshots that are needed, this one, too */
+    uint32_t keep_n;
     const void *record; /* [record_bytes] the core's own */
     size_t record_bytes;
 } scheduler_manifest;

@@ -1,6 +1,7 @@
 /* Snapshots and their records.  Between two commits every server is asked for a copy of its tables
- * (SNAPSHOT) and writes it while training goes on; when all have written, in this generation, the
- * record is made durable, and the checkpoint counts. */
+ * (SNAPSHOT) and writes it while training goes on; when all have written, in this generation, and
+ * with two copies have those they keep for others, the record is made durable, and the checkpoint
+ * counts. */
 #include "common/mem.h"
 #include "common/panic.h"
 #include "ps/scheduler_state.h"
@@ -22,7 +23,8 @@ void scheduler_want_checkpoint(scheduler *s)
 void scheduler_save_fini(scheduler *s)
 {
     free(s->save.part);
-    s->save.part = NULL;
+    free(s->save.copy);
+    s->save.part = s->save.copy = NULL;
 }
 
 /* ---- names ---- */
@@ -59,6 +61,7 @@ static void send_snapshot(scheduler *s, uint64_t now_us, core_actions *out)
     Weft__Snapshot order = WEFT__SNAPSHOT__INIT;
     Weft__SnapshotName name[RECORDS_MAX], *keep[RECORDS_MAX];
     order.version = 1;
+    order.copies = s->config.copies;
     order.keep = keep;
     if (core_rule(s->config.mutations, CORE_RULE_KEEP))
         order.n_keep = scheduler_save_names(s, name);
@@ -97,7 +100,7 @@ static void start(scheduler *s, uint64_t now_us, core_actions *out, bool end)
     x->record = r;
     x->phase = SAVE_TAKING;
     x->since_us = now_us;
-    x->parts = 0;
+    x->parts = x->copies = 0;
     x->wanted &= end ? x->wanted : 0u;
     for (uint32_t i = 0; i < s->config.servers; i++)
         s->server[i].taken = s->server[i].saved = false;
@@ -145,12 +148,24 @@ static void failed(scheduler *s, core_peer who, const char *why, uint64_t now_us
                    stage_name(s->plan->stage[x->record.stage_index]), x->record.step, why);
 }
 
+static size_t add_parts(saved_part *to, size_t at, Weft__SavedPart *const *part, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[at++] = (saved_part){part[i]->shard, part[i]->bytes, part[i]->hash};
+    return at;
+}
+
 static void take_parts(save_state *x, const Weft__Saved *saved)
 {
     grow(&x->part, &x->parts_cap, x->parts + saved->n_part + 1, sizeof *x->part);
-    for (size_t i = 0; i < saved->n_part; i++)
-        x->part[x->parts++] =
-            (saved_part){saved->part[i]->shard, saved->part[i]->bytes, saved->part[i]->hash};
+    grow(&x->copy, &x->copies_cap, x->copies + saved->n_copy + 1, sizeof *x->copy);
+    x->parts = add_parts(x->part, x->parts, saved->part, saved->n_part);
+    x->copies = add_parts(x->copy, x->copies, saved->copy, saved->n_copy);
+}
+
+static bool needs_copies(const scheduler *s)
+{
+    return s->config.copies > 1 && core_rule(s->config.mutations, CORE_RULE_COPIES);
 }
 
 void scheduler_save_report(scheduler *s, member_state *p, const Weft__Saved *saved, uint64_t now_us,
@@ -170,6 +185,7 @@ void scheduler_save_report(scheduler *s, member_state *p, const Weft__Saved *sav
         if (p->taken) failed(s, p->id, saved->why ? saved->why : "", now_us, out);
         return;
     }
+    if (needs_copies(s) && !saved->copied) return;
     p->taken = p->saved = true;
     p->saved_step = r->step;
     take_parts(x, saved);
@@ -186,6 +202,29 @@ static bool all_servers(const scheduler *s, bool saved)
     }
     bool barrier = !saved || core_rule(s->config.mutations, CORE_RULE_ALL_PARTS);
     return barrier ? all : any;
+}
+
+static int by_shard(const void *a, const void *b)
+{
+    const saved_part *x = a, *y = b;
+    return x->shard < y->shard ? -1 : x->shard > y->shard;
+}
+
+/* All servers have reported: with two copies each part is the same in both places. */
+static bool copies_agree(const scheduler *s, save_state *x, char why[CORE_TEXT_MAX])
+{
+    if (x->parts) qsort(x->part, x->parts, sizeof *x->part, by_shard);
+    if (x->copies) qsort(x->copy, x->copies, sizeof *x->copy, by_shard);
+    if (!needs_copies(s)) return true;
+    snprintf(why, CORE_TEXT_MAX, "%zu parts, and copies of %zu", x->parts, x->copies);
+    if (x->parts != x->copies) return false;
+    for (size_t i = 0; i < x->parts; i++) {
+        const saved_part *a = &x->part[i], *b = &x->copy[i];
+        if (a->shard == b->shard && a->bytes == b->bytes && a->hash == b->hash) continue;
+        snprintf(why, CORE_TEXT_MAX, "the copy of part %u is not the same", a->shard);
+        return false;
+    }
+    return true;
 }
 
 /* ---- records ---- */
@@ -223,25 +262,26 @@ static const char *reason_name(uint32_t reasons)
     return reasons & SAVE_ASKED ? "asked" : "periodic";
 }
 
+static part_id part_of(const scheduler *s, const checkpoint_record *x)
+{
+    return (part_id){.plan_hash = s->plan_hash,
+                     .stage = s->plan->stage[x->stage_index],
+                     .generation = x->generation,
+                     .version = x->version,
+                     .shards = s->map.shards,
+                     .final = x->end != 0};
+}
+
 static void fill_previous(const scheduler *s, const checkpoint_record *r, scheduler_manifest *m)
 {
     m->previous_n = 0;
     for (uint32_t i = 0; i < s->records; i++) {
         const checkpoint_record *x = &s->record[i];
         if (!x->end || x->stage_index >= r->stage_index) continue;
-        m->previous[m->previous_n++] = (part_id){.plan_hash = s->plan_hash,
-                                                 .stage = s->plan->stage[x->stage_index],
-                                                 .generation = x->generation,
-                                                 .version = x->version,
-                                                 .shards = s->map.shards,
-                                                 .final = true};
+        m->previous[m->previous_n++] = part_of(s, x);
     }
-}
-
-static int by_shard(const void *a, const void *b)
-{
-    const saved_part *x = a, *y = b;
-    return x->shard < y->shard ? -1 : x->shard > y->shard;
+    m->keep_n = 0;
+    for (uint32_t i = 0; i < s->records; i++) m->keep[m->keep_n++] = part_of(s, &s->record[i]);
 }
 
 static void write_manifest(scheduler *s, core_actions *out)
@@ -250,7 +290,6 @@ static void write_manifest(scheduler *s, core_actions *out)
     const checkpoint_record *r = &x->record;
     scheduler_manifest *m = &x->manifest;
     uint32_t stage = s->plan->stage[r->stage_index];
-    if (x->parts) qsort(x->part, x->parts, sizeof *x->part, by_shard);
     *m = (scheduler_manifest){.stage = stage,
                               .stage_index = r->stage_index,
                               .generation = r->generation,
@@ -262,6 +301,7 @@ static void write_manifest(scheduler *s, core_actions *out)
                               .reason = reason_name(r->reasons),
                               .shards = s->map.shards,
                               .servers = s->map.servers,
+                              .copies = s->config.copies,
                               .metrics = r->metrics,
                               .part = x->part,
                               .parts = x->parts,
@@ -336,7 +376,12 @@ static void go_on(scheduler *s, uint64_t now_us, core_actions *out)
     }
     bool waits = x->phase == SAVE_WRITING || x->phase == SAVE_TAKING;
     if (waits && all_servers(s, true)) {
+        char why[CORE_TEXT_MAX];
         requests_cancel(s->requests, now_us, out, OWNER_SNAPSHOT);
+        if (!copies_agree(s, x, why)) {
+            failed(s, (core_peer){WIRE_SCHEDULER, 0, s->config.incarnation}, why, now_us, out);
+            return;
+        }
         x->phase = SAVE_RECORDING;
         add_record(s, &x->record);
         scheduler_persist(s, out, TOKEN_RECORD, s->generation, s->stage_index);

@@ -58,7 +58,8 @@ blob *scheduler_durable_encode(const scheduler *s, uint32_t generation, uint32_t
 /* A configuration that names another number of servers than it did makes a new map. */
 static void restore_map(scheduler *s, const durable_head *h)
 {
-    bool changed = s->servers_configured != h->servers_configured;
+    bool too_few = h->servers < s->config.copies || h->servers_wanted < s->config.copies;
+    bool changed = s->servers_configured != h->servers_configured || too_few;
     uint32_t servers = changed ? s->servers_configured : h->servers;
     bool other = servers != h->servers;
     s->must_roll = h->must_roll || other;

@@ -15,6 +15,7 @@ static void refuse(scheduler *s, const core_event *e, core_actions *out, const c
 /* Servers of the map in force, or of the one that is to come. */
 static uint32_t servers_expected(const scheduler *s)
 {
+    if (scheduler_keeps_leavers(s)) return SERVERS_MAX;
     return s->servers_wanted > s->config.servers ? s->servers_wanted : s->config.servers;
 }
 
@@ -22,7 +23,7 @@ static member_state *slot_of(scheduler *s, uint32_t role, uint32_t index)
 {
     if (role == WIRE_SERVER) {
         if (index >= servers_expected(s)) return NULL;
-        scheduler_servers_known(s, servers_expected(s));
+        scheduler_servers_known(s, index + 1);
         return &s->server[index];
     }
     if (role == WIRE_SAMPLER) return index < s->config.samplers ? &s->sampler[index] : NULL;
@@ -111,13 +112,20 @@ static bool must_confirm(const scheduler *s, const member_state *p, const wire_h
     return alive && p->id.incarnation != h->incarnation && h->term != s->term;
 }
 
+/* Servers of the view: of the map, and those that leave while they are needed. */
+static uint32_t servers_shown(const scheduler *s)
+{
+    bool all = scheduler_keeps_leavers(s) && s->servers_known > s->config.servers;
+    return all ? s->servers_known : s->config.servers;
+}
+
 static size_t fill_peers(const scheduler *s, Weft__Peer *peer, Weft__Peer **list)
 {
     size_t n = 0;
-    for (uint32_t i = 0; i < s->config.servers + s->config.samplers; i++) {
-        const member_state *p =
-            i < s->config.servers ? &s->server[i] : &s->sampler[i - s->config.servers];
-        if (!p->id.incarnation) continue;
+    uint32_t servers = servers_shown(s);
+    for (uint32_t i = 0; i < servers + s->config.samplers; i++) {
+        const member_state *p = i < servers ? &s->server[i] : &s->sampler[i - servers];
+        if (!p->id.incarnation || (i >= s->config.servers && i < servers && p->lost)) continue;
         Weft__Peer *x = &peer[n];
         weft__peer__init(x);
         x->role = p->id.role;
@@ -148,7 +156,7 @@ static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *he
                                             : JOB_RUNNING;
     v.stage = scheduler_stage(s);
     v.stop = (s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX) || is_surplus(s, e);
-    uint32_t all = s->config.servers + s->config.samplers;
+    uint32_t all = servers_shown(s) + s->config.samplers;
     Weft__Peer *peer = xcalloc(all, sizeof *peer);
     Weft__Peer **list = xcalloc(all, sizeof(Weft__Peer *));
     v.complete = admitted && !(hello->term == s->term && hello->view == s->view);
@@ -450,6 +458,7 @@ static void lose(scheduler *s, member_state *p, uint64_t now_us, core_actions *o
     p->left = p->leaving || p->draining;
     scheduler_note(s, now_us, out, p->leaving ? "leave" : "death", p->id, "silent for %u s",
                    (uint32_t)((now_us - p->seen_us) / 1000000));
+    if (p->id.role == WIRE_SERVER && p->id.index >= s->config.servers) s->view++;
     if (p->id.role != WIRE_WORKER) return;
     p->parked = false;
     scheduler_leases_free(s, p->id, !p->leaving, now_us, out);

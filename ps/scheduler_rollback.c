@@ -23,7 +23,7 @@ void scheduler_servers_known(scheduler *s, uint32_t n)
 
 void scheduler_want_servers(scheduler *s, uint32_t servers)
 {
-    if (!servers || servers > SERVERS_MAX) return;
+    if (!servers || servers < s->config.copies || servers > SERVERS_MAX) return;
     s->servers_wanted = servers;
     s->wants_durable = true;
 }
@@ -163,6 +163,7 @@ static void send_rollback(scheduler *s, uint64_t now_us, core_actions *out)
     order.version = 1;
     order.shards = s->map.shards;
     order.servers = s->map.servers;
+    order.copies = s->config.copies;
     order.final = list;
     order.n_final = fill_finals(s, name, list);
     if (target_version(s)) {
@@ -218,6 +219,7 @@ void scheduler_rollback_advance(scheduler *s, uint64_t now_us, core_actions *out
     if (all_ready(s)) {
         requests_cancel(s->requests, now_us, out, OWNER_ROLLBACK);
         s->rollbacks_in_row++;
+        s->view += scheduler_keeps_leavers(s); /* now they go */
         s->rolling = false;
         s->phase = PHASE_ROLLED;
         scheduler_persist(s, out, TOKEN_RUNNING, s->generation, s->stage_index);

@@ -217,6 +217,8 @@ typedef struct save_state {
     uint64_t next_us, retry_us;
     saved_part *part; /* owned, [parts] of all servers */
     size_t parts, parts_cap;
+    saved_part *copy; /* owned, [copies]: likewise of the second servers */
+    size_t copies, copies_cap;
     scheduler_manifest manifest; /* what the shell writes; points into this struct */
     core_peer failed;            /* who could not write the last one; role 0: nobody */
     char why[CORE_TEXT_MAX];
@@ -377,6 +379,12 @@ void scheduler_rollback_failed(scheduler *s, const member_state *p, const char *
                                uint64_t now_us, core_actions *out);
 /* True if all servers of the wanted number have joined. */
 bool scheduler_servers_are_here(const scheduler *s);
+/* Those of an earlier, larger map may have the only copy of a part until all have gone back. */
+static inline bool scheduler_keeps_leavers(const scheduler *s)
+{
+    bool two = s->config.copies > 1 && core_rule(s->config.mutations, CORE_RULE_LEAVERS);
+    return two && (s->rolling || s->must_roll);
+}
 /* Room for members [n]. */
 void scheduler_servers_known(scheduler *s, uint32_t n);
 

@@ -4,8 +4,9 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
-#include "ps/checkpoint_files.h"
+#include "ps/checkpoint_copy.h"
 #include "ps/shard.h"
+#include "ps/shard_copies.h"
 #include "ps/shard_disk.h"
 
 #include <pthread.h>
@@ -90,6 +91,36 @@ static err_code read_part(void *ctx, const part_id *id, blob **part, part_view *
     return checkpoint_files_read(d->dir, id, NULL, part, view, why);
 }
 
+static bool is_there(void *ctx, const part_id *id)
+{
+    server_disk *d = ctx;
+    set_busy(d, clock_now_us());
+    return checkpoint_copy_is_there(d->dir, id);
+}
+
+static err_code read_piece(void *ctx, const part_id *id, part_piece want, blob **bytes,
+                           uint64_t *total, uint64_t *hash, char *why)
+{
+    server_disk *d = ctx;
+    set_busy(d, clock_now_us());
+    return checkpoint_copy_read(d->dir, id, want.offset, want.bytes, bytes, total, hash, why);
+}
+
+static err_code write_piece(void *ctx, const part_id *id, uint64_t offset, const void *bytes,
+                            size_t n, char *why)
+{
+    server_disk *d = ctx;
+    set_busy(d, clock_now_us());
+    return checkpoint_copy_write(d->dir, id, offset, bytes, n, why);
+}
+
+static err_code finish(void *ctx, const part_id *id, uint64_t total, uint64_t hash, char *why)
+{
+    server_disk *d = ctx;
+    set_busy(d, clock_now_us());
+    return checkpoint_copy_finish(d->dir, id, total, hash, why);
+}
+
 static void prune(void *ctx, const part_id *keep, uint32_t n, const part_id *newest)
 {
     server_disk *d = ctx;
@@ -105,13 +136,29 @@ static void prune(void *ctx, const part_id *keep, uint32_t n, const part_id *new
 
 /* ---- the thread ---- */
 
+static err_code carry_out(server_disk *d)
+{
+    part_store store = {.ctx = d,
+                        .write = write_part,
+                        .seal = seal,
+                        .read = read_part,
+                        .is_there = is_there,
+                        .read_piece = read_piece,
+                        .write_piece = write_piece,
+                        .finish = finish,
+                        .prune = prune};
+    switch (d->kind) {
+    case SHARD_SAVE: return shard_disk_save(&store, d->job);
+    case SHARD_LOAD: return shard_disk_load(&store, d->job);
+    case SHARD_GIVE: return shard_disk_give(&store, d->job);
+    default: return shard_disk_get(&store, d->job);
+    }
+}
+
 static void *work(void *arg)
 {
     server_disk *d = arg;
-    part_store store = {
-        .ctx = d, .write = write_part, .seal = seal, .read = read_part, .prune = prune};
-    err_code rc =
-        d->kind == SHARD_SAVE ? shard_disk_save(&store, d->job) : shard_disk_load(&store, d->job);
+    err_code rc = carry_out(d);
     set_busy(d, 0);
     d->post(d->shell, d->token, rc, d->job);
     return NULL;

@@ -7,6 +7,7 @@
 #include "common/slot.h"
 #include "ps/checkpoint_files.h"
 #include "ps/server_disk.h"
+#include "ps/shard_copies.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ struct server_node {
     core_peer self;
     shard_model model;
     shard *shard;
-    server_disk *disk;
+    server_disk *disk, *pieces; /* pieces: of parts, from and for other servers */
     bool in_process;
     char address[CORE_TEXT_MAX];
 };
@@ -41,6 +42,7 @@ server_node *server_node_new(const job *j, const config *own, core_peer self, co
     n->shard = shard_new(&c);
     char *dir = checkpoint_files_dir(own);
     n->disk = server_disk_new(dir);
+    n->pieces = server_disk_new(dir);
     free(dir);
     return n;
 }
@@ -49,6 +51,7 @@ void server_node_free(server_node *n)
 {
     if (!n) return;
     server_disk_free(n->disk);
+    server_disk_free(n->pieces);
     shard_free(n->shard);
     free(n);
 }
@@ -78,13 +81,20 @@ static void idle(void *user, uint64_t now_us)
     shard_note_rss(n->shard, process_rss_bytes());
 }
 
+/* The file that is at hand for longest; 0: none is. */
+static uint64_t busy_since_us(const server_node *n)
+{
+    uint64_t a = server_disk_busy_since_us(n->disk), b = server_disk_busy_since_us(n->pieces);
+    return !a || (b && b < a) ? b : a;
+}
+
 static void health(void *user, notify_health *out)
 {
     const server_node *n = user;
     shard_stats s;
     shard_stats_get(n->shard, &s);
     out->ready = s.known;
-    out->busy_since_us = server_disk_busy_since_us(n->disk);
+    out->busy_since_us = busy_since_us(n);
     if (!s.known) {
         snprintf(out->status, sizeof out->status, "waiting for the scheduler");
     } else if (s.loading) {
@@ -108,15 +118,17 @@ static void compute(void *user, uint64_t token, uint32_t kind, const void *detai
                     void *shell)
 {
     server_node *n = user;
+    server_disk *d = kind == SHARD_GIVE || kind == SHARD_GET ? n->pieces : n->disk;
     /* The core lends the job until its result is back. */
-    server_disk_start(n->disk, token, kind, (void *)(uintptr_t)detail, post, shell);
-    if (n->in_process) server_disk_stop(n->disk); /* that shell takes results of its own thread */
+    server_disk_start(d, token, kind, (void *)(uintptr_t)detail, post, shell);
+    if (n->in_process) server_disk_stop(d); /* that shell takes results of its own thread */
 }
 
 static void stop(void *user)
 {
     server_node *n = user;
     server_disk_stop(n->disk);
+    server_disk_stop(n->pieces);
 }
 
 core_host server_node_host(server_node *n)

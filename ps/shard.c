@@ -9,6 +9,7 @@
 #include "proto/weft.pb-c.h"
 #include "ps/held_rounds.h"
 #include "ps/push_guard.h"
+#include "ps/shard_copies.h"
 #include "ps/shard_disk.h"
 #include "ps/stage_arrival.h"
 #include "ps/stage_snapshot.h"
@@ -33,9 +34,12 @@ typedef struct shard_disk {
     shard_save *saving; /* owned */
     shard_save *saved;  /* owned; the newest one that is over: its name and parts */
     bool saved_failed;
+    bool copying, copied; /* the copies we keep of that snapshot: on their way; here */
     shard_load *reading;  /* owned */
     uint32_t reading_for; /* the generation it is read for */
     shard_load *wanted;   /* owned; read as soon as the disk is free */
+    shard_load *lacking;  /* owned; read when what it lacks has been got */
+    uint32_t attempts;    /* to read it */
     bool loading;         /* our tables are not there yet */
     bool failed;          /* they cannot be read: why */
     char why[CORE_TEXT_MAX];
@@ -51,6 +55,7 @@ struct shard {
     shard_map map;                     /* of this generation */
     stage_tables *tables[STAGE_COUNT]; /* of this and of finished stages */
     shard_disk disk;
+    shard_copies *copies;
     held_rounds held;
     parked_pull *parked;
     size_t parked_n, parked_cap, parked_bytes;
@@ -68,6 +73,11 @@ shard *shard_new(const shard_config *c)
     member_init(&s->member, &m, &s->arena);
     requests_config r = {.self = self, .mutations = c->mutations};
     s->requests = requests_new(&r);
+    copy_getter_config g = {.server = c->index,
+                            .member = &s->member,
+                            .requests = s->requests,
+                            .piece_bytes = c->piece_bytes ? c->piece_bytes : PART_PIECE_BYTES};
+    s->copies = shard_copies_new(&g, c->incarnation);
     held_rounds_init(&s->held, staleness_window(c->model->staleness));
     return s;
 }
@@ -90,6 +100,8 @@ void shard_free(shard *s)
     shard_save_free(s->disk.saved);
     shard_load_free(s->disk.reading);
     shard_load_free(s->disk.wanted);
+    shard_load_free(s->disk.lacking);
+    shard_copies_free(s->copies);
     requests_free(s->requests);
     member_fini(&s->member);
     proto_alloc_fini(&s->arena);
@@ -417,9 +429,10 @@ static bool bad_stage(uint32_t stage)
 }
 
 /* Takes a copy of the stage's tables; the shell writes it. */
-static void take_snapshot(shard *s, const wire_header *h, const Weft__Snapshot *order,
+static void take_snapshot(shard *s, const core_event *e, const Weft__Snapshot *order,
                           core_actions *out)
 {
+    const wire_header *h = e->message.header;
     shard_save *save = xcalloc(1, sizeof *save);
     save->id = (part_id){.plan_hash = s->config.plan_hash,
                          .stage = s->stage,
@@ -428,6 +441,7 @@ static void take_snapshot(shard *s, const wire_header *h, const Weft__Snapshot *
                          .shards = s->map.shards,
                          .final = h->flags & WIRE_FINISH};
     save->server = s->config.index;
+    save->copies = order->copies;
     save->map = s->map;
     save->tables = stage_tables_copy(s->tables[s->stage]);
     if (core_rule(s->config.mutations, CORE_RULE_APPLIED_SAVED))
@@ -437,6 +451,8 @@ static void take_snapshot(shard *s, const wire_header *h, const Weft__Snapshot *
         if (!bad_stage(order->keep[i]->stage))
             save->keep[save->keep_n++] = snapshot_id(s, order->keep[i]);
     }
+    shard_copies_stop(s->copies, e->now_us, out); /* of the snapshot before */
+    s->disk.copying = s->disk.copied = false;
     s->disk.saving = save;
     core_compute(out, ++s->disk.serial, SHARD_SAVE, save);
 }
@@ -468,19 +484,32 @@ static void on_snapshot(shard *s, const core_event *e, core_actions *out)
         answer(s, out, e->message.route, h, WIRE_BEHIND, NULL);
         return;
     }
-    if (!taken) take_snapshot(s, h, order, out);
+    if (!taken) take_snapshot(s, e, order, out);
     answer(s, out, e->message.route, h, WIRE_OK, NULL);
 }
 
-static void on_saved(shard *s, const core_event *e)
+/* Ours are written: now those that we keep a copy of, which others are writing. */
+static void start_copying(shard *s, uint64_t now_us, core_actions *out)
+{
+    shard_disk *d = &s->disk;
+    part_id *part;
+    if (d->saved_failed || d->saved->copies < 2 || d->saved->id.generation != s->generation) return;
+    uint32_t n = shard_disk_seconds(&d->saved->map, s->config.index, &d->saved->id, &part);
+    d->copying = true;
+    shard_copies_start(s->copies, part, n, &d->saved->map, true, now_us, out);
+}
+
+static void on_saved(shard *s, const core_event *e, core_actions *out)
 {
     shard_disk *d = &s->disk;
     shard_save_free(d->saved);
     d->saved = d->saving;
     d->saving = NULL;
     d->saved_failed = e->result.status != ERR_OK;
+    d->saved->written = !d->saved_failed;
     stage_tables_free(d->saved->tables); /* written, or given up */
     d->saved->tables = NULL;
+    start_copying(s, e->now_us, out);
     member_hello_soon(&s->member, e->now_us);
 }
 
@@ -506,11 +535,41 @@ static void loaded(shard *s, uint64_t now_us, core_actions *out)
     unpark(s, now_us, out);
 }
 
+static void cannot_load(shard *s, const char *why, uint64_t now_us)
+{
+    s->disk.failed = true;
+    snprintf(s->disk.why, sizeof s->disk.why, "%s", why);
+    member_hello_soon(&s->member, now_us);
+}
+
+/* What it lacks is asked of the others; then it is read again. */
+static void get_missing(shard *s, shard_load *l, uint64_t now_us, core_actions *out)
+{
+    enum { ATTEMPTS_MAX = 3 };
+    shard_disk *d = &s->disk;
+    if (++d->attempts > ATTEMPTS_MAX) {
+        cannot_load(s, l->why, now_us);
+        shard_load_free(l);
+        return;
+    }
+    part_id *part = xcalloc(l->missing_n, sizeof *part);
+    memcpy(part, l->missing, l->missing_n * sizeof *part);
+    core_event_line(out, "parts_missing",
+                    (core_peer){WIRE_SERVER, s->config.index, s->config.incarnation},
+                    "%zu are got from other servers: %.180s", l->missing_n, l->why);
+    d->lacking = l;
+    shard_copies_start(s->copies, part, (uint32_t)l->missing_n, &s->map, false, now_us, out);
+}
+
 static void on_read(shard *s, const core_event *e, core_actions *out)
 {
     shard_disk *d = &s->disk;
     shard_load *l = d->reading;
     d->reading = NULL;
+    if (d->reading_for == s->generation && e->result.status == ERR_OK && l->missing_n) {
+        get_missing(s, l, e->now_us, out);
+        return;
+    }
     if (d->reading_for == s->generation && e->result.status == ERR_OK) {
         for (uint32_t i = 0; i < STAGE_COUNT; i++) {
             s->tables[i] = l->tables[i];
@@ -518,18 +577,61 @@ static void on_read(shard *s, const core_event *e, core_actions *out)
         }
         loaded(s, e->now_us, out);
     } else if (d->reading_for == s->generation) {
-        d->failed = true;
-        memcpy(d->why, l->why, sizeof d->why);
-        member_hello_soon(&s->member, e->now_us);
+        cannot_load(s, l->why, e->now_us);
     }
     shard_load_free(l);
 }
 
+/* Everything that was missing has been got, or cannot be. */
+static void got_missing(shard *s, bool all, uint64_t now_us, core_actions *out)
+{
+    shard_disk *d = &s->disk;
+    shard_load *l = d->lacking;
+    d->lacking = NULL;
+    if (all) {
+        shard_load_reset(l);
+        d->wanted = l;
+        start_reading(s, out);
+        return;
+    }
+    char why[2 * CORE_TEXT_MAX];
+    snprintf(why, sizeof why, "%.100s; %.140s", l->why,
+             copy_getter_why(shard_copies_getter(s->copies)));
+    cannot_load(s, why, now_us);
+    shard_load_free(l);
+}
+
+/* The copies of a snapshot are here; a disk that cannot hold them is as one that cannot hold ours.
+ */
+static void got_copies(shard *s, bool all, uint64_t now_us)
+{
+    shard_disk *d = &s->disk;
+    d->copying = false;
+    d->copied = all;
+    d->saved_failed = !all;
+    if (!all)
+        snprintf(d->saved->why, sizeof d->saved->why, "a copy: %.200s",
+                 copy_getter_why(shard_copies_getter(s->copies)));
+    member_hello_soon(&s->member, now_us);
+}
+
+/* Takes in what the copies have come to. */
+static void settle_copies(shard *s, uint64_t now_us, core_actions *out)
+{
+    copy_state state = copy_getter_state(shard_copies_getter(s->copies));
+    bool over = state == COPY_DONE || state == COPY_FAILED;
+    if (over && s->disk.lacking)
+        got_missing(s, state == COPY_DONE, now_us, out);
+    else if (over && s->disk.copying)
+        got_copies(s, state == COPY_DONE, now_us);
+}
+
 static void on_result(shard *s, const core_event *e, core_actions *out)
 {
+    if (e->result.token & SHARD_COPY_TOKEN) shard_copies_result(s->copies, e, out);
     if (e->result.token != s->disk.serial) return;
     if (s->disk.saving)
-        on_saved(s, e);
+        on_saved(s, e, out);
     else if (s->disk.reading)
         on_read(s, e, out);
     start_reading(s, out);
@@ -543,6 +645,7 @@ static shard_load *load_of(const shard *s, const Weft__Rollback *order)
     l->mutations = s->config.mutations;
     l->server = s->config.index;
     l->map = s->map;
+    l->copies = order->copies;
     l->from = xcalloc(order->n_final + 1, sizeof *l->from);
     bool bad = false;
     for (size_t i = 0; i < order->n_final; i++) {
@@ -558,6 +661,18 @@ static shard_load *load_of(const shard *s, const Weft__Rollback *order)
     return NULL;
 }
 
+/* What an order before wanted read, or an old snapshot copied, is not wanted any more. */
+static void forget_loads(shard *s, uint64_t now_us, core_actions *out)
+{
+    shard_disk *d = &s->disk;
+    shard_copies_stop(s->copies, now_us, out);
+    d->copying = d->copied = false;
+    shard_load_free(d->wanted);
+    shard_load_free(d->lacking);
+    d->wanted = d->lacking = NULL;
+    d->attempts = 0;
+}
+
 /* Forgets everything and reads the checkpoint. */
 static bool go_back(shard *s, const core_event *e, const Weft__Rollback *order, core_actions *out)
 {
@@ -567,8 +682,7 @@ static bool go_back(shard *s, const core_event *e, const Weft__Rollback *order, 
     if (!l) return false;
     begin_generation(s, h->generation, h->stage, h->version);
     drop_tables(s);
-    shard_load_free(s->disk.wanted);
-    s->disk.wanted = NULL;
+    forget_loads(s, e->now_us, out);
     s->disk.loading = true;
     if (l->n) {
         s->disk.wanted = l;
@@ -599,6 +713,36 @@ static void on_rollback(shard *s, const core_event *e, core_actions *out)
         answer(s, out, e->message.route, h, WIRE_OK, NULL);
     else
         refuse(s, out, e->message.route, h, WIRE_REFUSED, "a malformed ROLLBACK");
+}
+
+/* ---- parts for others ---- */
+
+/* True if we are to write this snapshot, or write it now: what is under its name is of another
+ * attempt. */
+static bool is_not_written(const shard *s, const part_id *id)
+{
+    const shard_disk *d = &s->disk;
+    if (id->generation != s->generation) return id->generation > s->generation;
+    if (d->saving && part_same_snapshot(&d->saving->id, id)) return true;
+    if (!d->saved || d->saved->id.generation != id->generation) return true;
+    if (part_same_snapshot(&d->saved->id, id)) return !d->saved->written;
+    return id->version > d->saved->id.version || (id->version == d->saved->id.version && id->final);
+}
+
+static void on_part(shard *s, const core_event *e, core_actions *out)
+{
+    const wire_header *h = e->message.header;
+    part_id id;
+    part_piece want;
+    const char *wrong = h->role == WIRE_SERVER
+                            ? part_piece_asked(h, e->message.body, s->config.plan_hash, &id, &want)
+                            : "only servers ask for parts";
+    if (wrong)
+        refuse(s, out, e->message.route, h, WIRE_REFUSED, wrong);
+    else if (is_not_written(s, &id))
+        answer(s, out, e->message.route, h, WIRE_BEHIND, NULL);
+    else
+        shard_copies_asked(s->copies, e, &id, want, out);
 }
 
 /* ---- pushes ---- */
@@ -738,11 +882,40 @@ static void fill_held(const shard *s, Weft__ServerState *state, Weft__HeldSlot *
     state->held = list;
 }
 
-/* The newest snapshot: under way, or over.  `part` and `list` hold its parts; owned by the caller.
- */
-static void fill_saved(const shard *s, Weft__Saved *saved, Weft__SnapshotName *name,
-                       Weft__SavedPart **part, Weft__SavedPart ***list)
+static Weft__SavedPart **list_parts(const saved_part *from, uint32_t n, Weft__SavedPart **part)
 {
+    Weft__SavedPart **list = xcalloc(n + 1, sizeof *list);
+    *part = xcalloc(n + 1, sizeof **part);
+    for (uint32_t i = 0; i < n; i++) {
+        Weft__SavedPart *x = list[i] = &(*part)[i];
+        weft__saved_part__init(x);
+        x->shard = from[i].shard;
+        x->bytes = from[i].bytes;
+        x->hash = from[i].hash;
+    }
+    return list;
+}
+
+/* What HELLO says of a snapshot; its lists are owned. */
+typedef struct saved_report {
+    Weft__Saved saved;
+    Weft__SnapshotName name;
+    Weft__SavedPart *part[2];
+} saved_report;
+
+static void report_fini(saved_report *r)
+{
+    free(r->part[0]);
+    free(r->part[1]);
+    free(r->saved.part);
+    free(r->saved.copy);
+}
+
+/* The newest snapshot: under way, or over. */
+static void fill_saved(const shard *s, saved_report *r)
+{
+    Weft__Saved *saved = &r->saved;
+    Weft__SnapshotName *name = &r->name;
     const shard_disk *d = &s->disk;
     shard_save *x = d->saving ? d->saving : d->saved;
     weft__saved__init(saved);
@@ -757,16 +930,15 @@ static void fill_saved(const shard *s, Weft__Saved *saved, Weft__SnapshotName *n
     saved->failed = d->saved_failed;
     saved->done = !d->saved_failed;
     saved->why = x->why;
-    *part = xcalloc(x->parts + 1, sizeof **part);
-    *list = xcalloc(x->parts + 1, sizeof(Weft__SavedPart *));
-    for (uint32_t i = 0; saved->done && i < x->parts; i++) {
-        weft__saved_part__init(&(*part)[i]);
-        (*part)[i].shard = x->part[i].shard;
-        (*part)[i].bytes = x->part[i].bytes;
-        (*part)[i].hash = x->part[i].hash;
-        (*list)[saved->n_part++] = &(*part)[i];
-    }
-    saved->part = *list;
+    if (!saved->done) return;
+    saved->part = list_parts(x->part, x->parts, &r->part[0]);
+    saved->n_part = x->parts;
+    saved->copied = d->copied;
+    if (!d->copied) return;
+    uint32_t n;
+    const saved_part *got = copy_getter_got(shard_copies_getter(s->copies), &n);
+    saved->copy = list_parts(got, n, &r->part[1]);
+    saved->n_copy = n;
 }
 
 static void say_hello(shard *s, uint64_t now_us, core_actions *out)
@@ -793,12 +965,10 @@ static void say_hello(shard *s, uint64_t now_us, core_actions *out)
     Weft__HeldSlot **list = xcalloc(count + 1, sizeof(Weft__HeldSlot *));
     fill_held(s, &state, held, list);
     hello.server = &state;
-    Weft__Saved saved;
-    Weft__SnapshotName name;
-    Weft__SavedPart *part = NULL, **parts = NULL;
+    saved_report report = {0};
     if (s->disk.saving || s->disk.saved) {
-        fill_saved(s, &saved, &name, &part, &parts);
-        state.saved = &saved;
+        fill_saved(s, &report);
+        state.saved = &report.saved;
     }
     state.loading = s->disk.loading;
     state.load_failed = s->disk.failed;
@@ -806,8 +976,7 @@ static void say_hello(shard *s, uint64_t now_us, core_actions *out)
     member_hello(&s->member, s->requests, now_us, out, &hello);
     free(held);
     free(list);
-    free(part);
-    free(parts);
+    report_fini(&report);
 }
 
 static void on_answer(shard *s, const core_event *e, core_actions *out)
@@ -816,6 +985,8 @@ static void on_answer(shard *s, const core_event *e, core_actions *out)
     if (!requests_answer(s->requests, e->now_us, out, e->message.header, &m)) return;
     if (m.header.op == WIRE_HELLO)
         member_view(&s->member, s->requests, e->now_us, out, e->message.header, e->message.body);
+    else if (m.header.op == WIRE_PART)
+        shard_copies_answer(s->copies, e, &m, out);
 }
 
 static void on_message(shard *s, const core_event *e, core_actions *out)
@@ -834,6 +1005,7 @@ static void on_message(shard *s, const core_event *e, core_actions *out)
     case WIRE_STAGE: on_stage(s, e, out); return;
     case WIRE_SNAPSHOT: on_snapshot(s, e, out); return;
     case WIRE_ROLLBACK: on_rollback(s, e, out); return;
+    case WIRE_PART: on_part(s, e, out); return;
     case WIRE_STOP:
         if (!accepts_order(s, e, out)) return;
         answer(s, out, e->message.route, h, WIRE_OK, NULL);
@@ -856,9 +1028,9 @@ static void leave(shard *s, const core_event *e, core_actions *out)
     s->exited = true;
 }
 
-static uint64_t next_timer(const shard *s, uint64_t requests_us)
+static uint64_t next_timer(const shard *s, uint64_t requests_us, uint64_t copies_us)
 {
-    uint64_t at = requests_us;
+    uint64_t at = requests_us < copies_us ? requests_us : copies_us;
     if (s->member.hello_at_us < at) at = s->member.hello_at_us;
     for (size_t i = 0; i < s->parked_n; i++) {
         if (s->parked[i].until_us < at) at = s->parked[i].until_us;
@@ -879,10 +1051,13 @@ uint64_t shard_step(shard *s, const core_event *e, core_actions *out)
     if (s->exited) return UINT64_MAX;
     if (e->type == CORE_MESSAGE) on_message(s, e, out);
     if (e->type == CORE_RESULT) on_result(s, e, out);
+    uint64_t copies_us = shard_copies_timer(s->copies, e->now_us, out);
+    settle_copies(s, e->now_us, out);
     if (parked_due(s, e->now_us)) unpark(s, e->now_us, out);
     if (member_hello_due(&s->member, e->now_us)) say_hello(s, e->now_us, out);
     leave(s, e, out);
-    return s->exited ? UINT64_MAX : next_timer(s, requests_timer(s->requests, e->now_us, out));
+    uint64_t requests_us = requests_timer(s->requests, e->now_us, out);
+    return s->exited ? UINT64_MAX : next_timer(s, requests_us, copies_us);
 }
 
 /* ---- looking in ---- */
@@ -958,6 +1133,7 @@ uint64_t shard_digest(const shard *s)
         h = hash64(&d, sizeof d, h);
     }
     h = held_rounds_digest(&s->held, h);
+    h = shard_copies_digest(s->copies, h);
     for (size_t i = 0; i < s->parked_n; i++) {
         uint64_t d[2] = {s->parked[i].header.tag, s->parked[i].until_us};
         h = hash64(d, sizeof d, h);

@@ -14,7 +14,9 @@
  *
  * SNAPSHOT takes a copy of the stage's tables at once and has it written (SHARD_SAVE); ROLLBACK
  * forgets everything and reads a checkpoint (SHARD_LOAD) under a new generation.  At most one of
- * these jobs is with the shell at a time.  HELLO says how far they are.  Threads: one owner. */
+ * these jobs is with the shell at a time.  HELLO says how far they are.  With two copies a server
+ * gets the parts that it is the second of from their owners, when it has written its own; and going
+ * back it gets what it should have and has not from whoever has it.  Threads: one owner. */
 #pragma once
 
 #include "common/core.h"
@@ -75,11 +77,13 @@ typedef struct shard_config {
     const char *address;  /* what peers connect to */
     const shard_model *model;
     uint32_t pid;
-    double max_norm; /* of a push (push_guard.h); 0: any */
+    double max_norm;      /* of a push (push_guard.h); 0: any */
+    uint32_t piece_bytes; /* of a part that is asked for at a time; 0: PART_PIECE_BYTES */
     const core_mutations *mutations;
 } shard_config;
 
-/* COMPUTE kinds; details: shard_save and shard_load (shard_disk.h), which the shell fills in. */
+/* COMPUTE kinds; details: shard_save and shard_load (shard_disk.h), which the shell fills in.
+ * shard_copies.h has two more, which may be with the shell at the same time. */
 enum { SHARD_SAVE = 1, SHARD_LOAD = 2 };
 
 typedef struct shard shard;

@@ -1,21 +1,30 @@
 /* Fuzzes the protocol cores: a scheduler, two servers, a sampler and two workers run the
- * simulation's small job in simulated time; each byte of the input spoils one message on its way:
- * lost, repeated, reordered, late, to somebody else, with another header or another body.  0 leaves
- * it alone.  Nothing is promised but that nobody crashes, reads what is not there, or never comes
- * to rest. */
+ * simulation's small job in simulated time, with a disk a server and two copies of each part; each
+ * byte of the input spoils one message on its way: lost, repeated, reordered, late, to somebody
+ * else, with another header or another body.  0 leaves it alone.  Nothing is promised but that
+ * nobody crashes, reads what is not there, or never comes to rest. */
 #include "common/hash.h"
 #include "common/mem.h"
 #include "common/panic.h"
 #include "common/plan.h"
 #include "proto/weft.pb-c.h"
+#include "ps/shard_copies.h"
 #include "sampler/sampler_loop.h"
+#include "sim/sim_disk.h"
 #include "sim/sim_model.h"
 #include "testing_fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES = 6, STASH = 16, EVENTS_MAX = 20000, QUIET_TIMERS_MAX = 64, QUEUE_MAX = 1 << 16 };
+enum {
+    NODES = 6,
+    SERVERS = 2,
+    STASH = 16,
+    EVENTS_MAX = 20000,
+    QUIET_TIMERS_MAX = 64,
+    QUEUE_MAX = 1 << 16
+};
 
 typedef struct message {
     bool is_result;
@@ -48,6 +57,7 @@ typedef struct world {
     message *queue;
     size_t first, n, cap;
     uint64_t now_us;
+    sim_disk disk[SERVERS];
     blob *stash[STASH];
     uint32_t stashed;
 } world;
@@ -197,7 +207,8 @@ static void *new_core(const core_peer *p)
 {
     if (p->role == WIRE_SCHEDULER) {
         static scheduler_config c = {.job = "fuzz",
-                                     .servers = 2,
+                                     .servers = SERVERS,
+                                     .copies = 2,
                                      .samplers = 1,
                                      .virtual_shards = 16,
                                      .numerics = "sim",
@@ -215,7 +226,8 @@ static void *new_core(const core_peer *p)
                           .plan_hash = SIM_PLAN_HASH,
                           .numerics = "sim",
                           .address = "sim",
-                          .model = sim_shard_model()};
+                          .model = sim_shard_model(),
+                          .piece_bytes = 16384};
         return shard_new(&c);
     }
     if (p->role == WIRE_SAMPLER) {
@@ -292,6 +304,24 @@ static void carry_send(world *w, uint32_t from, const core_action *a)
     }
 }
 
+/* A server's disk does it at once. */
+static err_code use_disk(world *w, const node *n, const core_action *a)
+{
+    sim_disk *d = &w->disk[n->self.index];
+    part_store store = sim_disk_store(d);
+    void *job = (void *)(uintptr_t)a->compute.detail;
+    err_code rc;
+    switch (a->compute.kind) {
+    case SHARD_SAVE:
+        rc = sim_disk_write(d, n->self.incarnation, job, 0);
+        sim_disk_sync(d, n->self.incarnation);
+        return rc;
+    case SHARD_LOAD: return shard_disk_load(&store, job);
+    case SHARD_GIVE: return shard_disk_give(&store, job);
+    default: return shard_disk_get(&store, job);
+    }
+}
+
 static void carry_compute(world *w, uint32_t at, const core_action *a)
 {
     const worker_task *t = a->compute.detail;
@@ -300,6 +330,7 @@ static void carry_compute(world *w, uint32_t at, const core_action *a)
         m.status = ERR_OK;
         m.detail = a->compute.kind == WORKER_DIGEST ? digest(t) : compute(t);
     }
+    if (w->node[at].self.role == WIRE_SERVER) m.status = use_disk(w, &w->node[at], a);
     put(w, m);
 }
 
@@ -491,6 +522,7 @@ static void finish(world *w)
         free_work(w->queue[i].detail);
     }
     for (uint32_t i = 0; i < STASH; i++) blob_unref(w->stash[i]);
+    for (uint32_t i = 0; i < SERVERS; i++) sim_disk_fini(&w->disk[i]);
     free(w->queue);
 }
 

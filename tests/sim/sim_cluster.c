@@ -5,6 +5,7 @@
 #include "common/panic.h"
 #include "common/proto_alloc.h"
 #include "proto/weft.pb-c.h"
+#include "ps/shard_copies.h"
 #include "ps/shard_disk.h"
 #include "sampler/sampler_loop.h"
 #include "sim/sim_disk.h"
@@ -27,6 +28,8 @@ enum {
     ENDLESS_US = 60000000,
     ENDLESS_FAULTS = 50,
     LOSSES = 3,
+    WIPED_US = 60000000, /* a checkpoint may have been made meanwhile */
+    PIECE_BYTES = 16384,
     MANIFESTS_MAX = 512,
     STEP_MAX_US = 60000000
 };
@@ -42,7 +45,9 @@ typedef struct sim_event {
     blob *body;
     uint64_t token;
     struct sim_work *work;
-    shard_load *load; /* to be done now; the core's */
+    shard_load *load; /* to be done now; the core's, as the next two */
+    shard_give *give;
+    shard_get *get;
     err_code status;
 } sim_event;
 
@@ -83,7 +88,8 @@ typedef struct sim {
     sim_node node[NODES_MAX];
     uint32_t nodes, first_server, first_sampler, first_worker, ghost;
     uint32_t servers, samplers, workers; /* servers: of the map, or on the way to it */
-    sim_disk disk;
+    sim_disk disk[SERVERS_AT_MOST];      /* without copies the first, for all */
+    uint64_t wiped_us;                   /* when one was lost last */
     sim_network network;
     uint64_t healthy_from_us;  /* nothing goes wrong any more */
     uint32_t lossy;            /* messages per mille */
@@ -403,16 +409,29 @@ static uint64_t hang(sim *s, const sim_node *n)
     return below(s, STEP_MAX_US);
 }
 
+static sim_disk *disk_of(sim *s, const sim_node *n)
+{
+    return &s->disk[s->o.copies ? n->index : 0];
+}
+
 /* A server writes a snapshot: what of it is on disk when it dies is the disk's affair. */
 static void on_save(sim *s, sim_node *n, sim_event *e, shard_save *save)
 {
     uint32_t fails_at = chance(s, 60) ? 1 + (uint32_t)below(s, 8) : 0;
-    e->status = sim_disk_write(&s->disk, n->life, save, fails_at);
+    e->status = sim_disk_write(disk_of(s, n), n->life, save, fails_at);
     e->at_us += below(s, 200000);
     s->result.saves += e->status == ERR_OK;
 }
 
-/* A checkpoint counts: every part of it must be on disk. */
+/* The disks that have it for good. */
+static uint32_t disks_with(const sim *s, const part_id *id)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < SERVERS_AT_MOST; i++) n += sim_disk_has(&s->disk[i], id);
+    return n;
+}
+
+/* A checkpoint counts: every part of it must be on disk, or on two that were not lost meanwhile. */
 static void check_recorded(sim *s, const scheduler_manifest *m)
 {
     part_id id = {.stage = m->stage,
@@ -421,9 +440,11 @@ static void check_recorded(sim *s, const scheduler_manifest *m)
                   .shards = m->shards,
                   .final = m->final};
     for (id.shard = 0; id.shard < m->shards; id.shard++) {
-        if (sim_disk_has(&s->disk, &id)) continue;
-        violation(s, "part %u of %s version %u is not there, and the checkpoint counts", id.shard,
-                  stage_name(m->stage), m->version);
+        uint32_t n = disks_with(s, &id);
+        bool lost = s->wiped_us && s->now_us - s->wiped_us < WIPED_US;
+        if (n >= (s->o.copies && !lost ? 2 : 1)) continue;
+        violation(s, "part %u of %s version %u is on %u disks, and the checkpoint counts", id.shard,
+                  stage_name(m->stage), m->version, n);
         return;
     }
 }
@@ -454,6 +475,10 @@ static void on_disk(sim *s, uint32_t node, const core_action *a)
     }
     if (n->role == WIRE_SERVER && a->compute.kind == SHARD_LOAD)
         e.load = (shard_load *)(uintptr_t)a->compute.detail;
+    if (n->role == WIRE_SERVER && a->compute.kind == SHARD_GIVE)
+        e.give = (shard_give *)(uintptr_t)a->compute.detail;
+    if (n->role == WIRE_SERVER && a->compute.kind == SHARD_GET)
+        e.get = (shard_get *)(uintptr_t)a->compute.detail;
     heap_push(s, e);
 }
 
@@ -593,6 +618,7 @@ static void *new_scheduler(sim *s, uint64_t life)
                            .servers = s->servers,
                            .samplers = s->samplers,
                            .virtual_shards = 16,
+                           .copies = s->o.copies ? 2 : 1,
                            .numerics = "sim",
                            .numerics_strict = true,
                            .max_void_slots = 100,
@@ -620,6 +646,7 @@ static void *new_core(sim *s, const sim_node *n)
                           .numerics = "sim",
                           .address = "sim",
                           .model = &s->model,
+                          .piece_bytes = PIECE_BYTES,
                           .mutations = m};
         return shard_new(&c);
     }
@@ -676,7 +703,7 @@ static void kill_node(sim *s, uint32_t node, uint64_t down_us)
     char x[32];
     describe(n, x);
     trace(s, "%s dies", x);
-    if (n->role == WIRE_SERVER) sim_disk_crash(&s->disk, n->life, draw(s));
+    if (n->role == WIRE_SERVER) sim_disk_crash(disk_of(s, n), n->life, draw(s));
     if (n->role == WIRE_SCHEDULER) write_out(s, n->life);
     bool replaced = n->role == GHOST;
     core_free(n);
@@ -711,7 +738,8 @@ static void make_ghost(sim *s)
 static void scale(sim *s)
 {
     if (!s->node[0].core) return;
-    uint32_t n = 1 + (uint32_t)below(s, SERVERS_AT_MOST);
+    uint32_t least = s->o.copies ? 2 : 1;
+    uint32_t n = least + (uint32_t)below(s, SERVERS_AT_MOST + 1 - least);
     trace(s, "%u servers wanted, there are %u", n, s->servers);
     for (uint32_t i = 0; i < n; i++) {
         if (!s->node[s->first_server + i].core)
@@ -764,12 +792,27 @@ static void lose(sim *s)
     s->metrics = (size_t)last->m.metrics;
 }
 
+/* A server dies, and often its disk with it, if that is not one loss too many. */
+static void kill_server(sim *s, uint32_t server)
+{
+    uint32_t index = s->node[server].index;
+    kill_node(s, server, 50000 + below(s, 3000000));
+    if (!s->o.copies || below(s, 3) == 0) return;
+    if (!sim_disk_may_wipe(s->disk, SERVERS_AT_MOST, index)) return;
+    trace(s, "the disk of ps-%u is lost", index);
+    sim_disk_wipe(&s->disk[index]);
+    s->wiped_us = s->now_us;
+    s->result.wipes++;
+}
+
 static void fault(sim *s)
 {
     uint32_t worker = s->first_worker + (uint32_t)below(s, s->workers);
     uint32_t sampler = s->first_sampler + (uint32_t)below(s, s->samplers);
     uint32_t server = s->first_server + (uint32_t)below(s, s->servers);
-    if (s->o.rot) s->result.damages += sim_disk_rot(&s->disk, draw(s));
+    if (s->o.rot)
+        s->result.damages +=
+            sim_disk_rot(&s->disk[s->o.copies ? server - s->first_server : 0], draw(s));
     s->result.faults++;
     uint64_t x = below(s, 130);
     if (x >= 100)
@@ -781,7 +824,7 @@ static void fault(sim *s)
     else if (x < 35)
         s->node[server].paused_until_us = s->now_us + below(s, 8000000);
     else if (x < 50)
-        kill_node(s, server, 50000 + below(s, 3000000));
+        kill_server(s, server);
     else if (x < 55)
         scale(s);
     else if (x < 65)
@@ -1202,12 +1245,13 @@ static void deliver(sim *s, const sim_event *e)
 static err_code on_disk_done(sim *s, const sim_event *e)
 {
     if (s->node[e->node].role != WIRE_SERVER) return ERR_OK;
-    if (!e->load) {
-        sim_disk_sync(&s->disk, e->life);
-        return e->status;
-    }
-    part_store store = sim_disk_store(&s->disk);
-    return shard_disk_load(&store, e->load);
+    sim_disk *d = disk_of(s, &s->node[e->node]);
+    part_store store = sim_disk_store(d);
+    if (e->load) return shard_disk_load(&store, e->load);
+    if (e->give) return shard_disk_give(&store, e->give);
+    if (e->get) return shard_disk_get(&store, e->get);
+    sim_disk_sync(d, e->life);
+    return e->status;
 }
 
 static void on_node_event(sim *s, sim_event *e)
@@ -1329,6 +1373,7 @@ static void set_up_faults(sim *s)
 static void set_up(sim *s)
 {
     s->servers = s->o.servers ? s->o.servers : 1 + (uint32_t)below(s, 3);
+    if (s->o.copies && s->servers < 2) s->servers = 2;
     s->samplers = s->o.samplers ? s->o.samplers : 1 + (uint32_t)below(s, 2);
     s->workers = s->o.workers ? s->o.workers : 1 + (uint32_t)below(s, 4);
     if (s->o.hangs && s->workers < 3) s->workers = 3;
@@ -1361,7 +1406,7 @@ static void tear_down(sim *s)
         if (s->node[i].core) core_free(&s->node[i]);
     }
     core_actions_fini(&s->actions);
-    sim_disk_fini(&s->disk);
+    for (uint32_t i = 0; i < SERVERS_AT_MOST; i++) sim_disk_fini(&s->disk[i]);
     free(s->heap);
     free(s->metric);
     free(s->manifest);

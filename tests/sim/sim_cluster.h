@@ -25,6 +25,7 @@ typedef struct sim_options {
     bool rot;                   /* parts of checkpoints are damaged now and then */
     bool hangs;                 /* many computations never end, but for the last worker's */
     bool loses;                 /* the scheduler's disk is lost, and checkpoints are all there is */
+    bool copies;                /* a disk a server, two copies of each part, disks are lost */
     bool hostile;               /* somebody says DONE of slots that were never computed */
     staleness how;              /* the oracle's */
     core_mutations mutations;
@@ -35,7 +36,7 @@ typedef struct sim_result {
     char why[512]; /* what went wrong, and when */
     int exit_code; /* of the scheduler; -1: it did not end */
     char exit_why[CORE_TEXT_MAX];
-    uint64_t events, time_us, messages, dropped, faults, rollbacks, saves, damages;
+    uint64_t events, time_us, messages, dropped, faults, rollbacks, saves, damages, wipes;
     uint64_t digest; /* of the whole history: the same seed gives the same */
 } sim_result;
 

@@ -8,6 +8,7 @@
 
 void sim_disk_fini(sim_disk *d)
 {
+    free(d->copy);
     for (size_t i = 0; i < d->n; i++) blob_unref(d->part[i].bytes);
     free(d->part);
     free(d->prune);
@@ -22,6 +23,19 @@ static sim_part *find(const sim_disk *d, const part_id *id)
     return NULL;
 }
 
+static void put(sim_disk *d, const part_id *id, blob *bytes, uint64_t unsynced)
+{
+    sim_part *p = find(d, id);
+    if (!p) {
+        grow(&d->part, &d->cap, d->n + 1, sizeof *d->part);
+        p = &d->part[d->n++];
+        *p = (sim_part){.id = *id};
+    }
+    blob_unref(p->bytes);
+    p->bytes = bytes;
+    p->unsynced = unsynced;
+}
+
 static err_code disk_write(void *ctx, const part_id *id, blob *part, char *why)
 {
     sim_disk *d = ctx;
@@ -29,18 +43,11 @@ static err_code disk_write(void *ctx, const part_id *id, blob *part, char *why)
         snprintf(why, CORE_TEXT_MAX, "no space left");
         return ERR_IO;
     }
-    sim_part *p = find(d, id);
-    if (!p) {
-        grow(&d->part, &d->cap, d->n + 1, sizeof *d->part);
-        p = &d->part[d->n++];
-        *p = (sim_part){.id = *id};
-    }
-    bool there = p->bytes && !p->unsynced && blob_size(p->bytes) == blob_size(part) &&
+    const sim_part *p = find(d, id);
+    bool there = p && !p->unsynced && blob_size(p->bytes) == blob_size(part) &&
                  memcmp(blob_data(p->bytes), blob_data(part), blob_size(part)) == 0;
     if (there) return ERR_OK; /* replaced by the same: one of them survives */
-    blob_unref(p->bytes);
-    p->bytes = blob_ref(part);
-    p->unsynced = d->writer;
+    put(d, id, blob_ref(part), d->writer);
     return ERR_OK;
 }
 
@@ -61,6 +68,63 @@ static err_code disk_read(void *ctx, const part_id *id, blob **part, part_view *
     return ERR_OK;
 }
 
+static bool disk_is_there(void *ctx, const part_id *id)
+{
+    return find(ctx, id) != NULL;
+}
+
+static err_code disk_read_piece(void *ctx, const part_id *id, part_piece want, blob **bytes,
+                                uint64_t *total, uint64_t *hash, char *why)
+{
+    const sim_part *p = find(ctx, id);
+    snprintf(why, CORE_TEXT_MAX, "part %u of version %u", id->shard, id->version);
+    if (!p) return ERR_NOT_FOUND;
+    size_t size = blob_size(p->bytes);
+    part_id is;
+    if (size < PART_HEADER_BYTES || !part_label(blob_data(p->bytes), size, &is, hash) ||
+        want.offset >= size)
+        return ERR_CORRUPT;
+    *total = size;
+    size_t left = size - (size_t)want.offset;
+    *bytes = blob_copy(blob_data(p->bytes) + want.offset, left < want.bytes ? left : want.bytes);
+    return ERR_OK;
+}
+
+static err_code disk_write_piece(void *ctx, const part_id *id, uint64_t offset, const void *bytes,
+                                 size_t n, char *why)
+{
+    sim_disk *d = ctx;
+    (void)why;
+    if (!offset) {
+        d->copying = *id;
+        d->copy_n = 0;
+    }
+    if (!part_id_equal(&d->copying, id)) return ERR_IO;
+    size_t end = (size_t)offset + n;
+    grow(&d->copy, &d->copy_cap, end, 1);
+    if (end > d->copy_n) {
+        if (offset > d->copy_n) memset(d->copy + d->copy_n, 0, (size_t)offset - d->copy_n);
+        d->copy_n = end;
+    }
+    memcpy(d->copy + offset, bytes, n);
+    return ERR_OK;
+}
+
+static err_code disk_finish(void *ctx, const part_id *id, uint64_t total, uint64_t hash, char *why)
+{
+    sim_disk *d = ctx;
+    part_view v;
+    blob *b = blob_copy(d->copy, d->copy_n);
+    snprintf(why, CORE_TEXT_MAX, "the copy of part %u", id->shard);
+    bool good = d->copy_n == total && part_decode(blob_data(b), blob_size(b), &v) == ERR_OK &&
+                part_id_equal(&v.id, id) && part_hash(b) == hash;
+    if (good)
+        put(d, id, b, 0);
+    else
+        blob_unref(b);
+    return good ? ERR_OK : ERR_CORRUPT;
+}
+
 static void disk_prune(void *ctx, const part_id *keep, uint32_t n, const part_id *newest)
 {
     sim_disk *d = ctx;
@@ -74,8 +138,15 @@ static void disk_prune(void *ctx, const part_id *keep, uint32_t n, const part_id
 
 part_store sim_disk_store(sim_disk *d)
 {
-    return (part_store){
-        .ctx = d, .write = disk_write, .seal = disk_seal, .read = disk_read, .prune = disk_prune};
+    return (part_store){.ctx = d,
+                        .write = disk_write,
+                        .seal = disk_seal,
+                        .read = disk_read,
+                        .is_there = disk_is_there,
+                        .read_piece = disk_read_piece,
+                        .write_piece = disk_write_piece,
+                        .finish = disk_finish,
+                        .prune = disk_prune};
 }
 
 err_code sim_disk_write(sim_disk *d, uint64_t life, shard_save *save, uint32_t fails_at)
@@ -121,6 +192,7 @@ static blob *torn(const blob *whole, uint64_t random)
 
 void sim_disk_crash(sim_disk *d, uint64_t life, uint64_t random)
 {
+    d->copying = (part_id){0}; /* a dead writer's pieces are nothing */
     for (size_t i = d->n; i-- > 0;) {
         if (d->part[i].unsynced != life) continue;
         random = random * 6364136223846793005u + 1442695040888963407u;
@@ -137,6 +209,35 @@ void sim_disk_crash(sim_disk *d, uint64_t life, uint64_t random)
     for (size_t k = d->prunes; k-- > 0;) {
         if (d->prune[k].life == life) d->prune[k] = d->prune[--d->prunes];
     }
+}
+
+void sim_disk_wipe(sim_disk *d)
+{
+    while (d->n) remove_part(d, d->n - 1);
+    d->prunes = d->copy_n = 0;
+    d->copying = (part_id){0};
+}
+
+/* Whether all parts of the snapshot are durable on some disk. */
+static bool is_whole(const sim_disk *disk, uint32_t n, uint32_t without, const part_id *snapshot)
+{
+    part_id id = *snapshot;
+    for (id.shard = 0; id.shard < id.shards; id.shard++) {
+        bool there = false;
+        for (uint32_t i = 0; i < n && !there; i++)
+            there = i != without && sim_disk_has(&disk[i], &id);
+        if (!there) return false;
+    }
+    return true;
+}
+
+bool sim_disk_may_wipe(const sim_disk *disk, uint32_t n, uint32_t without)
+{
+    for (size_t k = 0; k < disk[without].n; k++) {
+        const part_id *id = &disk[without].part[k].id;
+        if (is_whole(disk, n, n, id) && !is_whole(disk, n, without, id)) return false;
+    }
+    return true;
 }
 
 bool sim_disk_has(const sim_disk *d, const part_id *id)

@@ -1,5 +1,6 @@
-/* sim_disk.h - the folder of checkpoints in the simulation: what was written is lost, torn or kept
- * when its writer dies before it was synced, and what is there may rot. */
+/* sim_disk.h - a folder of checkpoints in the simulation, of all servers or of one: what was
+ * written is lost, torn or kept when its writer dies before it was synced, what is there may rot,
+ * and all of it may be lost. */
 #pragma once
 
 #include "ps/shard_disk.h"
@@ -22,6 +23,10 @@ typedef struct sim_disk {
         uint32_t keep_n;
     } * prune; /* owned */
     size_t prunes, prunes_cap;
+    /* the copy that is on its way, piece by piece */
+    part_id copying;
+    uint8_t *copy; /* owned, [copy_n] */
+    size_t copy_n, copy_cap;
 } sim_disk;
 
 void sim_disk_fini(sim_disk *d);
@@ -32,5 +37,9 @@ err_code sim_disk_write(sim_disk *d, uint64_t life, shard_save *save, uint32_t f
 void sim_disk_sync(sim_disk *d, uint64_t life);
 void sim_disk_crash(sim_disk *d, uint64_t life, uint64_t random);
 bool sim_disk_has(const sim_disk *d, const part_id *id); /* and it is durable */
+/* Nothing of it is left. */
+void sim_disk_wipe(sim_disk *d);
+/* True if whatever is complete and durable on the n disks would be without disk `without`, too. */
+bool sim_disk_may_wipe(const sim_disk *disk, uint32_t n, uint32_t without);
 /* Flips a bit somewhere; returns whether there was anything to damage. */
 bool sim_disk_rot(sim_disk *d, uint64_t random);

@@ -42,6 +42,7 @@ bool sim_seeds_run_in(const sim_seeds *s, uint32_t way, uint64_t seed, uint64_t 
                      .hostile = seed % 4 == 1,
                      .hangs = seed % 8 == 6,
                      .loses = seed % 4 == 3,
+                     .copies = seed % 5 == 2,
                      .how = sim_ways[way],
                      .trace = trace,
                      .mutations = {off}};

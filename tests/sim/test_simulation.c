@@ -24,7 +24,7 @@ static uint64_t seeds_wanted = SEEDS_DEFAULT;
 START_TEST(every_seed_ends_with_the_oracles_bits)
 {
     sim_seeds *seeds = sim_seeds_new();
-    uint64_t events = 0, time_us = 0, worst = 0, rollbacks = 0, saves = 0;
+    uint64_t events = 0, time_us = 0, worst = 0, rollbacks = 0, saves = 0, wipes = 0;
     for (uint64_t seed = 1; seed <= seeds_wanted; seed++) {
         sim_result r;
         bool ok = sim_seeds_run(seeds, seed, 0, false, &r);
@@ -36,10 +36,13 @@ START_TEST(every_seed_ends_with_the_oracles_bits)
         worst = r.time_us > worst ? r.time_us : worst;
         rollbacks += r.rollbacks;
         saves += r.saves;
+        wipes += r.wipes;
     }
+    ck_assert_uint_gt(wipes, 0);
     printf("%" PRIu64 " seeds, %" PRIu64 " events, %" PRIu64 " rollbacks, %" PRIu64
-           " snapshots, mean %" PRIu64 " ms, worst %" PRIu64 " ms\n",
-           seeds_wanted, events, rollbacks, saves, time_us / seeds_wanted / 1000, worst / 1000);
+           " snapshots, %" PRIu64 " disks lost, mean %" PRIu64 " ms, worst %" PRIu64 " ms\n",
+           seeds_wanted, events, rollbacks, saves, wipes, time_us / seeds_wanted / 1000,
+           worst / 1000);
     sim_seeds_free(seeds);
 }
 END_TEST
@@ -160,6 +163,8 @@ static const mutation mutations[] = {
     {CORE_RULE_ROLLING, "going back before that is durable", IN_BSP},
     {CORE_RULE_PASS_OVER, "a damaged checkpoint is tried again", IN_BSP},
     {CORE_RULE_CUT, "metrics are kept when going back", IN_BSP},
+    {CORE_RULE_COPIES, "a checkpoint before every copy is there", IN_BSP},
+    {CORE_RULE_LEAVERS, "servers leave with the only copy of a part", IN_BSP},
     {CORE_RULE_LAST_METRIC, "a record without the last metric", IN_BSP},
     {CORE_RULE_PAST, "one version too few is kept", IN_DELAY},
     {CORE_RULE_PAST_ROWS, "rows of a past version are the newest ones", IN_DELAY},

@@ -492,6 +492,75 @@ static void rolling_hello(bool loading, bool failed)
     deliver(&h, proto_pack(&x.base));
 }
 
+/* The server has written the snapshot; `copy`: and its copy of part 3, with this hash. */
+static void saved_hello(uint64_t copy)
+{
+    Weft__Hello x = WEFT__HELLO__INIT;
+    Weft__ServerState state = WEFT__SERVER_STATE__INIT;
+    Weft__Saved saved = WEFT__SAVED__INIT;
+    Weft__SnapshotName name = WEFT__SNAPSHOT_NAME__INIT;
+    Weft__SavedPart part[2] = {WEFT__SAVED_PART__INIT, WEFT__SAVED_PART__INIT};
+    Weft__SavedPart *parts[2] = {&part[0], &part[1]};
+    char numerics[] = "right";
+    x.version = 1;
+    x.plan_hash = SIM_PLAN_HASH;
+    x.numerics = numerics;
+    x.server = &state;
+    state.generation = name.generation = 1;
+    state.stage = name.stage = STAGE_HGNN;
+    state.version = name.version = 1;
+    state.saved = &saved;
+    saved.name = &name;
+    saved.done = true;
+    part[0].shard = part[1].shard = 3;
+    part[0].bytes = part[1].bytes = 100;
+    part[0].hash = 7;
+    part[1].hash = copy;
+    saved.part = &parts[0];
+    saved.copy = &parts[1];
+    saved.n_part = 1;
+    saved.n_copy = saved.copied = copy != 0;
+    wire_header h = from(WIRE_SERVER, 0, 10, WIRE_HELLO);
+    deliver(&h, proto_pack(&x.base));
+}
+
+START_TEST(with_two_copies_a_checkpoint_counts_when_both_are_there_and_the_same)
+{
+    scheduler_config c = config();
+    c.copies = 2;
+    restart(&c);
+    run();
+    commit_round();
+    scheduler_want_checkpoint(s);
+    pass(1000);
+    saved_hello(0);
+    ck_assert_uint_eq(view().records, 0);
+    saved_hello(8); /* of something else */
+    ck_assert_uint_eq(view().records, 0);
+    scheduler_status st;
+    scheduler_status_get(s, now_us, &st);
+    ck_assert_uint_eq(st.checkpoint.failed, 1);
+    scheduler_status_fini(&st);
+    scheduler_want_checkpoint(s);
+    pass(6000000); /* it is tried again */
+    saved_hello(7);
+    ck_assert_uint_eq(view().records, 1);
+}
+END_TEST
+
+START_TEST(with_two_copies_there_are_never_fewer_servers)
+{
+    scheduler_config c = config();
+    scheduler_status st;
+    c.copies = c.servers = 2;
+    restart(&c);
+    scheduler_want_servers(s, 1);
+    scheduler_status_get(s, now_us, &st);
+    ck_assert_uint_eq(st.servers_wanted, 2);
+    scheduler_status_fini(&st);
+}
+END_TEST
+
 START_TEST(a_server_that_comes_back_empty_sends_the_job_back_under_a_new_generation)
 {
     wire_header order;
@@ -904,6 +973,8 @@ int main(void)
     tcase_add_test(t, void_slots_in_a_row_stop_the_job_and_name_the_slot);
     tcase_add_test(t, rows_that_are_not_finite_stop_the_job_and_name_the_slot);
     tcase_add_test(t, three_dead_holders_stop_the_job_and_name_the_slot);
+    tcase_add_test(t, with_two_copies_a_checkpoint_counts_when_both_are_there_and_the_same);
+    tcase_add_test(t, with_two_copies_there_are_never_fewer_servers);
     tcase_add_test(t, a_server_that_comes_back_empty_sends_the_job_back_under_a_new_generation);
     tcase_add_test(t, a_server_that_cannot_start_anew_ends_the_job_and_is_named);
     tcase_add_test(t, rollbacks_without_a_committed_step_between_stop_the_job);
