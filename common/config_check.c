@@ -167,6 +167,11 @@ static void check_deployment(config_reader *r)
     if (!*c->job || strlen(c->job) > 128 || strchr(c->job, '\n')) {
         cross_error(r, "job", "job", "expects 1 to 128 bytes on one line");
     }
+    if (c->checkpoint.copies > c->cluster.servers) {
+        cross_error(r, "checkpoint.copies", "cluster.servers",
+                    "%u copies need as many servers, cluster.servers is %u", c->checkpoint.copies,
+                    c->cluster.servers);
+    }
     if (!*c->work_dir) cross_error(r, "work_dir", "work_dir", "must not be empty");
     if (!*c->train.core_type) {
         cross_error(r, "train.core_type", "train.core_type", "must not be empty");

@@ -413,7 +413,8 @@ const config_key config_keys[] = {
      .mark = 'D',
      .at = AT(checkpoint.dir),
      .fallback = "\"\"",
-     .help = "folder of the checkpoints, shared by all servers; \"\": work_dir/checkpoints"},
+     .help = "folder of the checkpoints, shared by all servers (or see copies); \"\": "
+             "work_dir/checkpoints"},
     {.name = "checkpoint.every",
      .type = KEY_DURATION,
      .mark = 'D',
@@ -427,9 +428,9 @@ const config_key config_keys[] = {
      .at = AT(checkpoint.copies),
      .fallback = "1",
      .min = 1,
-     .max = 8,
-     .later = 1,
-     .help = "copies of each file"},
+     .max = 2,
+     .help =
+         "of each part; 2: also on a second server, so that checkpoint.dir may be a disk of each"},
     ADDRESS(ADDRESS_LISTEN, "http.bind", http.bind, "\"127.0.0.1:0\"",
             "IPv4 address:port; port 0: any free one"),
     ADDRESS(ADDRESS_LISTEN, "http.process_bind", http.process_bind, "\"127.0.0.1:0\"",

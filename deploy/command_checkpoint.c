@@ -20,8 +20,9 @@ typedef struct request {
     endpoint_options job;      /* url, token: for now */
     const char *action, *name; /* name NULL: not given */
     bool off, wait;
-    config *config; /* owned */
-    char *dir;      /* owned */
+    checkpoint_folders also; /* the first is dir */
+    config *config;          /* owned */
+    char *dir;               /* owned */
 } request;
 
 typedef struct action {
@@ -30,10 +31,12 @@ typedef struct action {
     bool takes_name, needs_name;
 } action;
 
-enum { OPTION_OFF = 0x3500, OPTION_WAIT };
+enum { OPTION_OFF = 0x3500, OPTION_WAIT, OPTION_ALSO };
 enum { WAIT_S = 60, WAIT_POLL_US = 300000 };
 
 static const struct argp_option options[] = {
+    {"also", OPTION_ALSO, "DIR", 0, "verify: look there, too: a folder of another server; repeat",
+     0},
     {"off", OPTION_OFF, NULL, 0, "pin: let it go again", 0},
     {"wait", OPTION_WAIT, NULL, 0, "now: until it is complete, at most a minute", 0},
     {0}};
@@ -43,7 +46,9 @@ static const struct argp_option options[] = {
 
 static const char *state_of(const checkpoint_listed *l)
 {
-    if (l->rc == ERR_OK) return l->entry.parts < l->manifest.parts ? "damaged" : "complete";
+    /* With two copies other servers' folders have the rest. */
+    bool lacks = l->entry.parts < l->manifest.parts && l->manifest.copies < 2;
+    if (l->rc == ERR_OK) return lacks ? "damaged" : "complete";
     return l->rc == ERR_NOT_FOUND ? "incomplete" : "damaged";
 }
 
@@ -74,6 +79,8 @@ static err_code list_json(const request *r, const checkpoint_listed *list, size_
         if (l->rc == ERR_OK) {
             json_field_u64(&w, "epoch", l->manifest.epoch);
             json_field_u64(&w, "step", l->manifest.step);
+            json_field_u64(&w, "parts_made", l->manifest.parts);
+            json_field_u64(&w, "copies", l->manifest.copies > 1 ? l->manifest.copies : 1);
             json_field_string(&w, "reason", checkpoint_reason_name(l->manifest.reason));
         }
         json_object_end(&w);
@@ -95,7 +102,7 @@ static void format_size(char text[16], uint64_t bytes)
 
 static void list_text(const request *r, const checkpoint_listed *list, size_t n)
 {
-    static const char *const head[] = {"NAME", "STEP", "REASON", "SIZE", "TIME", "STATE"};
+    static const char *const head[] = {"NAME", "STEP", "REASON", "SIZE", "COPIES", "TIME", "STATE"};
     int width = (int)strlen(head[0]);
     char name[CHECKPOINT_NAME_MAX];
     if (!n) printf("no checkpoints in %s\n", r->dir);
@@ -104,19 +111,23 @@ static void list_text(const request *r, const checkpoint_listed *list, size_t n)
         if ((int)strlen(name) > width) width = (int)strlen(name);
     }
     if (n) {
-        printf("%-*s  %8s  %-9s  %9s  %-20s  %s\n", width, head[0], head[1], head[2], head[3],
-               head[4], head[5]);
+        printf("%-*s  %8s  %-9s  %9s  %6s  %-20s  %s\n", width, head[0], head[1], head[2], head[3],
+               head[4], head[5], head[6]);
     }
     for (size_t i = 0; i < n; i++) {
         const checkpoint_listed *l = &list[i];
-        char step[16] = "-", size[16], time[21];
+        char step[16] = "-", copies[16] = "-", size[16], time[21];
         checkpoint_files_name(&l->entry.id, name);
         clock_iso((uint64_t)l->entry.time, time);
         format_size(size, l->entry.bytes);
         if (l->rc == ERR_OK) snprintf(step, sizeof step, "%" PRIu32, l->manifest.step);
-        printf("%-*s  %8s  %-9s  %9s  %-20s  %s%s\n", width, name, step,
-               l->rc == ERR_OK ? checkpoint_reason_name(l->manifest.reason) : "-", size, time,
-               state_of(l), l->entry.pinned ? ", pinned" : "");
+        if (l->rc == ERR_OK) snprintf(copies, sizeof copies, "%d", l->manifest.copies > 1 ? 2 : 1);
+        printf("%-*s  %8s  %-9s  %9s  %6s  %-20s  %s%s", width, name, step,
+               l->rc == ERR_OK ? checkpoint_reason_name(l->manifest.reason) : "-", size, copies,
+               time, state_of(l), l->entry.pinned ? ", pinned" : "");
+        if (l->rc == ERR_OK && l->manifest.copies > 1)
+            printf(", %" PRIu32 " of %" PRIu32 " parts here", l->entry.parts, l->manifest.parts);
+        putchar('\n');
     }
 }
 
@@ -161,11 +172,22 @@ static void tell(void *user, const char *text)
         printf("%s: %s\n", o->name, text);
 }
 
+/* What there is of a checkpoint of which two copies were made. */
+static void print_copies(const request *r, const checkpoint_verified *v)
+{
+    if (r->also.n == 1)
+        printf("ok, %" PRIu32 " of %" PRIu32 " parts are here, 2 copies of each were made\n",
+               v->once, v->parts);
+    else
+        printf("ok, %" PRIu32 " parts: 2 copies of %" PRIu32 ", 1 of %" PRIu32 "\n", v->parts,
+               v->twice, v->once);
+}
+
 static uint32_t verify_one(const request *r, const checkpoint_listed *l, json_writer *json)
 {
     char name[CHECKPOINT_NAME_MAX];
     verify_output o = {json, name};
-    uint32_t problems = 0;
+    checkpoint_verified v = {0};
     /* Without a manifest it never happened: nothing goes back to it. */
     bool unfinished = l->rc == ERR_NOT_FOUND && !r->name;
     checkpoint_files_name(&l->entry.id, name);
@@ -175,16 +197,24 @@ static uint32_t verify_one(const request *r, const checkpoint_listed *l, json_wr
         json_key(json, "problems");
         json_array_begin(json);
     }
-    if (!unfinished) problems = checkpoint_verify(r->dir, l, tell, &o);
+    if (!unfinished) v = checkpoint_verify(&r->also, l, tell, &o);
     if (json) {
         json_array_end(json);
         json_field_bool(json, "complete", !unfinished);
-        json_field_bool(json, "ok", problems == 0);
+        json_field_bool(json, "ok", v.problems == 0);
+        if (l->rc == ERR_OK) {
+            json_field_u64(json, "parts", v.parts);
+            json_field_u64(json, "parts_twice", v.twice);
+            json_field_u64(json, "parts_once", v.once);
+        }
         json_object_end(json);
-    } else if (problems == 0) {
+    } else if (v.problems == 0 && !unfinished && l->manifest.copies > 1) {
+        printf("%s: ", name);
+        print_copies(r, &v);
+    } else if (v.problems == 0) {
         printf("%s: %s\n", name, unfinished ? "incomplete: no manifest yet, not used" : "ok");
     }
-    return problems;
+    return v.problems;
 }
 
 static err_code verify_list(const request *r, const checkpoint_listed *list, size_t n)
@@ -358,6 +388,7 @@ static void check_usage(const request *r, struct argp_state *state)
     if (r->name && !a->takes_name) argp_error(state, "%s takes no name", a->name);
     if (!r->name && a->needs_name) argp_error(state, "which checkpoint? `list` names them");
     if (r->off && a->run != run_pin) argp_error(state, "--off belongs to pin");
+    if (r->also.n > 1 && a->run != run_verify) argp_error(state, "--also belongs to verify");
     if (r->wait && a->run != run_now) argp_error(state, "--wait belongs to now");
     if (!r->job.cli.config_file) argp_error(state, "give -c FILE");
 }
@@ -369,6 +400,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT: state->child_inputs[0] = &r->job.cli; break;
     case OPTION_OFF: r->off = true; break;
     case OPTION_WAIT: r->wait = true; break;
+    case OPTION_ALSO:
+        if (r->also.n == CHECKPOINT_FOLDERS_MAX) argp_error(state, "too many folders");
+        r->also.dir[r->also.n++] = arg;
+        break;
     case ARGP_KEY_ARG:
         if (r->name) return ARGP_ERR_UNKNOWN;
         *(r->action ? &r->name : &r->action) = arg;
@@ -388,11 +423,12 @@ int command_checkpoint(int argc, char **argv)
                               .doc = "Lists, checks and keeps the checkpoints of a job; asks a "
                                      "running one for another.",
                               .children = children};
-    request r = {0};
+    request r = {.also.n = 1};
     cli_parse(&argp, argc, argv, &r);
     err_code rc = cli_load_config(&r.job.cli, &r.config);
     if (rc == ERR_OK) {
         r.dir = checkpoint_files_dir(r.config);
+        r.also.dir[0] = r.dir;
         rc = find_action(r.action)->run(&r);
         if (rc == ERR_OK && fflush(stdout) != 0) rc = ERR_IO;
         config_free(r.config);

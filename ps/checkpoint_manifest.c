@@ -120,6 +120,7 @@ static void put_manifest(json_writer *w, const checkpoint_manifest *m)
     json_field_string(w, "reason", checkpoint_reason_name(m->reason));
     json_field_u64(w, "shards", m->shards);
     json_field_u64(w, "servers", m->servers);
+    if (m->copies) json_field_u64(w, "copies", m->copies);
     json_field_u64(w, "metrics", m->metrics);
     put_lists(w, m);
     put_state(w, m);
@@ -311,6 +312,7 @@ static void get_manifest(manifest_decoder *d, const json_t *root, checkpoint_man
     m->shards = get_u32(d, root, "shards", CHECKPOINT_SHARDS_MAX);
     require(d, m->shards > 0, "shards");
     m->servers = get_u32(d, root, "servers", UINT32_MAX);
+    if (json_object_get(root, "copies")) m->copies = get_u32(d, root, "copies", 2);
     m->metrics = get_u64(d, root, "metrics", ((uint64_t)1 << 53) - 1);
     get_previous(d, root, m);
     get_parts(d, root, m);

@@ -45,6 +45,7 @@ typedef struct checkpoint_manifest {
     checkpoint_reason reason;
     uint32_t shards;  /* virtual: how many there are */
     uint32_t servers; /* that wrote it */
+    uint32_t copies;  /* of each part, on two servers: 2; 0: one (its text is as it always was) */
     uint64_t metrics; /* that there were; below 2^53 */
     const checkpoint_id
         *previous; /* [previous_n] the finished stages before: snapshots of theirs */

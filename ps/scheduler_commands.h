@@ -23,6 +23,7 @@ uint64_t scheduler_command_token(scheduler_command command, uint32_t n);
 
 enum { SCHEDULER_POST_TOKENS_MAX = 2 };
 typedef struct scheduler_post {
+    uint32_t copies; /* of each part of a checkpoint */
     unsigned status; /* HTTP: 202, 400, 404 */
     uint64_t token[SCHEDULER_POST_TOKENS_MAX];
     uint32_t tokens;            /* 0 unless status is 202 */
@@ -34,8 +35,9 @@ typedef struct scheduler_post {
  *     /api/v1/drain       {"id": "worker-2"}
  *     /api/v1/checkpoint  nothing or {}
  *     /api/v1/stop        nothing or {}
- * Anything else, also an unknown key, is refused with the reason. */
-scheduler_post scheduler_post_parse(const char *path, const char *body);
+ * Anything else, also an unknown key or fewer servers than there are copies of each part of a
+ * checkpoint, is refused with the reason. */
+scheduler_post scheduler_post_parse(const char *path, const char *body, uint32_t copies);
 
 typedef struct scheduler scheduler;
 /* A RESULT that is a command: carries it out.  False: it is none. */

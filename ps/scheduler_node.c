@@ -121,6 +121,17 @@ static err_code write_metrics(const scheduler_node *n, const char *dir,
     return rc;
 }
 
+/* Servers with folders of their own remove nothing from ours. */
+static void prune_own(const char *dir, const scheduler_manifest *m)
+{
+    checkpoint_id keep[sizeof m->keep / sizeof *m->keep];
+    checkpoint_id newest = {m->stage, m->generation, m->version, m->final};
+    char why[CHECKPOINT_WHY_MAX];
+    for (uint32_t i = 0; i < m->keep_n; i++) keep[i] = checkpoint_files_id(&m->keep[i]);
+    err_code rc = checkpoint_files_prune(dir, &newest, keep, m->keep_n, NULL, why);
+    if (rc != ERR_OK) log_warn("prune_failed", "reason=\"%s\"", why);
+}
+
 /* Writes the manifest beside the parts; the checkpoint counts by the durable state in any case. */
 static err_code write_manifest(const scheduler_node *n, const scheduler_manifest *m)
 {
@@ -140,6 +151,7 @@ static err_code write_manifest(const scheduler_node *n, const scheduler_manifest
                              .reason = reason_of(m->reason),
                              .shards = m->shards,
                              .servers = m->servers,
+                             .copies = m->copies > 1 ? m->copies : 0,
                              .metrics = m->metrics,
                              .previous = previous,
                              .previous_n = m->previous_n,
@@ -150,6 +162,7 @@ static err_code write_manifest(const scheduler_node *n, const scheduler_manifest
     err_code rc = write_metrics(n, dir, &x, why);
     if (rc == ERR_OK) rc = checkpoint_manifest_write(dir, &x, why);
     if (rc != ERR_OK) log_error("manifest_failed", "reason=\"%s\"", why);
+    if (rc == ERR_OK && m->copies > 1) prune_own(dir, m);
     free(part);
     free(dir);
     return rc;
@@ -263,7 +276,7 @@ static void publish(void *user, uint64_t now_us)
 static unsigned on_post(void *user, const char *path, const char *body, char **answer)
 {
     const scheduler_node *n = user;
-    scheduler_post p = scheduler_post_parse(path, body);
+    scheduler_post p = scheduler_post_parse(path, body, n->config->checkpoint.copies);
     for (uint32_t i = 0; i < p.tokens; i++) n->post(n->shell, p.token[i], ERR_OK, NULL);
     *answer = xstrdup(p.answer);
     return p.status;
@@ -349,6 +362,7 @@ static scheduler_config core_config(const scheduler_node *n, const scheduler_nod
         .samplers = c->cluster.samplers,
         .workers = c->cluster.workers,
         .virtual_shards = c->cluster.virtual_shards,
+        .copies = c->checkpoint.copies,
         .checkpoint_every_us = (uint64_t)c->checkpoint.every_ms * 1000u,
         .numerics = numerics_id(),
         .numerics_strict = c->train.numerics_strict,

@@ -54,6 +54,12 @@ static void parse_scale(scheduler_post *p, json_t *o)
         refuse(p, HTTP_BAD_REQUEST, "neither \"workers\" nor \"servers\"");
         return;
     }
+    if (servers && servers < p->copies) {
+        refuse(p, HTTP_BAD_REQUEST,
+               "checkpoint.copies: %" PRIu32 " needs as many servers, not %" PRIu32, p->copies,
+               servers);
+        return;
+    }
     if (workers) accept(p, COMMAND_SCALE_WORKERS, workers);
     if (servers) accept(p, COMMAND_SCALE_SERVERS, servers);
 }
@@ -123,9 +129,9 @@ static void parse(scheduler_post *p, const route *r, const char *body)
     json_decref(o);
 }
 
-scheduler_post scheduler_post_parse(const char *path, const char *body)
+scheduler_post scheduler_post_parse(const char *path, const char *body, uint32_t copies)
 {
-    scheduler_post p = {0};
+    scheduler_post p = {.copies = copies};
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (strcmp(routes[i].path, path) != 0) continue;
         parse(&p, &routes[i], body);

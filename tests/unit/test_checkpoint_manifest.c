@@ -79,6 +79,29 @@ START_TEST(what_is_encoded_comes_back)
 }
 END_TEST
 
+START_TEST(two_copies_are_said_and_one_is_not)
+{
+    checkpoint_manifest m = *testing_checkpoint_manifest(9, 3, part), back;
+    size_t n;
+    const char *wrong;
+    char *text = checkpoint_manifest_encode(&m, &n);
+    ck_assert_ptr_null(strstr(text, "copies"));
+    free(text);
+    m.copies = 2;
+    text = checkpoint_manifest_encode(&m, &n);
+    testing_expect_part(text, "\"copies\": 2,");
+    ck_assert_int_eq(checkpoint_manifest_decode(text, n, &back, &wrong), ERR_OK);
+    ck_assert_uint_eq(back.copies, 2);
+    checkpoint_manifest_fini(&back);
+    free(text);
+    m.copies = 3;
+    text = checkpoint_manifest_encode(&m, &n);
+    ck_assert_int_eq(decode(text, n, &wrong), ERR_CORRUPT);
+    ck_assert_str_eq(wrong, "copies");
+    free(text);
+}
+END_TEST
+
 START_TEST(lists_and_state_may_be_empty)
 {
     checkpoint_manifest m = *testing_checkpoint_manifest(9, 3, part);
@@ -383,6 +406,7 @@ int main(void)
     TCase *c = tcase_create("checkpoint_manifest");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, what_is_encoded_comes_back);
+    tcase_add_test(c, two_copies_are_said_and_one_is_not);
     tcase_add_test(c, lists_and_state_may_be_empty);
     tcase_add_test(c, the_largest_manifest_is_read_again);
     tcase_add_test(c, reasons_have_names);

@@ -152,6 +152,59 @@ START_TEST(each_damaged_or_missing_file_is_named)
 }
 END_TEST
 
+/* Two servers' folders: the scheduler's has parts 0, 1 and 2, the other one 1, 2 and 3. */
+static void put_in_two(void)
+{
+    char why[CHECKPOINT_WHY_MAX];
+    checkpoint_manifest_part part[4];
+    for (uint32_t v = 0; v < 4; v++) {
+        part_id id = testing_part_id(9, v, 4);
+        blob *b = testing_part(&id);
+        part[v] = (checkpoint_manifest_part){v, blob_size(b), part_hash(b)};
+        if (v < 3) ck_assert_int_eq(checkpoint_files_write(dir, &id, b, why), ERR_OK);
+        if (v > 0) ck_assert_int_eq(checkpoint_files_write("other", &id, b, why), ERR_OK);
+        blob_unref(b);
+    }
+    checkpoint_manifest m = *testing_checkpoint_manifest(9, 4, part);
+    m.copies = 2;
+    m.previous_n = 0;
+    ck_assert_int_eq(checkpoint_manifest_write(dir, &m, why), ERR_OK);
+}
+
+START_TEST(of_two_copies_it_is_said_how_many_are_where)
+{
+    put_in_two();
+    ck_assert_int_eq(run("list", NULL), 0);
+    testing_expect_part(output, "COPIES");
+    testing_expect_part(output, "       2  ");
+    testing_expect_part(output, "complete, 3 of 4 parts here\n");
+    ck_assert_int_eq(run("verify", NULL), 0);
+    ck_assert_str_eq(output, "hgnn-v9-g3: ok, 3 of 4 parts are here, 2 copies of each were made\n");
+    ck_assert_int_eq(run("verify", "--also", "other", NULL), 0);
+    ck_assert_str_eq(output, "hgnn-v9-g3: ok, 4 parts: 2 copies of 2, 1 of 2\n");
+    json_t *j = run_json("list", 0);
+    const json_t *first = json_array_get(json_object_get(j, "checkpoints"), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(first, "copies")), 2);
+    ck_assert_int_eq(json_integer_value(json_object_get(first, "parts")), 3);
+    ck_assert_int_eq(json_integer_value(json_object_get(first, "parts_made")), 4);
+    json_decref(j);
+}
+END_TEST
+
+START_TEST(of_two_copies_a_damaged_one_and_none_are_problems)
+{
+    put_in_two();
+    spoil("other/hgnn-v9-g3/0001.part");
+    ck_assert_int_eq(run("verify", NULL), 0);
+    ck_assert_int_eq(run("verify", "--also", "other", NULL), 1);
+    ck_assert_str_eq(output, "hgnn-v9-g3: other/hgnn-v9-g3/0001.part: wrong checksum\n");
+    ck_assert_int_eq(unlink("other/hgnn-v9-g3/0001.part"), 0);
+    ck_assert_int_eq(unlink("other/hgnn-v9-g3/0003.part"), 0);
+    ck_assert_int_eq(run("verify", "--also", "other", NULL), 1);
+    testing_expect_part(output, "hgnn-v9-g3/0003.part: cannot open");
+}
+END_TEST
+
 START_TEST(a_part_of_another_content_or_length_is_named)
 {
     testing_put_snapshot(dir, 9);
@@ -293,6 +346,8 @@ int main(void)
     tcase_add_test(c, the_list_as_json_has_the_same);
     tcase_add_test(c, whole_checkpoints_verify);
     tcase_add_test(c, each_damaged_or_missing_file_is_named);
+    tcase_add_test(c, of_two_copies_it_is_said_how_many_are_where);
+    tcase_add_test(c, of_two_copies_a_damaged_one_and_none_are_problems);
     tcase_add_test(c, a_part_of_another_content_or_length_is_named);
     tcase_add_test(c, damage_in_a_finished_stage_it_refers_to_counts);
     tcase_add_test(c, a_finished_stage_of_another_plan_counts);

@@ -405,8 +405,7 @@ START_TEST(what_comes_later_is_refused)
                                        "mode=refresh",
                                        "mode=frozen",
                                        "hgnn.init_from=x",
-                                       "two_tower.init_from=x",
-                                       "checkpoint.copies=2"};
+                                       "two_tower.init_from=x"};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         char message[128];
         bad_set(sets[i], "supported yet");
@@ -422,6 +421,12 @@ START_TEST(what_comes_later_is_refused)
     bad("train: {mode: asp, staleness: 1}", "train.staleness: only with train.mode: ssp");
     bad("train: {staleness: 1}", "train.staleness: only with train.mode: ssp");
     config_free(good_set("checkpoint.copies=1"));
+    config_free(good("checkpoint: {copies: 2}\ncluster: {servers: 2}"));
+    bad("checkpoint: {copies: 2}",
+        "job.yaml:1:22: checkpoint.copies: 2 copies need as many servers, "
+        "cluster.servers is 1");
+    bad_set("checkpoint.copies=2", "cluster.servers is 1");
+    bad_set("checkpoint.copies=3", "checkpoint.copies");
     config_free(good_set("checkpoint.every=10m"));
     config_free(good_set("checkpoint.every=600s"));
 }

@@ -29,7 +29,7 @@ static const struct {
 
 START_TEST(a_command_becomes_tokens)
 {
-    scheduler_post p = scheduler_post_parse(accepted[_i].path, accepted[_i].body);
+    scheduler_post p = scheduler_post_parse(accepted[_i].path, accepted[_i].body, 1);
     ck_assert_msg(p.status == 202, "%s", p.answer);
     ck_assert_uint_eq(p.tokens, accepted[_i].n);
     for (uint32_t i = 0; i < p.tokens; i++) ck_assert(p.token[i] == accepted[_i].token[i]);
@@ -54,6 +54,7 @@ static const struct {
     {"/api/v1/scale", "{\"workers\": 2, \"servers\": null}", 400, "\"servers\""},
     {"/api/v1/scale", "{\"workers\": 2, \"workers\": 3}", 400, "duplicate"},
     {"/api/v1/scale", "{\"workers\": 2, \"samplers\": 3}", 400, "unknown key \"samplers\""},
+    {"/api/v1/scale", "{\"servers\": 1}", 400, "checkpoint.copies: 2 needs as many servers, not 1"},
     {"/api/v1/drain", "{}", 400, "\"id\" is not that of a worker"},
     {"/api/v1/drain", "{\"id\": 2}", 400, "\"id\""},
     {"/api/v1/drain", "{\"id\": \"ps-0\"}", 400, "\"id\""},
@@ -69,7 +70,7 @@ static const struct {
 
 START_TEST(anything_else_is_refused_with_the_reason)
 {
-    scheduler_post p = scheduler_post_parse(refused[_i].path, refused[_i].body);
+    scheduler_post p = scheduler_post_parse(refused[_i].path, refused[_i].body, 2);
     ck_assert_uint_eq(p.status, refused[_i].status);
     ck_assert_uint_eq(p.tokens, 0);
     ck_assert_msg(strstr(p.answer, refused[_i].says) != NULL, "%s", p.answer);
