@@ -185,7 +185,6 @@ static err_code check(int fd, const char *path, const part_id *id, uint64_t tota
 err_code checkpoint_copy_finish(const char *dir, const part_id *id, uint64_t total, uint64_t hash,
                                 char *why)
 {
-    checkpoint_id snapshot = checkpoint_files_id(id);
     char *from = copied_path(dir, id), *to = checkpoint_files_part_path(dir, id);
     why[0] = '\0';
     int fd = open(from, O_RDWR | O_CLOEXEC);
@@ -195,7 +194,6 @@ err_code checkpoint_copy_finish(const char *dir, const part_id *id, uint64_t tot
     if (fd >= 0 && close(fd) != 0 && rc == ERR_OK) rc = fail(why, "cannot close", from);
     if (rc == ERR_OK && rename(from, to) != 0) rc = fail(why, "cannot rename to", to);
     if (rc != ERR_OK && fd >= 0) unlink(from);
-    if (rc == ERR_OK) rc = checkpoint_files_seal(dir, &snapshot, why);
     free(from);
     free(to);
     return rc == ERR_NOT_FOUND ? ERR_IO : rc;

@@ -1,8 +1,9 @@
 /* checkpoint_copy.h - a part of a snapshot goes to another folder of checkpoints in pieces.
  *
  * The pieces come in any order, but for the first, into <part>.tmp-copied; it gets its name when
- * all of them are there, are that part with that checksum, and are on the disk.  Who dies at it
- * begins anew.  `why` is as in checkpoint_files.h.  Threads: any; one writer a part. */
+ * all of them are there, are that part with that checksum, and are on the disk; the name is durable
+ * after checkpoint_files_seal.  Who dies at it begins anew.  `why` is as in checkpoint_files.h.
+ * Threads: any; one writer a part. */
 #pragma once
 
 #include "ps/checkpoint_files.h"
@@ -19,7 +20,7 @@ MUST_USE err_code checkpoint_copy_read(const char *dir, const part_id *id, uint6
  * ERR_IO. */
 MUST_USE err_code checkpoint_copy_write(const char *dir, const part_id *id, uint64_t offset,
                                         const void *bytes, size_t n, char *why);
-/* All pieces are there: durable, under the part's name.  ERR_CORRUPT: they are not that part; they
+/* All pieces are there: under the part's name.  ERR_CORRUPT: they are not that part; they
  * are removed then.  ERR_LIMIT, ERR_IO. */
 MUST_USE err_code checkpoint_copy_finish(const char *dir, const part_id *id, uint64_t total,
                                          uint64_t hash, char *why);

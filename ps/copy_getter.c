@@ -298,6 +298,11 @@ void copy_getter_answer(copy_getter *g, const core_event *e, const request_match
 
 /* ---- the disk ---- */
 
+static bool is_last_of_snapshot(const copy_getter *g)
+{
+    return g->at + 1 == g->n || !part_same_snapshot(&g->part[g->at], &g->part[g->at + 1]);
+}
+
 shard_get *copy_getter_take(copy_getter *g)
 {
     if (g->writing || !g->ready_n) return NULL;
@@ -307,7 +312,8 @@ shard_get *copy_getter_take(copy_getter *g)
                          .offset = r.offset,
                          .body = r.body,
                          .piece = r.view,
-                         .last = g->written + r.view.n == g->total};
+                         .last = g->written + r.view.n == g->total,
+                         .seals = is_last_of_snapshot(g)};
     g->writing = true;
     g->stale = false;
     return &g->job;

@@ -172,5 +172,6 @@ err_code shard_disk_get(const part_store *store, shard_get *g)
     const part_piece_view *p = &g->piece;
     err_code rc = store->write_piece(store->ctx, &g->id, g->offset, p->bytes, p->n, g->why);
     if (rc == ERR_OK && g->last) rc = store->finish(store->ctx, &g->id, p->total, p->hash, g->why);
+    if (rc == ERR_OK && g->last && g->seals) rc = store->seal(store->ctx, &g->id, g->why);
     return rc;
 }

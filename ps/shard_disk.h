@@ -99,6 +99,7 @@ typedef struct shard_get {
     blob *body;            /* owned */
     part_piece_view piece; /* of it */
     bool last;             /* all the others are written */
+    bool seals;            /* and so are all parts of that snapshot that are wanted */
     char why[CORE_TEXT_MAX];
 } shard_get;
 /* ERR_CORRUPT: all together are not that part; ERR_LIMIT, ERR_IO: our disk; g->why. */
