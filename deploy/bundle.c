@@ -7,8 +7,8 @@
 #include "common/numerics.h"
 #include "common/token_file.h"
 #include "common/version.h"
-#include "deploy/secret_mask.h"
 #include "deploy/last_status.h"
+#include "deploy/secret_mask.h"
 #include "deploy/status_client.h"
 #include "deploy/tar_writer.h"
 
