@@ -284,6 +284,13 @@ void config_free(config *c);
 /* What a plan can do without and work on the data cannot: required keys, and the files that other
  * keys ask for.  All that is missing is printed.  ERR_INVALID. */
 MUST_USE err_code config_check_inputs(const config *c);
+/* Every type that `history.types`, `two_tower.targets` and `graph.relations` name is one of the
+ * catalogue's.  ERR_INVALID (printed, each where it was set): one is not. */
+MUST_USE err_code config_check_types(const config *c, const string_list *types);
+/* Prints what is wrong with a value that only the data can tell, and where `key` was set:
+ * "job.yaml:3:5: key: text". */
+void config_error(const config *c, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The effective configuration as YAML that loads back to the same, owned (free).  CONFIG_PLAN_ONLY
  * leaves out D keys and paths: what `config.yaml` of an output holds.  CONFIG_SOURCES adds to each

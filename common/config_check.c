@@ -4,6 +4,7 @@
 #include "common/panic.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,6 +191,44 @@ void config_check(config_reader *r)
     check_models(r);
     check_train(r);
     check_deployment(r);
+}
+
+/* The types there are, for a message, into text [size]. */
+static void list_types(const string_list *types, char *text, size_t size)
+{
+    size_t n = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < types->n && n < size; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", types->items[i]);
+}
+
+static size_t unknown_types(const config *c, const char *key, const string_list *names,
+                            const string_list *types)
+{
+    size_t errors = 0;
+    char there[512];
+    for (size_t i = 0; i < names->n; i++) {
+        size_t t = 0;
+        while (t < types->n && strcmp(types->items[t], names->items[i]) != 0) t++;
+        if (t < types->n) continue;
+        list_types(types, there, sizeof there);
+        config_error(c, key, "the catalogue has no type `%s`; there are: %s", names->items[i],
+                     there);
+        errors++;
+    }
+    return errors;
+}
+
+err_code config_check_types(const config *c, const string_list *types)
+{
+    size_t errors = unknown_types(c, "history.types", &c->history.types, types);
+    errors += unknown_types(c, "two_tower.targets", &c->two_tower.targets, types);
+    for (size_t i = 0; i < c->graph.relations_n; i++) {
+        char *pair[] = {c->graph.relations[i].source, c->graph.relations[i].destination};
+        const string_list names = {.items = pair, .n = 2};
+        errors += unknown_types(c, "graph.relations", &names, types);
+    }
+    return errors ? ERR_INVALID : ERR_OK;
 }
 
 static size_t missing(const config *c, const char *key, const char *why)

@@ -1,8 +1,11 @@
 #include "common/config_source.h"
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/panic.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,4 +43,22 @@ const char *config_source(const config *c, const config_key *key)
 {
     const char *text = c->sources ? c->sources[key - config_keys].text : NULL;
     return text ? text : "default";
+}
+
+void config_error(const config *c, const char *key, const char *format, ...)
+{
+    const config_key *k = config_key_find(key);
+    char text[1024];
+    va_list args;
+    ASSERT(k);
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    const char *source = config_source(c, k);
+    bool is_set = strcmp(source, "--set") == 0, is_default = strcmp(source, "default") == 0;
+    log_user_error("%s%s%s: %s", is_default ? "" : source,
+                   is_default ? ""
+                   : is_set   ? " "
+                              : ": ",
+                   key, text);
 }

@@ -547,8 +547,11 @@ static void read_column(config_reader *r, const config_key *key, const yaml_node
     *(config_column *)config_key_field(key, r->c) = column;
 }
 
-static void read_roles(config_reader *r, const char *what, const yaml_node_t *node, uint32_t *roles)
+static void read_roles(config_reader *r, const char *kind_name, const yaml_node_t *node,
+                       uint32_t *roles)
 {
+    char what[112];
+    snprintf(what, sizeof what, "%s.roles", kind_name);
     const char *expects = "a list of graph, history, positive, seen";
     if (!expect_list(r, what, node, expects)) return;
     *roles = 0;
@@ -564,9 +567,11 @@ static void read_roles(config_reader *r, const char *what, const yaml_node_t *no
     }
 }
 
-static void read_min_weight(config_reader *r, const char *what, const yaml_node_t *node,
+static void read_min_weight(config_reader *r, const char *kind_name, const yaml_node_t *node,
                             config_kind *kind)
 {
+    char what[112];
+    snprintf(what, sizeof what, "%s.min_weight", kind_name);
     const char *text = read_scalar(r, what, node, "a number");
     if (!text) return;
     double v = is_plain(node) && is_number(text) ? parse_double(text) : (double)NAN;

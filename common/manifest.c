@@ -462,35 +462,24 @@ err_code manifest_load(const char *folder, manifest **out)
     return rc;
 }
 
-/* Which types `names` holds; none: all. */
-static err_code find_types(const manifest *m, const char *key, const string_list *names,
-                           bool *is_in)
-{
-    for (size_t t = 0; t < m->types.n; t++) is_in[t] = names->n == 0;
-    for (size_t i = 0; i < names->n; i++) {
-        size_t t = 0;
-        while (t < m->types.n && strcmp(m->types.items[t], names->items[i]) != 0) t++;
-        if (t == m->types.n) {
-            log_user_error("%s: the catalogue has no type \"%s\"", key, names->items[i]);
-            return ERR_INVALID;
-        }
-        is_in[t] = true;
-    }
-    return ERR_OK;
-}
-
 err_code manifest_target_types(const manifest *m, const config *c, bool *target)
 {
-    return find_types(m, "two_tower.targets", &c->two_tower.targets, target);
+    const string_list *names = &c->two_tower.targets;
+    err_code rc = config_check_types(c, &m->types);
+    for (size_t t = 0; t < m->types.n; t++) {
+        target[t] = names->n == 0;
+        for (size_t i = 0; i < names->n; i++)
+            target[t] = target[t] || strcmp(m->types.items[t], names->items[i]) == 0;
+    }
+    return rc;
 }
 
 err_code manifest_check_config(const manifest *m, const config *c)
 {
-    bool types[CONFIG_TYPES_MAX];
-    err_code rc = manifest_target_types(m, c, types);
-    if (rc == ERR_OK) rc = find_types(m, "history.types", &c->history.types, types);
+    err_code rc = config_check_types(c, &m->types);
     if (rc != ERR_OK || c->history.window_days == 0 || m->order == ORDER_TIME) return rc;
-    log_user_error("history.window_days: needs times, but data.order is %s", order_names[m->order]);
+    config_error(c, "history.window_days", "needs times, but data.order is %s",
+                 order_names[m->order]);
     return ERR_INVALID;
 }
 

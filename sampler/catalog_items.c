@@ -163,15 +163,18 @@ static err_code make_keys(items_reader *s)
     return ERR_INVALID;
 }
 
+/* What names types is checked before hours are spent on the events. */
 static err_code check_types(items_reader *s)
 {
-    const string_list *types = &s->l->config->data.types;
+    const config *c = s->l->config;
+    catalog *d = s->l->data;
+    const string_list *types = &c->data.types, known = {.items = d->types, .n = d->types_n};
     for (size_t i = 0; i < types->n; i++) {
-        if (catalog_find_type(s->l->data, types->items[i]) != UINT32_MAX) continue;
-        log_user_error("data.types: no item of type \"%s\" in %s", types->items[i], s->path);
+        if (catalog_find_type(d, types->items[i]) != UINT32_MAX) continue;
+        config_error(c, "data.types", "no item of type `%s` in %s", types->items[i], s->path);
         return ERR_INVALID;
     }
-    if (s->l->data->items_n) return ERR_OK;
+    if (d->items_n) return config_check_types(c, &known);
     log_user_error("%s: no items", s->path);
     return ERR_INVALID;
 }

@@ -156,6 +156,16 @@ static uint64_t peak_rss(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+/* What does not enter the store may name types, too. */
+static err_code check_reused(const config *c, const char *folder)
+{
+    manifest *m = NULL;
+    err_code rc = manifest_load(folder, &m);
+    if (rc == ERR_OK) rc = manifest_check_config(m, c);
+    manifest_free(m);
+    return rc;
+}
+
 err_code prepare_run(const config *c, const progress *p, char **store_folder, prepare_stats *stats)
 {
     uint64_t start = clock_now_us(), hash;
@@ -167,6 +177,7 @@ err_code prepare_run(const config *c, const progress *p, char **store_folder, pr
     if (rc != ERR_OK) return rc;
     char *folder = prepare_folder(c, hash);
     s.reused = is_complete(folder, hash, &s);
+    if (s.reused) rc = check_reused(c, folder);
     if (!s.reused) {
         s = (prepare_stats){0};
         rc = build_in_partial(c, hash, folder, p, &s);

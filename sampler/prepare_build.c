@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/manifest.h"
 #include "common/mem.h"
+#include "common/panic.h"
 #include "sampler/dataset_write.h"
 #include "sampler/graph_lists.h"
 #include "sampler/partition.h"
@@ -144,10 +145,7 @@ static err_code make_relations(builder *b)
         uint32_t t[2];
         for (size_t k = 0; k < 2; k++) {
             t[k] = catalog_find_type(b->data, names[k]);
-            if (t[k] >= types) {
-                log_user_error("graph.relations: the catalogue has no type \"%s\"", names[k]);
-                return ERR_INVALID;
-            }
+            ASSERT(t[k] < types); /* config_check_types */
         }
         b->allowed[t[0] * types + t[1]] = true;
     }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static config cfg;
 
@@ -207,7 +208,20 @@ START_TEST(types_outside_data_types_are_left_out)
     ck_assert_uint_eq(c->events_n, 2);
     catalog_free(c);
     cfg.data.types = testing_config_list("book", "podcast", NULL);
-    expect_error(ERR_INVALID, "data.types: no item of type \"podcast\" in items.tsv");
+    expect_error(ERR_INVALID, "data.types: no item of type `podcast` in items.tsv");
+}
+END_TEST
+
+/* Of the configuration that is wrong only where the items are known, before the events are read. */
+START_TEST(types_that_no_item_has_are_found_with_the_items)
+{
+    ck_assert_int_eq(unlink("interactions.tsv"), 0);
+    cfg.two_tower.targets = testing_config_list("book", "podcast", NULL);
+    expect_error(ERR_INVALID,
+                 "two_tower.targets: the catalogue has no type `podcast`; there are: ");
+    cfg.two_tower.targets = (string_list){0};
+    cfg.history.types = testing_config_list("podcast", NULL);
+    expect_error(ERR_INVALID, "history.types: the catalogue has no type `podcast`");
 }
 END_TEST
 
@@ -624,6 +638,7 @@ int main(void)
     tcase_add_test(c, a_missing_time_needs_a_declared_order);
     tcase_add_test(c, unknown_items_are_counted_and_warned_of);
     tcase_add_test(c, types_outside_data_types_are_left_out);
+    tcase_add_test(c, types_that_no_item_has_are_found_with_the_items);
     tcase_add_test(c, kinds_have_roles_and_bounds);
     tcase_add_test(c, an_event_below_min_weight_gives_way_to_one_that_reaches_it);
     tcase_add_test(c, ignored_kinds_leave_nothing_and_unlisted_ones_are_errors);

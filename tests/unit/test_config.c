@@ -54,6 +54,23 @@ static config *good_set(const char *set)
     return c;
 }
 
+/* What --set gives has no place in the file, and what nobody gives has none at all. */
+START_TEST(an_error_that_the_data_tells_names_key_and_place)
+{
+    static const char *const expected[] = {"weft: job.yaml:2:9: job: x 7\n",
+                                           "weft: --set seed: x 7\n", "weft: work_dir: x 7\n"};
+    const char *const keys[] = {"job", "seed", "work_dir"}, *const sets[] = {"seed=3"};
+    config *c;
+    ck_assert_int_eq(parse("\n  job:  y\n", sets, 1, &c), ERR_OK);
+    for (size_t i = 0; i < 3; i++) {
+        testing_capture_start();
+        config_error(c, keys[i], "x %d", 7);
+        ck_assert_str_eq(testing_capture_end(), expected[i]);
+    }
+    config_free(c);
+}
+END_TEST
+
 START_TEST(defaults_are_the_documented_ones)
 {
     config *c = good("");
@@ -356,9 +373,11 @@ START_TEST(columns_kinds_and_relations_are_checked)
         "the constant `a b` is not a name");
     bad("data: {interactions: {columns: {kind: {constant: ''}}}}", "the constant `` is not a name");
     bad("data: {kinds: {listen: {role: []}}}", "data.kinds.listen: unknown key `role`");
-    bad("data: {kinds: {listen: {roles: [grap]}}}", "not `grap`");
+    bad("data: {kinds: {listen: {roles: [grap]}}}",
+        "data.kinds.listen.roles: expects a list of graph");
     bad("data: {kinds: {listen: {roles: [], roles: []}}}", "`roles` stands there twice");
-    bad("data: {kinds: {listen: {min_weight: nan}}}", "data.kinds.listen: expects a number");
+    bad("data: {kinds: {listen: {min_weight: nan}}}",
+        "data.kinds.listen.min_weight: expects a number");
     bad("data: {kinds: {listen: 5}}", "data.kinds.listen: expects {roles");
     bad("data: {kinds: [listen]}", "data.kinds: expects a mapping");
     bad("data: {kinds: {a: {roles: [graph]}}}", "no kind is positive");
@@ -828,6 +847,7 @@ int main(void)
     TCase *c = tcase_create("config");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, defaults_are_the_documented_ones);
+    tcase_add_test(c, an_error_that_the_data_tells_names_key_and_place);
     tcase_add_test(c, values_of_every_type_are_read);
     tcase_add_test(c, an_unknown_key_names_the_one_that_was_meant);
     tcase_add_test(c, duplicates_aliases_tags_and_second_documents_are_refused);

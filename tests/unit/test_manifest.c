@@ -153,8 +153,10 @@ START_TEST(names_and_windows_must_suit_the_catalogue)
 {
     expect_check("history: {types: [book], window_days: 3}\ntwo_tower: {targets: [movie]}", NULL);
     expect_check("history: {types: [book, shoe]}",
-                 "history.types: the catalogue has no type \"shoe\"");
-    expect_check("two_tower: {targets: [shoe]}", "two_tower.targets: the catalogue has no type");
+                 "x:1:18: history.types: the catalogue has no type `shoe`; there are: ");
+    expect_check("two_tower: {targets: [shoe]}",
+                 "x:1:22: two_tower.targets: the catalogue has no type `shoe`");
+    expect_check("graph: {relations: [[book, shoe]]}", "x:1:20: graph.relations: the catalogue ");
     order_kind order = m->order;
     m->order = ORDER_NONE;
     expect_check("history: {window_days: 3}",
