@@ -77,8 +77,8 @@ void cluster_close(cluster *c)
     free(c);
 }
 
-err_code cluster_call(cluster *c, core_peer to, const char *address, const wire_header *h,
-                      blob *body, wire_header *answer, blob **answer_body)
+static err_code call(cluster *c, core_peer to, const char *address, const wire_header *h,
+                     blob *body, wire_header *answer, blob **answer_body)
 {
     if (c->nodes)
         return cluster_nodes_call(c->nodes, c->self, to, h, body, c->stop, answer, answer_body);
@@ -127,6 +127,11 @@ static err_code refused(cluster *c, const wire_header *answer, const blob *body)
     return ERR_MISMATCH;
 }
 
+static bool is_due(const cluster *c)
+{
+    return clock_now_us() - c->told_us >= TELL_US;
+}
+
 /* Tells the scheduler where the driver is.  wait: until it has heard it; else one that is away
  * hears it with the next one: what it says is a state, and a scheduler in a new life knows nothing.
  */
@@ -137,7 +142,7 @@ static err_code tell(cluster *c, bool wait)
     weft__progress__pack(&c->progress, blob_writable(body));
     wire_header h = wire_request(WIRE_PROGRESS), answer = {0};
     core_peer to = {.role = WIRE_SCHEDULER};
-    err_code rc = c->nodes || wait ? cluster_call(c, to, NULL, &h, body, &answer, &answer_body)
+    err_code rc = c->nodes || wait ? call(c, to, NULL, &h, body, &answer, &answer_body)
                                    : try_scheduler(c, &h, body, &answer, &answer_body);
     blob_unref(body);
     c->told_us = clock_now_us();
@@ -148,6 +153,14 @@ static err_code tell(cluster *c, bool wait)
         rc = take_end(c, answer_body);
     blob_unref(answer_body);
     return rc;
+}
+
+err_code cluster_call(cluster *c, core_peer to, const char *address, const wire_header *h,
+                      blob *body, wire_header *answer, blob **answer_body)
+{
+    /* One call after another, for long: who is not heard of is not told of the end. */
+    err_code rc = c->remote && is_due(c) ? tell(c, false) : ERR_OK;
+    return rc == ERR_OK ? call(c, to, address, h, body, answer, answer_body) : rc;
 }
 
 static void set_progress(cluster *c, uint32_t stage, uint64_t done, uint64_t total)
@@ -180,10 +193,8 @@ err_code cluster_run(cluster *c, uint32_t wait_ms)
 {
     if (c->stop && atomic_load(c->stop)) return ERR_STOPPED;
     if (c->nodes) return cluster_nodes_run(c->nodes, wait_ms);
-    if (clock_now_us() - c->told_us >= TELL_US) {
-        err_code rc = tell(c, false);
-        if (rc != ERR_OK) return rc;
-    }
+    err_code rc = is_due(c) ? tell(c, false) : ERR_OK;
+    if (rc != ERR_OK) return rc;
     return c->remote ? cluster_remote_run(c->remote, wait_ms)
                      : cluster_processes_run(c->processes, wait_ms);
 }

@@ -7,6 +7,7 @@
 #include "common/role.h"
 #include "common/token_file.h"
 #include "common/zmq_client.h"
+#include "deploy/last_status.h"
 #include "deploy/status_client.h"
 
 #include <inttypes.h>
@@ -25,6 +26,7 @@ struct cluster_remote {
     zmq_client *client;
     char *url;
     char *text;         /* the newest status; NULL: no answer */
+    char *life;         /* when the scheduler that was last seen began; NULL: none was */
     uint64_t plan_hash; /* 0: not known yet */
     uint64_t looked_us, heard_us;
     err_code over; /* not ERR_OK: the job ends with this, which was printed */
@@ -54,6 +56,7 @@ void cluster_remote_close(cluster_remote *r)
     keyring_close(r->keys);
     free(r->url);
     free(r->text);
+    free(r->life);
     free(r);
 }
 
@@ -154,7 +157,26 @@ static err_code check_identity(cluster_remote *r, const json_t *status)
 /* The end of the job is told by the scheduler, which waits until we have heard of it. */
 static void take(cluster_remote *r, const json_t *status)
 {
-    if (check_identity(r, status) == ERR_OK) r->heard_us = clock_now_us();
+    if (check_identity(r, status) != ERR_OK) return;
+    r->heard_us = clock_now_us();
+    free(r->life);
+    r->life = xstrdup(text_of(status, "started"));
+}
+
+/* It does not wait for a driver that is silent, as one that was paused: then what it has left says
+ * the same, where the folder is ours, too. */
+static void take_last(cluster_remote *r)
+{
+    json_t *last = last_status_read(r->config->work_dir);
+    const char *state = text_of(last, "state");
+    bool same = r->life && strcmp(text_of(last, "started"), r->life) == 0;
+    err_code rc = last && same ? check_identity(r, last) : ERR_MISMATCH;
+    if (rc == ERR_OK && strcmp(state, "FAILED") == 0)
+        rc = cluster_remote_over(r, JOB_FAILED, text_of(last, "failure"), "");
+    if (rc == ERR_OK && strcmp(state, "STOPPING") == 0)
+        rc = cluster_remote_over(r, JOB_STOPPING, text_of(last, "stopped_by"), "");
+    (void)rc; /* kept */
+    json_decref(last);
 }
 
 /* Everything but that nobody answers is printed; all is asked again. */
@@ -175,7 +197,9 @@ static void look(cluster_remote *r, uint64_t now_us)
 {
     r->looked_us = now_us;
     free(r->text);
-    if (fetch_status(r) != ERR_OK) return;
+    err_code rc = fetch_status(r);
+    if (rc == ERR_CLOSED) take_last(r);
+    if (rc != ERR_OK) return;
     json_t *status = json_loads(r->text, 0, NULL);
     if (status) take(r, status);
     json_decref(status);

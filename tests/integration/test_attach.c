@@ -87,6 +87,21 @@ START_TEST(a_stopped_job_ends_its_driver_and_goes_on)
 }
 END_TEST
 
+START_TEST(a_driver_that_was_paused_hears_of_the_end_later)
+{
+    pid_t pid[ROLES];
+    start_roles(pid);
+    pid_t driver = testing_run_start("driver", "train %s --attach", cluster);
+    testing_run_wait_step("work", "hgnn", 5);
+    kill(driver, SIGSTOP);
+    testing_run_must("stop", "stop %s", cluster);
+    expect_roles_end(pid);
+    kill(driver, SIGCONT);
+    ck_assert_int_eq(testing_run_wait("driver", driver, TESTING_RUN_WAIT_MS), 143);
+    testing_run_said("driver", "the job was stopped by weft stop (http://127.0.0.1:");
+}
+END_TEST
+
 /* The scheduler has heard of the driver that the store is there. */
 static void wait_for_plan(void)
 {
@@ -124,6 +139,7 @@ int main(void)
     tcase_set_timeout(c, 300);
     tcase_add_checked_fixture(c, setup, testing_leave_folder);
     tcase_add_test(c, a_stopped_job_ends_its_driver_and_goes_on);
+    tcase_add_test(c, a_driver_that_was_paused_hears_of_the_end_later);
     tcase_add_test(c, a_driver_does_not_follow_another_job);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
