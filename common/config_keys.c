@@ -72,7 +72,7 @@
         .min = 1, .max = max_, .fallback = fallback_, .help = help_                                \
     }
 
-#define OPTIMIZER(section, field)                                                                  \
+#define OPTIMIZER(section, field, sparse_lr_)                                                      \
     ENUM('P', section ".name", field.name, "adamw",                                                \
          NAMES("sgd", "momentum", "adagrad", "adam", "adamw"), 0,                                  \
          "optimizer of the dense tensors, PyTorch's definition"),                                  \
@@ -96,7 +96,7 @@
                "largest norm of a step's gradient; 0: no limit"),                                  \
         ENUM('P', section ".sparse", field.sparse, "rowwise_adagrad",                              \
              NAMES("rowwise_adagrad", "lazy_adam"), 0, "optimizer of the sparse tables"),          \
-        NUMBER(KEY_F32, 'P', section ".sparse_lr", field.sparse_lr, "0.05", 0, 1000,               \
+        NUMBER(KEY_F32, 'P', section ".sparse_lr", field.sparse_lr, sparse_lr_, 0, 1000,           \
                KEY_ABOVE_MIN, "learning rate of the sparse tables")
 
 const config_key config_keys[] = {
@@ -274,7 +274,7 @@ const config_key config_keys[] = {
      .fallback = "\"\"",
      .later = 1,
      .help = "weights to start from"},
-    OPTIMIZER("hgnn.optimizer", hgnn.optimizer),
+    OPTIMIZER("hgnn.optimizer", hgnn.optimizer, "0.05"),
 
     LIST(KEY_TYPES, "history.types", history.types, "all", "item types in a user's history"),
     ENUM('P', "history.pool", history.pool, "all", NAMES("all", "per_type", "both"), 0,
@@ -336,7 +336,7 @@ const config_key config_keys[] = {
      .fallback = "\"\"",
      .later = 1,
      .help = "weights to start from"},
-    OPTIMIZER("two_tower.optimizer", two_tower.optimizer),
+    OPTIMIZER("two_tower.optimizer", two_tower.optimizer, "0.02"),
 
     ENUM('P', "train.mode", train.mode, "bsp", NAMES("bsp", "ssp", "asp"), 0,
          "consistency of the servers"),
