@@ -5,7 +5,6 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "common/numerics.h"
 #include "common/out_dir.h"
 #include "deploy/export_files.h"
 #include "deploy/progress_print.h"
@@ -23,13 +22,16 @@ typedef struct evaluate {
     trained_job trained;
     evaluation_result *result; /* NULL: export only */
     train_facts facts;
-    train_options as_train;
 } evaluate;
 
 static train_results results_of(const evaluate *e)
 {
+    const evaluate_options *o = e->options;
     const trained_job *t = &e->trained;
-    return (train_results){.options = &e->as_train,
+    return (train_results){.config = o->config,
+                           .command = o->command,
+                           .json = o->json,
+                           .in_process = true,
                            .job = t->job,
                            .dataset = t->data,
                            .trained = &t->trained,
@@ -53,23 +55,6 @@ static err_code score(evaluate *e)
     return rc;
 }
 
-static err_code write_model(const evaluate *e, const out_dir *dir)
-{
-    const trained_job *t = &e->trained;
-    export_input in = {.job = t->job,
-                       .data = t->data,
-                       .item_vectors = t->trained.item_vectors,
-                       .user_vectors = t->trained.user_vectors,
-                       .z = t->trained.z,
-                       .hgnn = t->trained.hgnn,
-                       .two_tower = t->trained.two_tower,
-                       .item_id = t->trained.item_id,
-                       .numerics = t->numerics,
-                       .z_id = export_z_id(t->job, t->trained.hgnn),
-                       .model_only = true};
-    return export_write(&in, dir);
-}
-
 static void note_store(evaluate *e)
 {
     const manifest *m = e->trained.job->manifest;
@@ -85,7 +70,7 @@ static err_code write_files(evaluate *e)
     out_dir *dir = NULL;
     note_store(e);
     err_code rc = out_dir_open(e->out, &dir);
-    if (rc == ERR_OK) rc = e->result ? train_results_write(&r, dir) : write_model(e, dir);
+    if (rc == ERR_OK) rc = train_results_write(&r, dir);
     train_facts_stage(&e->facts, "export", start, 0);
     if (rc == ERR_OK) rc = train_results_write_run(&r, dir);
     if (rc == ERR_OK) rc = out_dir_commit(dir);
@@ -141,8 +126,6 @@ static err_code check_out(const evaluate *e)
 err_code evaluate_run(const evaluate_options *o)
 {
     evaluate e = {.options = o};
-    e.as_train = (train_options){
-        .config = o->config, .command = o->command, .in_process = true, .json = o->json};
     e.out = o->out_dir ? files_absolute(o->out_dir)
                        : files_join(o->config->work_dir, o->export_only ? "export" : "out");
     train_facts_init(&e.facts);

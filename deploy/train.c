@@ -12,6 +12,7 @@
 #include "deploy/job_status.h"
 #include "deploy/last_status.h"
 #include "deploy/progress_print.h"
+#include "deploy/progress_view.h"
 #include "deploy/status_view.h"
 #include "deploy/train_results.h"
 #include "deploy/trained.h"
@@ -119,7 +120,6 @@ static err_code open_job(train *t)
 
 /* ---- Training ---- */
 
-/* A scheduler that has just started does not know yet where the job is. */
 /* Reads the status once: shows it, notes when stages change.  *done: training is over. */
 static void look(train *t, bool *done)
 {
@@ -189,7 +189,10 @@ static err_code finish(train *t)
     const train_options *o = t->options;
     uint64_t start = clock_now_us();
     char *steps = xprintf("%s/run/steps.jsonl", o->config->work_dir);
-    train_results r = {.options = o,
+    train_results r = {.config = o->config,
+                       .command = o->command,
+                       .json = o->json,
+                       .in_process = o->in_process,
                        .job = t->job,
                        .dataset = t->dataset,
                        .trained = &t->trained,

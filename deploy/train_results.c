@@ -92,9 +92,9 @@ static err_code assemble(assembled *a, const train_results *r)
     *a = (assembled){0};
     a->input = (report_input){
         .numerics = numerics_id(),
-        .bits_guaranteed = r->options->config->train.numerics_strict &&
-                           r->options->config->train.mode == TRAIN_BSP && !r->other_numerics,
-        .seed = r->options->config->seed,
+        .bits_guaranteed = r->config->train.numerics_strict && r->config->train.mode == TRAIN_BSP &&
+                           !r->other_numerics,
+        .seed = r->config->seed,
         .plan_hash = r->job->plan_hash,
         .foundation_id = m->foundation_id,
         .z_id = export_z_id(r->job, r->trained->hgnn),
@@ -108,7 +108,7 @@ static err_code assemble(assembled *a, const train_results *r)
         .result = r->result,
     };
     evaluation_z_cosine(&a->input.z_cosine_mean, &a->input.z_cosine_sd, r->trained->z,
-                        r->dataset->items, r->trained->z_dim, r->options->config->seed);
+                        r->dataset->items, r->trained->z_dim, r->config->seed);
     return read_training(a, r->metrics_path);
 }
 
@@ -137,9 +137,10 @@ err_code train_results_write(const train_results *r, out_dir *dir)
                        .item_id = t->item_id,
                        .metrics_path = r->metrics_path,
                        .numerics = r->other_numerics ? r->other_numerics : numerics_id(),
-                       .z_id = export_z_id(r->job, t->hgnn)};
+                       .z_id = export_z_id(r->job, t->hgnn),
+                       .model_only = !r->result};
     err_code rc = export_write(&in, dir);
-    if (rc == ERR_OK) rc = write_report(r, dir);
+    if (rc == ERR_OK && r->result) rc = write_report(r, dir);
     return rc;
 }
 
@@ -168,10 +169,10 @@ err_code train_results_write_run(const train_results *r, out_dir *dir)
     run_json_input in = {
         .start_wall_s = f->start_wall_s,
         .end_wall_s = clock_wall_s(),
-        .command = r->options->command,
+        .command = r->command,
         .numerics = numerics_id(),
-        .config = r->options->config,
-        .in_process = r->options->in_process,
+        .config = r->config,
+        .in_process = r->in_process,
         .stage = stages.stage,
         .stages = stages.n,
         .store_bytes = f->prepare.store_bytes,
@@ -193,7 +194,7 @@ void train_results_print(const train_results *r, const char *out)
 {
     assembled a;
     if (assemble(&a, r) == ERR_OK) {
-        char *json = r->options->json ? report_json(&a.input) : NULL;
+        char *json = r->json ? report_json(&a.input) : NULL;
         if (json) {
             fputs(json, stdout);
         } else {
