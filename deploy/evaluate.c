@@ -31,7 +31,7 @@ static train_results results_of(const evaluate *e)
     return (train_results){.config = o->config,
                            .command = o->command,
                            .json = o->json,
-                           .in_process = true,
+                           .processes = RUN_JSON_NONE,
                            .job = t->job,
                            .dataset = t->data,
                            .trained = &t->trained,

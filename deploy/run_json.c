@@ -55,13 +55,14 @@ static void put_versions(json_writer *w, const run_json_input *in)
 
 static void put_processes(json_writer *w, const run_json_input *in)
 {
+    bool ran = in->processes != RUN_JSON_NONE;
     json_key(w, "processes");
     json_object_begin(w);
-    json_field_bool(w, "in_process", in->in_process);
-    json_field_u64(w, "schedulers", 1);
-    json_field_u64(w, "servers", in->config->cluster.servers);
-    json_field_u64(w, "samplers", in->config->cluster.samplers);
-    json_field_u64(w, "workers", in->config->cluster.workers);
+    json_field_bool(w, "in_process", in->processes == RUN_JSON_IN_PROCESS);
+    json_field_u64(w, "schedulers", ran ? 1 : 0);
+    json_field_u64(w, "servers", ran ? in->config->cluster.servers : 0);
+    json_field_u64(w, "samplers", ran ? in->config->cluster.samplers : 0);
+    json_field_u64(w, "workers", ran ? in->config->cluster.workers : 0);
     json_object_end(w);
 }
 

@@ -13,13 +13,20 @@ typedef struct run_json_stage {
     double seconds, examples_per_s; /* examples_per_s 0: not applicable */
 } run_json_stage;
 
+/* What the roles were. */
+typedef enum run_json_processes {
+    RUN_JSON_CLUSTER,    /* processes, as many as the configuration says */
+    RUN_JSON_IN_PROCESS, /* as many, within the driver */
+    RUN_JSON_NONE        /* the command was alone */
+} run_json_processes;
+
 /* Everything is borrowed until the call returns. */
 typedef struct run_json_input {
     uint64_t start_wall_s, end_wall_s; /* unix seconds */
     const char *command;               /* the command line */
     const char *numerics;              /* numerics_id() */
     const config *config;              /* effective, with D keys; secrets are paths in it */
-    bool in_process;
+    run_json_processes processes;
     const run_json_stage *stage;
     size_t stages;
     uint64_t store_bytes;

@@ -192,7 +192,7 @@ static err_code finish(train *t)
     train_results r = {.config = o->config,
                        .command = o->command,
                        .json = o->json,
-                       .in_process = o->in_process,
+                       .processes = o->in_process ? RUN_JSON_IN_PROCESS : RUN_JSON_CLUSTER,
                        .job = t->job,
                        .dataset = t->dataset,
                        .trained = &t->trained,

@@ -7,7 +7,6 @@
 #include "common/numerics.h"
 #include "deploy/export_files.h"
 #include "deploy/report.h"
-#include "deploy/run_json.h"
 #include "deploy/run_stages.h"
 
 #include <errno.h>
@@ -172,7 +171,7 @@ err_code train_results_write_run(const train_results *r, out_dir *dir)
         .command = r->command,
         .numerics = numerics_id(),
         .config = r->config,
-        .in_process = r->in_process,
+        .processes = r->processes,
         .stage = stages.stage,
         .stages = stages.n,
         .store_bytes = f->prepare.store_bytes,

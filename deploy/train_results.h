@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/out_dir.h"
+#include "deploy/run_json.h"
 #include "deploy/train_facts.h"
 #include "deploy/trained.h"
 #include "worker/evaluation.h"
@@ -11,7 +12,7 @@ typedef struct train_results { /* all borrowed */
     const config *config;
     const char *command; /* the command line, for run.json */
     bool json;           /* report.json's content is what is printed */
-    bool in_process;
+    run_json_processes processes;
     const job *job;
     const dataset *dataset;
     const trained *trained;

@@ -100,6 +100,30 @@ START_TEST(a_training_with_other_keys_is_refused_with_what_to_do)
 }
 END_TEST
 
+static json_int_t processes(const char *out, const char *role)
+{
+    char *path = files_join(out, "run.json");
+    json_t *run = json_load_file(path, 0, NULL);
+    ck_assert_ptr_nonnull(run);
+    json_int_t n = json_integer_value(json_object_get(json_object_get(run, "processes"), role));
+    json_decref(run);
+    free(path);
+    return n;
+}
+
+START_TEST(no_process_is_counted_where_none_was_started)
+{
+    static const char *const roles[] = {"schedulers", "servers", "samplers", "workers"};
+    testing_run_must("again", "evaluate -c job.yaml --set work_dir=one --out again");
+    testing_run_must("export", "export -c job.yaml --set work_dir=one --out export");
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        ck_assert_int_gt(processes("one/out", roles[i]), 0);
+        ck_assert_int_eq(processes("again", roles[i]), 0);
+        ck_assert_int_eq(processes("export", roles[i]), 0);
+    }
+}
+END_TEST
+
 START_TEST(json_is_the_report)
 {
     testing_run_must("again", "evaluate -c job.yaml --set work_dir=one --out again --json");
@@ -293,6 +317,7 @@ int main(void)
     tcase_add_test(c, other_keys_give_what_a_training_with_them_gives);
     tcase_add_test(c, a_training_on_a_folder_is_known_by_it);
     tcase_add_test(c, a_training_with_other_keys_is_refused_with_what_to_do);
+    tcase_add_test(c, no_process_is_counted_where_none_was_started);
     tcase_add_test(c, json_is_the_report);
     tcase_add_test(c, a_model_that_was_not_trained_is_named);
     tcase_add_test(c, a_training_with_more_models_is_told_as_it_was);
