@@ -18,7 +18,8 @@
 
 typedef struct evaluate {
     const evaluate_options *options;
-    char *out;
+    char *out;    /* folder of the result */
+    out_dir *dir; /* it, open */
     trained_job trained;
     evaluation_result *result; /* NULL: export only */
     train_facts facts;
@@ -67,15 +68,11 @@ static err_code write_files(evaluate *e)
 {
     train_results r = results_of(e);
     uint64_t start = clock_now_us();
-    out_dir *dir = NULL;
     note_store(e);
-    err_code rc = out_dir_open(e->out, &dir);
-    if (rc == ERR_OK) rc = train_results_write(&r, dir);
+    err_code rc = train_results_write(&r, e->dir);
     train_facts_stage(&e->facts, "export", start, 0);
-    if (rc == ERR_OK) rc = train_results_write_run(&r, dir);
-    if (rc == ERR_OK) rc = out_dir_commit(dir);
-    out_dir_close(dir);
-    return rc;
+    if (rc == ERR_OK) rc = train_results_write_run(&r, e->dir);
+    return rc == ERR_OK ? out_dir_commit(e->dir) : rc;
 }
 
 static void print_export_json(const evaluate *e)
@@ -131,9 +128,11 @@ err_code evaluate_run(const evaluate_options *o)
     train_facts_init(&e.facts);
     err_code rc = check_out(&e);
     if (rc == ERR_OK) rc = trained_job_open(o->config, o->data_dir, &e.trained);
+    if (rc == ERR_OK) rc = out_dir_open(e.out, &e.dir); /* before the hours of an evaluation */
     if (rc == ERR_OK && !o->export_only) rc = score(&e);
     if (rc == ERR_OK) rc = write_files(&e);
     if (rc == ERR_OK) rc = print_result(&e);
+    out_dir_close(e.dir);
     trained_job_fini(&e.trained);
     evaluation_free(e.result);
     train_facts_fini(&e.facts);

@@ -23,5 +23,5 @@ typedef struct evaluate_options {
 } evaluate_options;
 
 /* Errors as trained_job_open; ERR_INVALID: export_only, and there is a report in out_dir;
- * ERR_STOPPED; ERR_IO (all printed).  out_dir is as before then. */
+ * ERR_STOPPED; ERR_IO (all printed).  The files in out_dir are as before then. */
 MUST_USE err_code evaluate_run(const evaluate_options *o);

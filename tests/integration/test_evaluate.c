@@ -250,6 +250,18 @@ START_TEST(what_it_cannot_be_true_to_is_refused)
 }
 END_TEST
 
+START_TEST(a_result_that_has_no_place_is_said_before_the_evaluation)
+{
+    testing_put_text("again", "a file");
+    ck_assert_int_eq(testing_run_code("no", "evaluate -c job.yaml --set work_dir=one --out again"),
+                     1);
+    testing_run_said("no", "/again: cannot make the folder: File exists");
+    char *told = testing_get_text("no.err", NULL);
+    ck_assert_ptr_null(strstr(told, "evaluate  "));
+    free(told);
+}
+END_TEST
+
 START_TEST(where_nothing_was_trained_nothing_is_evaluated)
 {
     ck_assert_int_eq(testing_run_code("no", "evaluate -c job.yaml " TWO), 1);
@@ -325,6 +337,7 @@ int main(void)
     tcase_add_test(c, an_export_has_the_files_of_the_model_only);
     tcase_add_loop_test(c, what_it_cannot_be_true_to_is_refused, 0,
                         sizeof refusals / sizeof *refusals);
+    tcase_add_test(c, a_result_that_has_no_place_is_said_before_the_evaluation);
     tcase_add_test(c, where_nothing_was_trained_nothing_is_evaluated);
     tcase_add_test(c, a_training_that_is_not_at_its_end_is_refused_with_where_it_is);
     tcase_add_test(c, a_checkpoint_that_is_not_whole_is_refused_by_its_name);
