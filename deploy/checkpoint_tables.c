@@ -13,6 +13,7 @@
 struct checkpoint_tables {
     const char *dir;
     const job *job;
+    const atomic_int *stop;
     checkpoint_manifest end[STAGE_COUNT]; /* of each stage; parts 0: it has not run */
 };
 
@@ -43,11 +44,12 @@ static err_code add_end(checkpoint_tables *t, const checkpoint_id *id)
 }
 
 err_code checkpoint_tables_open(const char *dir, const checkpoint_manifest *last, const job *j,
-                                checkpoint_tables **out)
+                                const atomic_int *stop, checkpoint_tables **out)
 {
     checkpoint_tables *t = xcalloc(1, sizeof *t);
     t->dir = dir;
     t->job = j;
+    t->stop = stop;
     err_code rc = add_end(t, &last->id);
     for (uint32_t i = 0; i < last->previous_n && rc == ERR_OK; i++)
         rc = add_end(t, &last->previous[i]);
@@ -86,6 +88,7 @@ static err_code read_parts(const checkpoint_tables *t, uint32_t stage, take_part
     err_code rc = m->parts ? ERR_OK : ERR_NOT_FOUND;
     if (rc != ERR_OK) log_user_error("%s: the end of %s is not there", t->dir, stage_name(stage));
     for (uint32_t i = 0; i < m->parts && rc == ERR_OK; i++) {
+        if (atomic_load(t->stop)) return ERR_STOPPED;
         char why[CHECKPOINT_WHY_MAX];
         part_id id = checkpoint_manifest_part_id(m, m->part[i].shard);
         part_view view;

@@ -72,6 +72,7 @@ static err_code write_files(evaluate *e)
     err_code rc = train_results_write(&r, e->dir);
     train_facts_stage(&e->facts, "export", start, 0);
     if (rc == ERR_OK) rc = train_results_write_run(&r, e->dir);
+    if (rc == ERR_OK && atomic_load(e->options->stop)) rc = ERR_STOPPED;
     return rc == ERR_OK ? out_dir_commit(e->dir) : rc;
 }
 
@@ -127,7 +128,7 @@ err_code evaluate_run(const evaluate_options *o)
                        : files_join(o->config->work_dir, o->export_only ? "export" : "out");
     train_facts_init(&e.facts);
     err_code rc = check_out(&e);
-    if (rc == ERR_OK) rc = trained_job_open(o->config, o->data_dir, &e.trained);
+    if (rc == ERR_OK) rc = trained_job_open(o->config, o->data_dir, o->stop, &e.trained);
     if (rc == ERR_OK) rc = out_dir_open(e.out, &e.dir); /* before the hours of an evaluation */
     if (rc == ERR_OK && !o->export_only) rc = score(&e);
     if (rc == ERR_OK) rc = write_files(&e);

@@ -11,7 +11,6 @@
 #include "ps/plan_text.h"
 #include "sampler/prepare.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +32,7 @@ void trained_job_fini(trained_job *t)
 
 typedef struct opening {
     const config *config;
+    const atomic_int *stop;
     char *store, *run_dir, *dir; /* dir: of the checkpoints */
     const checkpoint_manifest *last;
     job *trained; /* with the evaluate keys of the training */
@@ -137,7 +137,7 @@ static err_code read_metrics(const opening *o, trained_job *t)
 static err_code read_tables(const opening *o, trained_job *t)
 {
     checkpoint_tables *tables = NULL;
-    err_code rc = checkpoint_tables_open(o->dir, o->last, o->trained, &tables);
+    err_code rc = checkpoint_tables_open(o->dir, o->last, o->trained, o->stop, &tables);
     if (rc == ERR_OK) {
         trained_source s = checkpoint_tables_source(tables);
         rc = trained_read(&s, t->job, t->data, &t->trained);
@@ -192,13 +192,14 @@ static err_code find_last(const opening *o, const checkpoint_listed *list, size_
     return list[*at].rc;
 }
 
-err_code trained_job_open(const config *c, const char *data_dir, trained_job *t)
+err_code trained_job_open(const config *c, const char *data_dir, const atomic_int *stop,
+                          trained_job *t)
 {
     char why[CHECKPOINT_WHY_MAX];
     checkpoint_listed *list = NULL;
     size_t n = 0, at = 0;
     *t = (trained_job){0};
-    opening o = {.config = c, .run_dir = files_join(c->work_dir, "run")};
+    opening o = {.config = c, .stop = stop, .run_dir = files_join(c->work_dir, "run")};
     o.dir = checkpoint_files_dir(c);
     err_code rc = checkpoint_manifest_list(o.dir, &list, &n, why);
     if (rc != ERR_OK) log_user_error("%s", why);

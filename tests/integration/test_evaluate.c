@@ -4,13 +4,16 @@
 #include "testing_files.h"
 #include "testing_run.h"
 
+#include "common/config.h"
 #include "common/files.h"
 #include "common/safetensors.h"
 #include "common/slot.h"
+#include "deploy/evaluate.h"
 #include "ps/checkpoint_manifest.h"
 
 #include <check.h>
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,6 +265,29 @@ START_TEST(a_result_that_has_no_place_is_said_before_the_evaluation)
 }
 END_TEST
 
+START_TEST(a_stop_while_it_reads_leaves_the_folder_as_it_was)
+{
+    static const char *const work_dir = "work_dir=one";
+    config *c;
+    atomic_int stop = SIGINT;
+    testing_run_must("export", "export -c job.yaml --set work_dir=one --out export");
+    size_t n, m;
+    char *before = testing_get_text("export/run.json", &n);
+    ck_assert_int_eq(config_load("job.yaml", &work_dir, 1, &c), ERR_OK);
+    evaluate_options o = {.config = c,
+                          .command = "",
+                          .out_dir = "export",
+                          .export_only = true,
+                          .stop = &stop};
+    ck_assert_int_eq(evaluate_run(&o), ERR_STOPPED);
+    config_free(c);
+    char *after = testing_get_text("export/run.json", &m);
+    ck_assert(n == m && memcmp(before, after, n) == 0);
+    free(before);
+    free(after);
+}
+END_TEST
+
 START_TEST(where_nothing_was_trained_nothing_is_evaluated)
 {
     ck_assert_int_eq(testing_run_code("no", "evaluate -c job.yaml " TWO), 1);
@@ -338,6 +364,7 @@ int main(void)
     tcase_add_loop_test(c, what_it_cannot_be_true_to_is_refused, 0,
                         sizeof refusals / sizeof *refusals);
     tcase_add_test(c, a_result_that_has_no_place_is_said_before_the_evaluation);
+    tcase_add_test(c, a_stop_while_it_reads_leaves_the_folder_as_it_was);
     tcase_add_test(c, where_nothing_was_trained_nothing_is_evaluated);
     tcase_add_test(c, a_training_that_is_not_at_its_end_is_refused_with_where_it_is);
     tcase_add_test(c, a_checkpoint_that_is_not_whole_is_refused_by_its_name);
