@@ -538,7 +538,7 @@ static void loaded(shard *s, uint64_t now_us, core_actions *out)
 static void cannot_load(shard *s, const char *why, uint64_t now_us)
 {
     s->disk.failed = true;
-    snprintf(s->disk.why, sizeof s->disk.why, "%s", why);
+    snprintf(s->disk.why, sizeof s->disk.why, "%.*s", CORE_TEXT_MAX - 1, why);
     member_hello_soon(&s->member, now_us);
 }
 
