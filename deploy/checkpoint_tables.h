@@ -13,8 +13,9 @@
 typedef struct checkpoint_tables checkpoint_tables;
 
 /* `last`: the end of the last stage in the folder `dir`, which names those before.  `stop`: not 0
- * asks reading to end with ERR_STOPPED.  All borrowed until checkpoint_tables_close.  ERR_NOT_FOUND, ERR_CORRUPT, ERR_MISMATCH, ERR_IO (printed): one
- * of those is not there, not whole or of another plan.  *out owned: checkpoint_tables_close. */
+ * asks reading to end with ERR_STOPPED.  All borrowed until checkpoint_tables_close. ERR_NOT_FOUND,
+ * ERR_CORRUPT, ERR_MISMATCH, ERR_IO (printed): one of those is not there, not whole or of another
+ * plan.  *out owned: checkpoint_tables_close. */
 MUST_USE err_code checkpoint_tables_open(const char *dir, const checkpoint_manifest *last,
                                          const job *j, const atomic_int *stop,
                                          checkpoint_tables **out);

@@ -25,9 +25,9 @@ typedef struct trained_job {
 } trained_job;
 
 /* `data_dir`: input files that it must have been trained on (--data); NULL: those that were
- * prepared last.  `stop`: not 0 asks to end.  ERR_STOPPED; ERR_NOT_FOUND: nothing was prepared or trained, or training has not come to its
- * end; ERR_MISMATCH: of another plan, or other data; others of checkpoint_tables.h (all printed).
- * *t is zeroed first: trained_job_fini in any case. */
+ * prepared last.  `stop`: not 0 asks to end.  ERR_STOPPED; ERR_NOT_FOUND: nothing was prepared or
+ * trained, or training has not come to its end; ERR_MISMATCH: of another plan, or other data;
+ * others of checkpoint_tables.h (all printed). *t is zeroed first: trained_job_fini in any case. */
 MUST_USE err_code trained_job_open(const config *c, const char *data_dir, const atomic_int *stop,
                                    trained_job *t);
 void trained_job_fini(trained_job *t);

@@ -274,11 +274,8 @@ START_TEST(a_stop_while_it_reads_leaves_the_folder_as_it_was)
     size_t n, m;
     char *before = testing_get_text("export/run.json", &n);
     ck_assert_int_eq(config_load("job.yaml", &work_dir, 1, &c), ERR_OK);
-    evaluate_options o = {.config = c,
-                          .command = "",
-                          .out_dir = "export",
-                          .export_only = true,
-                          .stop = &stop};
+    evaluate_options o = {
+        .config = c, .command = "", .out_dir = "export", .export_only = true, .stop = &stop};
     ck_assert_int_eq(evaluate_run(&o), ERR_STOPPED);
     config_free(c);
     char *after = testing_get_text("export/run.json", &m);
