@@ -127,7 +127,10 @@ static err_code run(training *t, bool silent)
         json_t *status = text ? json_loads(text, 0, NULL) : NULL;
         if (status && !job_status_is_starting(status)) {
             over = is_over(t, status);
-            if (!over) progress_view_update(view, status);
+            if (over)
+                progress_view_end_before(view, status);
+            else
+                progress_view_update(view, status);
             note(t, status);
         }
         json_decref(status);

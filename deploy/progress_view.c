@@ -274,3 +274,9 @@ void progress_view_end(progress_view *v, const json_t *last)
     if (v->line_open) fputc('\n', v->out);
     v->line_open = false;
 }
+
+void progress_view_end_before(progress_view *v, const json_t *status)
+{
+    if (!v->silent)
+        change_stage(v, status, status_view_text(status, "stage", ""), false, v->last_us);
+}

@@ -26,6 +26,9 @@ void progress_view_away(progress_view *v);
 /* Nothing more comes: a stage that is not over gets a line, too, which says where it stopped by
  * `last`, the status that its scheduler left; NULL: where it was when it was last seen. */
 void progress_view_end(progress_view *v, const json_t *last);
+/* Nothing more is to be shown, as the job goes on: what came before the stage of `status` is over.
+ */
+void progress_view_end_before(progress_view *v, const json_t *status);
 
 /* For tests: what progress_view_new finds out, and the time. */
 typedef struct progress_view_options {

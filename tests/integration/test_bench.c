@@ -90,6 +90,8 @@ START_TEST(every_part_has_rates)
     testing_expect_part(text, "flops of sgemm");
     testing_expect_part(text, "bytes of tcp on loopback");
     free(text);
+    testing_run_said("text", "\nhgnn              done ");
+    testing_run_said("text", "\ntwo_tower         done ");
     ck_assert_int_eq(testing_run_code("none", "bench -c job.yaml --seconds 0"), 2);
 }
 END_TEST

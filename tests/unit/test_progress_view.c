@@ -114,6 +114,19 @@ START_TEST(an_end_within_a_stage_says_where)
 }
 END_TEST
 
+START_TEST(what_comes_after_the_last_stage_of_interest_is_not_shown)
+{
+    json_t *next = json_pack("{s:s, s:[s,s,s,s], s:i, s:i}", "stage", "two_tower", "stages",
+                             "prepare", "hgnn", "embed", "two_tower", "step", 1, "steps", 70);
+    update("hgnn", 5, 9, "", 100);
+    update("hgnn", 9, 9, "", 104);
+    progress_view_end_before(view, next);
+    progress_view_end(view, NULL);
+    json_decref(next);
+    expect("hgnn                 5/9\nhgnn              done  4 s\nembed             done\n");
+}
+END_TEST
+
 /* The last look was before the end. */
 START_TEST(a_stage_that_was_stopped_ends_at_the_step_of_its_last_status)
 {
@@ -212,6 +225,7 @@ int main(void)
     tcase_add_test(t, stages_that_were_over_before_the_first_look_are_named);
     tcase_add_test(t, an_end_within_a_stage_says_where);
     tcase_add_test(t, a_stage_that_was_stopped_ends_at_the_step_of_its_last_status);
+    tcase_add_test(t, what_comes_after_the_last_stage_of_interest_is_not_shown);
     tcase_add_test(t, a_scheduler_that_is_away_is_said_once);
     tcase_add_test(t, on_a_terminal_the_line_is_rewritten_and_cut);
     tcase_add_test(t, colors_are_only_used_when_wanted);
