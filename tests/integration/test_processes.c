@@ -129,7 +129,8 @@ START_TEST(a_killed_scheduler_changes_nothing)
     ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
     testing_run_same("one/out", "two/out");
     ck_assert_int_eq(restarts_of("two/out"), 2);
-    testing_run_said("two", "name=scheduler-0 signal=9");
+    testing_run_said("two",
+                     "weft: scheduler-0 was ended by signal 9 (Killed); it starts again in ");
     testing_run_left_nothing("two");
 }
 END_TEST
