@@ -815,9 +815,18 @@ static bool all_committed(const scheduler *s)
     return barrier ? all : any;
 }
 
+static bool any_leaving(const scheduler *s)
+{
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        if (s->server[i].leaving) return true;
+    }
+    return false;
+}
+
+/* What is committed while a server leaves, or until it is back, is not in its checkpoint. */
 static bool all_done(const scheduler *s)
 {
-    if (!scheduler_save_allows_commit(s)) return false;
+    if (!scheduler_save_allows_commit(s) || (any_leaving(s) && !s->cur.ordered)) return false;
     if (!core_rule(s->config.mutations, CORE_RULE_ALL_SLOTS)) return s->cur.done > 0;
     return s->cur.done == s->cur.plan.slots;
 }
@@ -848,6 +857,25 @@ static bool lacks_server(const scheduler *s)
     return false;
 }
 
+/* A server that was told to stop goes as soon as a checkpoint is there, or cannot be had. */
+static void advance_leaving(scheduler *s, uint64_t now_us, core_actions *out)
+{
+    bool between = s->phase == PHASE_RUNNING, idle = s->save.phase == SAVE_NONE;
+    bool saved = between && idle && scheduler_save_is_current(s);
+    bool tried = between && idle && s->save.retry_us > now_us;
+    bool nothing = s->phase < PHASE_RUNNING || s->phase >= PHASE_GOING_BACK || lacks_server(s);
+    for (uint32_t i = 0; i < s->config.servers; i++) {
+        member_state *p = &s->server[i];
+        if (!p->leaving || p->lost || p->may_go) continue;
+        p->may_go = saved || tried || nothing;
+        if (p->may_go)
+            scheduler_note(s, now_us, out, "leave", p->id, "told to stop, %s a checkpoint",
+                           saved ? "after" : "without");
+        else if (between)
+            scheduler_save_want(s, SAVE_ASKED);
+    }
+}
+
 /* Stops as soon as the checkpoint is there, or cannot be had. */
 static void advance_stop(scheduler *s, uint64_t now_us, core_actions *out)
 {
@@ -871,6 +899,7 @@ void scheduler_advance(scheduler *s, uint64_t now_us, core_actions *out)
     do {
         before = s->phase;
         advance_scale(s, now_us, out);
+        advance_leaving(s, now_us, out);
         scheduler_save_advance(s, now_us, out);
         advance_stop(s, now_us, out);
         scheduler_reopen_advance(s, now_us, out);

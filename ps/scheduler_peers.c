@@ -144,6 +144,14 @@ static bool is_surplus(const scheduler *s, const core_event *e)
     return h->role == WIRE_SERVER && h->index >= servers_expected(s) && s->map.version > 1;
 }
 
+/* A server that was told to stop, and has been waited for. */
+static bool may_go(const scheduler *s, const wire_header *h)
+{
+    if (h->role != WIRE_SERVER || h->index >= s->servers_known) return false;
+    const member_state *p = &s->server[h->index];
+    return p->may_go && p->id.incarnation == h->incarnation;
+}
+
 /* admitted: else it hears only that we are here, and asks again soon. */
 static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *hello, bool admitted,
                         core_actions *out)
@@ -155,7 +163,8 @@ static void answer_view(scheduler *s, const core_event *e, const Weft__Hello *he
               : s->phase <= PHASE_PREPARING ? JOB_PREPARING
                                             : JOB_RUNNING;
     v.stage = scheduler_stage(s);
-    v.stop = (s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX) || is_surplus(s, e);
+    v.stop = (s->phase == PHASE_OVER && s->over_until_us != UINT64_MAX) || is_surplus(s, e) ||
+             may_go(s, e->message.header);
     uint32_t all = servers_shown(s) + s->config.samplers;
     Weft__Peer *peer = xcalloc(all, sizeof *peer);
     Weft__Peer **list = xcalloc(all, sizeof(Weft__Peer *));
@@ -196,7 +205,8 @@ static bool waits_for_twin(scheduler *s, member_state *p, const core_event *e,
                            const Weft__Hello *hello, core_actions *out)
 {
     const wire_header *h = e->message.header;
-    bool alive = p->id.incarnation && p->heard && !p->lost && e->now_us - p->seen_us < TWIN_US;
+    bool alive =
+        p->id.incarnation && p->heard && !p->lost && !p->may_go && e->now_us - p->seen_us < TWIN_US;
     if (h->role != WIRE_SERVER || p->id.incarnation == h->incarnation || !alive) return false;
     if (p->twin != h->incarnation) {
         p->twin = h->incarnation;
@@ -301,6 +311,7 @@ static void take_server(scheduler *s, member_state *p, const Weft__ServerState *
     p->hash_mismatches = x->hash_mismatches;
     p->apply_us_p50 = x->apply_us_p50;
     p->apply_us_p99 = x->apply_us_p99;
+    p->leaving = p->leaving || x->leaving;
     if (!fresh) { /* messages overtake each other: versions only rise */
         if (x->generation == s->generation && x->version > p->version) p->version = x->version;
         return;
@@ -455,7 +466,7 @@ void scheduler_peers_progress(scheduler *s, const core_event *e, core_actions *o
 static void lose(scheduler *s, member_state *p, uint64_t now_us, core_actions *out)
 {
     p->lost = true;
-    p->left = p->leaving || p->draining;
+    p->left = p->id.role == WIRE_WORKER && (p->leaving || p->draining);
     scheduler_note(s, now_us, out, p->leaving ? "leave" : "death", p->id, "silent for %u s",
                    (uint32_t)((now_us - p->seen_us) / 1000000));
     if (p->id.role == WIRE_SERVER && p->id.index >= s->config.servers) s->view++;

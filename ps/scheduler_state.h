@@ -98,6 +98,7 @@ typedef struct member_state {
     uint32_t generation, version;
     bool finished, staged;
     bool ready, taken, saved; /* has gone back; has taken the snapshot; has written it */
+    bool may_go;              /* is leaving, and a checkpoint has what it holds */
     bool lacks;               /* refused the COMMIT: it does not hold every slot */
     uint32_t saved_step;      /* of its last checkpoint; 0: none */
     held_slot *slots;         /* owned; as of the HELLO that made us `heard` */
@@ -112,7 +113,7 @@ typedef struct member_state {
     double batches_per_s;
     /* workers */
     uint32_t sequence, wanted, state;
-    bool leaving, told; /* told: has heard that the job is over */
+    bool leaving, told; /* leaving: servers, too; told: has heard that the job is over */
     bool left;          /* lost, and nobody misses it */
     bool draining;      /* is to leave, and gets no more slots */
     held_lease held[HELD_MAX];

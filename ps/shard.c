@@ -20,6 +20,8 @@
 #include <string.h>
 
 enum { PULL_BUDGET_MAX_MS = 60000, HELD_LISTED_MAX = 1 << 16 };
+/* HELLOs that are not answered, one of which may be on its way: nobody makes a checkpoint. */
+enum { LEFT_ALONE = 3 };
 
 /* A pull that waits for its version. */
 typedef struct parked_pull {
@@ -52,6 +54,9 @@ struct shard {
     requests *requests;
     uint32_t generation, stage, version;
     bool finished, exited;
+    bool leaving; /* asked to, by leave_signal: the scheduler makes a checkpoint first */
+    int leave_signal;
+    uint64_t leave_by_us;
     shard_map map;                     /* of this generation */
     stage_tables *tables[STAGE_COUNT]; /* of this and of finished stages */
     shard_disk disk;
@@ -970,6 +975,7 @@ static void say_hello(shard *s, uint64_t now_us, core_actions *out)
         fill_saved(s, &report);
         state.saved = &report.saved;
     }
+    state.leaving = s->leaving;
     state.loading = s->disk.loading;
     state.load_failed = s->disk.failed;
     state.load_why = s->disk.why;
@@ -1015,14 +1021,27 @@ static void on_message(shard *s, const core_event *e, core_actions *out)
     }
 }
 
+/* SIGTERM.  What it holds is in a checkpoint first, if there is a scheduler that makes one. */
+static void begin_leaving(shard *s, const core_event *e)
+{
+    if (s->leaving) return;
+    s->leaving = true;
+    s->leave_signal = e->signal;
+    s->leave_by_us = e->now_us;
+    if (!s->member.joined || !s->generation) return; /* it holds nothing */
+    s->leave_by_us += SHARD_LEAVE_US;
+    member_hello_soon(&s->member, e->now_us);
+}
+
 static void leave(shard *s, const core_event *e, core_actions *out)
 {
     if (s->exited) return;
     int code;
-    if (member_leaves(&s->member, &code))
+    bool alone = s->member.unanswered >= LEFT_ALONE || e->now_us >= s->leave_by_us;
+    if (member_leaves(&s->member, &code) && (code || !s->leaving))
         core_exit(out, code, "%s", s->member.why);
-    else if (e->type == CORE_STOP)
-        core_exit(out, 0, "signal %d", e->signal);
+    else if (s->leaving && (alone || s->member.stop))
+        core_exit(out, 0, "signal %d", s->leave_signal);
     else
         return;
     s->exited = true;
@@ -1032,6 +1051,7 @@ static uint64_t next_timer(const shard *s, uint64_t requests_us, uint64_t copies
 {
     uint64_t at = requests_us < copies_us ? requests_us : copies_us;
     if (s->member.hello_at_us < at) at = s->member.hello_at_us;
+    if (s->leaving && s->leave_by_us < at) at = s->leave_by_us;
     for (size_t i = 0; i < s->parked_n; i++) {
         if (s->parked[i].until_us < at) at = s->parked[i].until_us;
     }
@@ -1051,6 +1071,7 @@ uint64_t shard_step(shard *s, const core_event *e, core_actions *out)
     if (s->exited) return UINT64_MAX;
     if (e->type == CORE_MESSAGE) on_message(s, e, out);
     if (e->type == CORE_RESULT) on_result(s, e, out);
+    if (e->type == CORE_STOP) begin_leaving(s, e);
     uint64_t copies_us = shard_copies_timer(s->copies, e->now_us, out);
     settle_copies(s, e->now_us, out);
     if (parked_due(s, e->now_us)) unpark(s, e->now_us, out);
@@ -1074,7 +1095,7 @@ void shard_stats_get(const shard *s, shard_stats *out)
     out->known = member_is_known(&s->member);
     out->loading = s->disk.loading;
     out->servers = s->map.servers;
-    out->stopping = s->exited;
+    out->stopping = s->exited || s->leaving;
     for (uint32_t i = 0; i < STAGE_COUNT; i++) {
         if (!s->tables[i]) continue;
         out->rows += stage_tables_row_count(s->tables[i]);

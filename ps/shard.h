@@ -25,6 +25,9 @@
 
 enum { SHARD_TABLES_MAX = 16, SHARD_SLOTS_MAX = 1 << 16, SHARD_PARKED_MAX = 4096 };
 enum { SHARD_PARKED_BYTES_MAX = 512 << 20 }; /* of keys, together */
+enum {
+    SHARD_LEAVE_US = 20000000
+}; /* how long a server that is told to stop waits for a checkpoint */
 
 /* Which update of the parameters it is. */
 typedef struct shard_update {

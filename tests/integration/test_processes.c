@@ -159,6 +159,9 @@ START_TEST(a_killed_server_changes_nothing)
     testing_run_wait_step("two", "two_tower", 3);
     send_to("two", "weft-ps", 1, _i);
     ck_assert_int_eq(testing_run_wait("two", pid, TESTING_RUN_WAIT_MS), 0);
+    char *log = testing_get_text("two/logs/scheduler-0.log", NULL);
+    ck_assert((strstr(log, "told to stop, after a checkpoint") != NULL) == (_i == SIGTERM));
+    free(log);
     testing_run_same("one/out", "two/out");
     ck_assert_int_eq(restarts_of("two/out"), 2);
     testing_run_left_nothing("two");

@@ -14,7 +14,8 @@ static uint64_t now_us, tags;
 static uint8_t durable[8192];
 static size_t durable_bytes;
 static int exit_code;
-static uint32_t key_role; /* of who sends */
+static uint32_t key_role;         /* of who sends */
+static uint32_t their_generation; /* that they are in */
 static char exit_why[CORE_TEXT_MAX], refused[CORE_TEXT_MAX];
 
 static void step(core_event *e);
@@ -83,7 +84,7 @@ static wire_header from(wire_role role, uint32_t index, uint64_t incarnation, wi
     h.incarnation = incarnation;
     h.tag = ++tags;
     h.term = 1;
-    h.generation = 1;
+    h.generation = their_generation;
     return h;
 }
 
@@ -178,6 +179,7 @@ static void set_up(void)
     core_actions_init(&out);
     now_us = 1000000;
     exit_code = -1;
+    their_generation = 1;
     start(&c);
 }
 
@@ -696,6 +698,115 @@ START_TEST(a_server_in_a_new_life_is_staged_again)
 }
 END_TEST
 
+/* ---- A server that is told to stop ---- */
+
+enum { SHARDS = 8 };
+
+/* Server 0 says that it is at version 1 and leaves; saved: and has written its parts. */
+static void leaving_hello(bool saved)
+{
+    Weft__Hello x = WEFT__HELLO__INIT;
+    Weft__ServerState state = WEFT__SERVER_STATE__INIT;
+    Weft__Saved report = WEFT__SAVED__INIT;
+    Weft__SnapshotName name = WEFT__SNAPSHOT_NAME__INIT;
+    char numerics[] = "right";
+    name.stage = STAGE_HGNN;
+    name.generation = name.version = 1;
+    report.name = &name;
+    report.done = true;
+    state.generation = 1;
+    state.stage = STAGE_HGNN;
+    state.version = 1;
+    state.leaving = true;
+    if (saved) state.saved = &report;
+    x.version = 1;
+    x.plan_hash = SIM_PLAN_HASH;
+    x.numerics = numerics;
+    x.server = &state;
+    wire_header h = from(WIRE_SERVER, 0, 10, WIRE_HELLO);
+    deliver(&h, proto_pack(&x.base));
+}
+
+static bool may_go(void)
+{
+    for (size_t i = 0; i < out.n; i++) {
+        const core_action *a = &out.items[i];
+        if (a->type != CORE_SEND || a->send.header.op != WIRE_HELLO) continue;
+        Weft__View *v = weft__view__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
+        bool stop = v->stop;
+        weft__view__free_unpacked(v, NULL);
+        return stop;
+    }
+    ck_abort_msg("no answer to HELLO");
+    return false;
+}
+
+/* All slots of the open round are DONE; true: its COMMIT is ordered. */
+static bool finish_round(void)
+{
+    wire_header h;
+    uint32_t commits = 0;
+    scheduler_view v = view();
+    slot_name round = {v.round.stage, v.round.epoch, v.round.step, 0};
+    for (uint32_t j = 0; j < v.round.slots; j++) {
+        done_in(round, v.version, j, false);
+        commits += ordered(WIRE_COMMIT, &h);
+    }
+    return commits > 0;
+}
+
+/* It takes its copy, writes it, and the record and its manifest are written. */
+static void save(void)
+{
+    wire_header h;
+    ck_assert_uint_eq(ordered(WIRE_SNAPSHOT, &h), 1);
+    ck_assert_uint_eq(h.version, 1);
+    wire_header answer = wire_answer(&h, WIRE_OK);
+    answer.role = WIRE_SERVER;
+    answer.incarnation = 10;
+    deliver(&answer, NULL);
+    leaving_hello(true);
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].type != CORE_COMPUTE) continue;
+        core_event e = {.type = CORE_RESULT};
+        e.result.token = out.items[i].compute.token;
+        step(&e);
+        return;
+    }
+    ck_abort_msg("no manifest is to be written");
+}
+
+START_TEST(a_server_that_is_told_to_stop_goes_after_a_checkpoint_of_where_we_are)
+{
+    run();
+    commit_round();
+    leaving_hello(false);
+    ck_assert(!may_go());
+    save();
+    ck_assert(!finish_round()); /* it would be computed again */
+    leaving_hello(true);
+    ck_assert(may_go());
+    ck_assert(!finish_round());
+    hello((peer){.role = WIRE_SERVER, .incarnation = 11}); /* at once: the first has gone */
+    ck_assert(view().rolling);
+    rolling_hello(false, false);
+    ck_assert(view().running);
+    ck_assert_uint_eq(view().version, 1);
+    their_generation = 2;
+    ck_assert(finish_round());
+}
+END_TEST
+
+START_TEST(a_server_that_is_told_to_stop_before_a_step_goes_at_once)
+{
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+    hello((peer){.role = WIRE_SERVER, .incarnation = 10});
+    leaving_hello(false);
+    leaving_hello(false);
+    ck_assert(may_go());
+}
+END_TEST
+
 /* ---- Two servers of one index ---- */
 
 static const peer first = {
@@ -983,6 +1094,8 @@ int main(void)
     tcase_add_test(t, a_silent_server_is_waited_for_and_named);
     tcase_add_test(t, a_pause_of_the_scheduler_is_nobodys_silence);
     tcase_add_test(t, a_server_in_a_new_life_is_staged_again);
+    tcase_add_test(t, a_server_that_is_told_to_stop_goes_after_a_checkpoint_of_where_we_are);
+    tcase_add_test(t, a_server_that_is_told_to_stop_before_a_step_goes_at_once);
     tcase_add_test(t, a_second_server_is_refused_while_the_first_lives);
     tcase_add_test(t, a_second_server_is_taken_once_the_first_is_silent);
     tcase_add_test(t, an_old_message_of_a_dead_server_refuses_nobody);

@@ -436,6 +436,92 @@ START_TEST(an_order_for_another_life_or_of_an_older_term_is_refused)
 }
 END_TEST
 
+static bool exits(void)
+{
+    return out.n && out.items[out.n - 1].type == CORE_EXIT;
+}
+
+/* The HELLO of the last step says that it leaves. */
+static bool says_leaving(void)
+{
+    bool leaving = false;
+    for (size_t i = 0; i < out.n; i++) {
+        const core_action *a = &out.items[i];
+        if (a->type != CORE_SEND || a->send.header.op != WIRE_HELLO) continue;
+        Weft__Hello *h =
+            weft__hello__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
+        leaving = h->server && h->server->leaving;
+        weft__hello__free_unpacked(h, NULL);
+    }
+    return leaving;
+}
+
+static void tell_to_stop(void)
+{
+    core_event e = {.type = CORE_STOP, .signal = 15};
+    step(&e);
+}
+
+/* The scheduler answers the HELLO of the last step. */
+static void answer_hello(bool stop)
+{
+    Weft__View v = WEFT__VIEW__INIT;
+    v.version = 1;
+    v.view = 1;
+    v.stop = stop;
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].type != CORE_SEND || out.items[i].send.header.op != WIRE_HELLO) continue;
+        wire_header h = out.items[i].send.header;
+        h.flags = WIRE_ANSWER;
+        h.role = WIRE_SCHEDULER;
+        h.term = 1;
+        h.map = 1;
+        deliver(&h, proto_pack(&v.base));
+        return;
+    }
+    ck_abort_msg("no HELLO");
+}
+
+START_TEST(who_is_told_to_stop_says_so_and_goes_when_it_may)
+{
+    tell_to_stop();
+    ck_assert(!exits());
+    ck_assert(says_leaving());
+    answer_hello(false);
+    ck_assert(!exits());
+    pull_dense(0, 0);
+    ck_assert_int_eq(status(), WIRE_OK); /* it still serves */
+    timer(now_us + 1000000);
+    ck_assert(says_leaving());
+    answer_hello(true);
+    ck_assert(exits());
+    ck_assert_int_eq(out.items[out.n - 1].exit.code, 0);
+}
+END_TEST
+
+START_TEST(who_is_told_to_stop_does_not_wait_for_ever)
+{
+    uint64_t from_us = now_us;
+    tell_to_stop();
+    while (!exits() && now_us < from_us + 2 * (uint64_t)SHARD_LEAVE_US) {
+        answer_hello(false);
+        timer(now_us + 1000000);
+    }
+    ck_assert(exits());
+    ck_assert_uint_ge(now_us - from_us, SHARD_LEAVE_US);
+}
+END_TEST
+
+START_TEST(who_is_told_to_stop_without_a_scheduler_goes_soon)
+{
+    uint64_t from_us = now_us;
+    tell_to_stop();
+    while (!exits() && now_us < from_us + (uint64_t)SHARD_LEAVE_US) timer(now_us + 500000);
+    ck_assert(exits());
+    ck_assert_uint_lt(now_us - from_us, SHARD_LEAVE_US);
+}
+END_TEST
+
 START_TEST(an_order_of_another_role_is_refused)
 {
     wire_header h = from(WIRE_WORKER, 0, WIRE_STOP);
@@ -642,6 +728,9 @@ int main(void)
     tcase_add_test(t, a_commit_is_done_once);
     tcase_add_test(t, an_order_for_another_life_or_of_an_older_term_is_refused);
     tcase_add_test(t, an_order_of_another_role_is_refused);
+    tcase_add_test(t, who_is_told_to_stop_says_so_and_goes_when_it_may);
+    tcase_add_test(t, who_is_told_to_stop_does_not_wait_for_ever);
+    tcase_add_test(t, who_is_told_to_stop_without_a_scheduler_goes_soon);
     tcase_add_test(t, a_pull_ahead_waits_for_its_version);
     tcase_add_test(t, a_pull_ahead_is_behind_when_its_time_is_up);
     tcase_add_test(t, a_past_version_is_gone);
