@@ -11,6 +11,7 @@
 #include "deploy/run_stages.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,16 @@ static uint32_t steps_of(const training *t, int i)
     return (uint32_t)fmin(fmax(steps, STEPS_MIN), most);
 }
 
+/* As YAML: the folder may have a colon in its name. */
+static char *work_dir_of(const training *t)
+{
+    json_t *folder = json_string(t->folder);
+    char *value = json_dumps(folder, JSON_ENCODE_ANY), *set = xprintf("work_dir=%s", value);
+    json_decref(folder);
+    free(value);
+    return set;
+}
+
 /* Nothing of the given job is touched: neither its folders nor its addresses. */
 static err_code make_job(training *t, const char *store_folder)
 {
@@ -68,7 +79,7 @@ static err_code make_job(training *t, const char *store_folder)
                                       "evaluate.baselines=[popularity]"};
     size_t n = 0;
     for (; n < sizeof own / sizeof *own; n++) sets[n] = xstrdup(own[n]);
-    sets[n++] = xprintf("work_dir=%s", t->folder);
+    sets[n++] = work_dir_of(t);
     sets[n++] = xprintf("hgnn.max_steps=%" PRIu32, steps_of(t, 0));
     sets[n++] = xprintf("two_tower.max_steps=%" PRIu32, steps_of(t, 1));
     config *c = NULL;
