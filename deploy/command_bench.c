@@ -44,7 +44,7 @@ static err_code prepare(const config *c, bool silent, char **folder, prepare_sta
 }
 
 /* Takes c. */
-static err_code measure(config *c, const request *r, const atomic_int *stop)
+static err_code measure(config *c, const request *r)
 {
     char *folder = NULL;
     job *j = NULL;
@@ -59,7 +59,8 @@ static err_code measure(config *c, const request *r, const atomic_int *stop)
         rc = bench_network(&b);
     }
     if (rc == ERR_OK) rc = bench_slots(&b, j, folder);
-    if (rc == ERR_OK) rc = bench_training(&b, j, folder, r->cli.json, stop);
+    /* Until then a signal ends the program as it always does: there is nothing to take away. */
+    if (rc == ERR_OK) rc = bench_training(&b, j, folder, r->cli.json, stop_signal_catch());
     if (rc == ERR_OK) rc = bench_print(&b, r->cli.json, stdout);
     bench_fini(&b);
     job_free(j);
@@ -85,7 +86,7 @@ int command_bench(int argc, char **argv)
     cli_parse(&argp, argc - 1, argv + 1, &r);
     argv[1] = given;
     err_code rc = compute_start(&r.cli, argv, &c);
-    if (rc == ERR_OK) rc = measure(c, &r, stop_signal_catch());
+    if (rc == ERR_OK) rc = measure(c, &r);
     cli_options_fini(&r.cli);
     return stop_signal_exit(rc);
 }

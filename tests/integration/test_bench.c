@@ -98,6 +98,23 @@ START_TEST(every_part_has_rates)
 }
 END_TEST
 
+START_TEST(a_signal_ends_a_measurement_too)
+{
+    enum { WAIT_MS = 60000, POLL_US = 5000 };
+    uint64_t end = clock_now_us() + WAIT_MS * UINT64_C(1000);
+    testing_run_files();
+    pid_t pid = testing_run_start("long", "bench -c job.yaml --seconds 3600 --json");
+    char *store;
+    while (!(store = testing_run_store("work"))) {
+        ck_assert_msg(clock_now_us() < end, "nothing is prepared");
+        usleep(POLL_US);
+    }
+    free(store);
+    kill(pid, SIGINT);
+    ck_assert_int_eq(testing_run_wait("long", pid, WAIT_MS), -SIGINT);
+}
+END_TEST
+
 START_TEST(a_stop_leaves_nothing)
 {
     enum { WAIT_MS = 60000, POLL_US = 5000 };
@@ -126,6 +143,7 @@ int main(void)
     TCase *c = tcase_create("bench");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, every_part_has_rates);
+    tcase_add_test(c, a_signal_ends_a_measurement_too);
     tcase_add_test(c, a_stop_leaves_nothing);
     Suite *s = suite_create("bench");
     suite_add_tcase(s, c);
