@@ -59,7 +59,7 @@ typedef struct compare {
 MUST_USE err_code compare_make(const char *const *dirs, uint32_t n, const char *model,
                                compare **out);
 void compare_free(compare *c); /* accepts NULL */
-/* Fills data; a part of compare_make.  ERR_IO (printed). */
+/* Fills data; a part of compare_make.  ERR_IO; ERR_INVALID: a malformed report (printed). */
 MUST_USE err_code compare_data(compare *c);
 /* ERR_IO. */
 MUST_USE err_code compare_print(const compare *c, bool json, FILE *out);

@@ -1,5 +1,6 @@
 /* Whether results are of the same data (compare.h). */
 #include "common/files.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "deploy/compare.h"
 #include "sampler/table_reader.h"
@@ -31,12 +32,16 @@ __attribute__((format(printf, 2, 3))) static void add(pair p, const char *format
 
 /* ---- Counts ---- */
 
-static json_t *report_of(const char *dir)
+/* *out owned (json_decref), NULL: there is none. */
+static err_code read_report(const char *dir, json_t **out)
 {
+    json_error_t wrong;
     char *path = files_join(dir, "report.json");
-    json_t *report = files_exist(path) ? json_load_file(path, 0, NULL) : NULL;
+    bool there = files_exist(path);
+    *out = there ? json_load_file(path, 0, &wrong) : NULL;
+    if (there && !*out) log_user_error("%s:%d: %s", path, wrong.line, wrong.text);
     free(path);
-    return report;
+    return there && !*out ? ERR_INVALID : ERR_OK;
 }
 
 static char *text_of(const json_t *value)
@@ -44,29 +49,32 @@ static char *text_of(const json_t *value)
     return value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : xstrdup("none");
 }
 
-static void compare_values(pair p, const char *name, const json_t *a, const json_t *b);
+static void compare_values(pair p, const char *name, json_t *a, json_t *b);
 
-static void compare_objects(pair p, const char *name, json_t *a, json_t *b, bool both)
+static void compare_member(pair p, const char *name, const char *key, json_t *a, json_t *b)
+{
+    char full[NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s%s", name, *name ? "." : "", key);
+    compare_values(p, full, json_object_get(a, key), json_object_get(b, key));
+}
+
+static void compare_objects(pair p, const char *name, json_t *a, json_t *b)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(a, key, value)
+    json_object_foreach(a, key, value) compare_member(p, name, key, a, b);
+    json_object_foreach(b, key, value)
     {
-        char full[NAME_BYTES];
-        json_t *other = json_object_get(b, key);
-        if (both && other) continue; /* has been compared */
-        snprintf(full, sizeof full, "%s%s%s", name, *name ? "." : "", key);
-        compare_values(p, full, both ? NULL : value, both ? value : other);
+        if (!json_object_get(a, key)) compare_member(p, name, key, a, b);
     }
 }
 
 /* What `prepare` counted; relations are the graph's, whose keys are compared as such. */
-static void compare_values(pair p, const char *name, const json_t *a, const json_t *b)
+static void compare_values(pair p, const char *name, json_t *a, json_t *b)
 {
     if (strcmp(name, "warnings") == 0 || strcmp(name, "relations") == 0) return;
     if (json_is_object(a) && json_is_object(b)) {
-        compare_objects(p, name, (json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b, false);
-        compare_objects(p, name, (json_t *)(uintptr_t)b, (json_t *)(uintptr_t)a, true);
+        compare_objects(p, name, a, b);
     } else if (!a || !b || !json_equal(a, b)) {
         char *left = text_of(a), *right = text_of(b);
         add(p, "%s: %.100s -> %.100s", name, left, right);
@@ -75,13 +83,16 @@ static void compare_values(pair p, const char *name, const json_t *a, const json
     }
 }
 
-static void compare_counts(pair p)
+static err_code compare_counts(pair p)
 {
-    json_t *a = report_of(p.c->side[0].dir), *b = report_of(p.c->side[p.i].dir);
-    const json_t *x = json_object_get(a, "data"), *y = json_object_get(b, "data");
-    if (x && y) compare_values(p, "", x, y);
+    json_t *a = NULL, *b = NULL;
+    err_code rc = read_report(p.c->side[0].dir, &a);
+    if (rc == ERR_OK) rc = read_report(p.c->side[p.i].dir, &b);
+    json_t *x = json_object_get(a, "data"), *y = json_object_get(b, "data");
+    if (rc == ERR_OK && x && y) compare_values(p, "", x, y);
     json_decref(a);
     json_decref(b);
+    return rc;
 }
 
 /* ---- Files ---- */
@@ -112,7 +123,7 @@ err_code compare_data(compare *c)
     err_code rc = ERR_OK;
     for (uint32_t i = 1; i < c->sides && rc == ERR_OK; i++) {
         pair p = {c, i};
-        compare_counts(p);
+        rc = compare_counts(p);
         for (size_t k = 0; k < sizeof files / sizeof *files && rc == ERR_OK; k++)
             rc = compare_file(p, files[k].name, files[k].differ);
     }

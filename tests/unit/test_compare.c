@@ -182,6 +182,15 @@ START_TEST(of_several_results_it_is_said_which_has_other_data)
 }
 END_TEST
 
+START_TEST(a_report_that_is_damaged_is_named)
+{
+    write_result("a", 20, 2, "x", "");
+    write_result("b", 20, 2, "x", "");
+    testing_put_text("b/report.json", "{\n\"data\": {");
+    ck_assert_int_eq(fails("a", "b", "two_tower", "b/report.json:2: "), ERR_INVALID);
+}
+END_TEST
+
 START_TEST(results_of_another_split_are_refused)
 {
     write_result("a", 20, 2, "x", "");
@@ -242,6 +251,7 @@ int main(void)
     tcase_add_test(c, other_data_are_said_before_any_number);
     tcase_add_test(c, the_same_data_are_not_mentioned);
     tcase_add_test(c, of_several_results_it_is_said_which_has_other_data);
+    tcase_add_test(c, a_report_that_is_damaged_is_named);
     tcase_add_test(c, results_of_another_split_are_refused);
     tcase_add_test(c, a_folder_that_is_no_result_is_named);
     tcase_add_test(c, more_than_two_have_a_mean_and_a_deviation);
