@@ -142,6 +142,8 @@ static int show_end(watched *w, const endpoint_options *o)
     err_code rc = text ? take_answer(w, text) : ERR_OK;
     if (text && rc == ERR_OK) rc = show_frame(w, text, o->cli.json);
     free(text);
+    free(w->text);
+    w->text = NULL;
     return rc != ERR_OK ? err_exit(rc) : w->failed ? 1 : 0;
 }
 
