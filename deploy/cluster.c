@@ -69,7 +69,8 @@ void cluster_close(cluster *c)
     cluster_processes_close(c->processes);
     if (c->remote) unlink(c->metrics_path);
     cluster_remote_close(c->remote);
-    if (c->nodes && c->stop && atomic_load(c->stop)) cluster_nodes_goodbye(c->nodes);
+    int signal = c->stop ? atomic_load(c->stop) : 0;
+    if (c->nodes && signal) cluster_nodes_goodbye(c->nodes, signal);
     cluster_nodes_close(c->nodes);
     work_lock_drop(&c->lock);
     free(c->metrics_path);

@@ -52,13 +52,13 @@ err_code cluster_nodes_open(const config *c, const char *run_dir, bool fresh, co
     return ERR_OK;
 }
 
-void cluster_nodes_goodbye(cluster_nodes *n)
+void cluster_nodes_goodbye(cluster_nodes *n, int signal)
 {
     enum { WAIT_MS = 20 };
     int code;
     const char *why;
     uint64_t end = clock_now_us() + CLUSTER_NODES_GOODBYE_MS * UINT64_C(1000);
-    inprocess_stop(n->shell, WIRE_SCHEDULER, 0, SIGTERM);
+    inprocess_stop(n->shell, WIRE_SCHEDULER, 0, signal);
     while (!inprocess_exited(n->shell, WIRE_SCHEDULER, 0, &code, &why) && clock_now_us() < end)
         inprocess_run(n->shell, WAIT_MS);
 }

@@ -556,10 +556,11 @@ err_code cluster_processes_finish(cluster_processes *p)
  * for one who has left. */
 static void end_children(cluster_processes *p)
 {
+    int number = p->stop ? atomic_load(p->stop) : 0; /* it says who stopped the job */
     p->finishing = true;
     p->stop = NULL;
     p->over = ERR_OK;
-    if (supervisor_signal(p->children, "scheduler-0", SIGTERM)) {
+    if (supervisor_signal(p->children, "scheduler-0", number ? number : SIGTERM)) {
         err_code rc = wait_for_end(p, GOODBYE_TIMEOUT_MS);
         (void)rc; /* Whoever is left is ended now. */
     }

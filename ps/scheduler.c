@@ -1049,7 +1049,7 @@ void scheduler_stop(scheduler *s, uint64_t now_us, core_actions *out, const char
 static void on_stop(scheduler *s, const core_event *e, core_actions *out)
 {
     bool again = s->stop_wanted && s->phase != PHASE_OVER;
-    scheduler_stop(s, e->now_us, out, e->signal == SIGINT ? "SIGINT" : "SIGTERM");
+    scheduler_stop(s, e->now_us, out, e->signal == SIGINT ? "SIGINT (Ctrl-C)" : "SIGTERM");
     if (again) scheduler_end(s, e->now_us, out, JOB_STOPPING, 0);
 }
 

@@ -250,6 +250,10 @@ START_TEST(a_signal_stops_cleanly_and_the_prepared_data_is_kept)
     ck_assert_int_eq(testing_run_wait("two", pid, 15000), signals[_i].code);
     testing_run_left_nothing("two");
     ck_assert(!files_exist("two/out/run.json"));
+    char *last = testing_get_text("two/run/last_status.json", NULL);
+    testing_expect_part(last, signals[_i].number == SIGINT ? "\"stopped_by\": \"SIGINT (Ctrl-C)\""
+                                                           : "\"stopped_by\": \"SIGTERM\"");
+    free(last);
     ino_t before = store_inode("two");
     ck_assert_uint_ne(before, 0);
     if (_i) return;
