@@ -26,6 +26,7 @@ static void save(uint32_t server)
     x->id = snapshot;
     x->server = server;
     x->map = map;
+    x->keep = xcalloc(1, sizeof *x->keep);
     x->tables = stage_tables_new(sim_shard_model(), &map, server, STAGE_HGNN, NULL);
     ck_assert_int_eq(sim_disk_write(&disk[server], 1, x, 0), ERR_OK);
     sim_disk_sync(&disk[server], 1);
