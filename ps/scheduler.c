@@ -499,7 +499,7 @@ static void enter_generation(scheduler *s, uint64_t now_us, core_actions *out)
 {
     scheduler_close_rounds(s);
     s->stage_index = s->generation ? s->stage_index + 1 : 0;
-    s->generation++;
+    s->generation = s->coming_generation;
     s->rollbacks_in_row = 0;
     for (uint32_t i = 0; i < s->config.servers; i++) {
         s->server[i].staged = s->server[i].finished = false;
@@ -513,7 +513,8 @@ static void start_generation(scheduler *s, uint64_t now_us, core_actions *out)
     uint32_t index = s->generation ? s->stage_index + 1 : 0;
     s->phase = PHASE_ENDING;
     s->stage_start = true;
-    scheduler_persist(s, out, TOKEN_GENERATION, s->generation + 1, index);
+    s->coming_generation = scheduler_next_generation(s);
+    scheduler_persist(s, out, TOKEN_GENERATION, s->coming_generation, index);
     if (!core_rule(s->config.mutations, CORE_RULE_DURABLE)) enter_generation(s, now_us, out);
 }
 

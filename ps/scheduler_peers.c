@@ -225,7 +225,8 @@ static bool loses_tables(const scheduler *s, uint32_t index, bool was_ready)
 {
     if (!s->generation || index >= s->config.servers || s->phase <= PHASE_GATHER) return false;
     if (s->phase == PHASE_ROLLING) return was_ready;
-    return !(s->generation == 1 && s->phase == PHASE_STAGING && !s->restored);
+    bool first = s->stage_start && s->stage_index == 0 && !s->restored;
+    return !(first && s->phase == PHASE_STAGING);
 }
 
 static void new_life(scheduler *s, member_state *p, const core_event *e, const Weft__Hello *hello,
@@ -300,8 +301,17 @@ static void take_server_rates(member_state *p, const Weft__ServerState *x, uint6
     p->rate_pushes = x->pushes;
 }
 
+/* A folder of its own that an earlier run has left. */
+static void take_found(scheduler *s, uint32_t generation)
+{
+    enum { FOUND_MAX = 1 << 30 }; /* nothing of ours */
+    if (s->config.copies < 2 || generation > FOUND_MAX) return;
+    if (generation > s->found_generation) s->found_generation = generation;
+}
+
 static void take_server(scheduler *s, member_state *p, const Weft__ServerState *x, bool fresh)
 {
+    take_found(s, x->found_generation);
     p->rows = x->rows;
     p->bytes = x->bytes;
     p->pulls = x->pulls;

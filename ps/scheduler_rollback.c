@@ -93,9 +93,16 @@ static void forget_rounds(scheduler *s, uint64_t now_us, core_actions *out)
     requests_cancel(s->requests, now_us, out, OWNER_ROLLBACK);
 }
 
+uint32_t scheduler_next_generation(const scheduler *s)
+{
+    uint32_t last = s->generation > s->found_generation ? s->generation : s->found_generation;
+    return last + 1;
+}
+
 static uint32_t next_generation(const scheduler *s)
 {
-    return s->generation + core_rule(s->config.mutations, CORE_RULE_NEW_GENERATION);
+    bool anew = core_rule(s->config.mutations, CORE_RULE_NEW_GENERATION);
+    return anew ? scheduler_next_generation(s) : s->generation;
 }
 
 static void enter(scheduler *s, uint64_t now_us, core_actions *out);
@@ -113,7 +120,8 @@ static void begin(scheduler *s, uint64_t now_us, core_actions *out)
     s->must_roll = s->stage_start = s->recovered = false;
     s->metrics_durable = target_metrics(s);
     s->phase = PHASE_GOING_BACK;
-    scheduler_persist(s, out, TOKEN_ROLLING, next_generation(s), target_stage_index(s));
+    s->coming_generation = next_generation(s);
+    scheduler_persist(s, out, TOKEN_ROLLING, s->coming_generation, target_stage_index(s));
     if (!core_rule(s->config.mutations, CORE_RULE_ROLLING)) enter(s, now_us, out);
 }
 
@@ -262,7 +270,7 @@ static void take_map(scheduler *s)
 /* The generation of what is gone back to begins. */
 static void enter(scheduler *s, uint64_t now_us, core_actions *out)
 {
-    s->generation = next_generation(s);
+    s->generation = s->coming_generation;
     take_map(s);
     adopt_target(s, now_us, out);
     roll(s, now_us, out);

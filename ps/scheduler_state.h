@@ -235,6 +235,8 @@ struct scheduler {
     phase phase;
     uint32_t term, generation, stage_index; /* stage_index == plan->stages: trained */
     bool restored;
+    uint32_t coming_generation; /* that is being made durable */
+    uint32_t found_generation;  /* with two copies: of snapshots in the servers' folders */
     shard_map map;
     uint32_t servers_configured;
     uint32_t servers_wanted;               /* by the configuration or a command */
@@ -380,6 +382,9 @@ void scheduler_rollback_failed(scheduler *s, const member_state *p, const char *
                                uint64_t now_us, core_actions *out);
 /* True if all servers of the wanted number have joined. */
 bool scheduler_servers_are_here(const scheduler *s);
+/* Above those of an earlier run, too, whose parts may still be in servers' folders: under a name of
+ * ours they would be taken for ours. */
+uint32_t scheduler_next_generation(const scheduler *s);
 /* Those of an earlier, larger map may have the only copy of a part until all have gone back. */
 static inline bool scheduler_keeps_leavers(const scheduler *s)
 {

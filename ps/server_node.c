@@ -1,6 +1,7 @@
 #include "ps/server_node.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/numerics.h"
 #include "common/process.h"
@@ -23,6 +24,25 @@ struct server_node {
     char address[CORE_TEXT_MAX];
 };
 
+/* What is there already, perhaps of an earlier run. */
+static uint32_t found_generation(const char *dir)
+{
+    checkpoint_entry *list;
+    size_t n;
+    uint32_t highest = 0;
+    char why[CHECKPOINT_WHY_MAX];
+    if (checkpoint_files_list(dir, &list, &n, why) != ERR_OK) {
+        log_warn("checkpoints_unread", "reason=\"%s\"",
+                 why); /* an order to read them says so, too */
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].id.generation > highest) highest = list[i].id.generation;
+    }
+    free(list);
+    return highest;
+}
+
 server_node *server_node_new(const job *j, const config *own, core_peer self, const char *address,
                              bool in_process)
 {
@@ -39,8 +59,9 @@ server_node *server_node_new(const job *j, const config *own, core_peer self, co
                       .model = &n->model,
                       .pid = (uint32_t)getpid(),
                       .max_norm = j->config->security.max_norm};
-    n->shard = shard_new(&c);
     char *dir = checkpoint_files_dir(own);
+    c.found_generation = found_generation(dir);
+    n->shard = shard_new(&c);
     n->disk = server_disk_new(dir);
     n->pieces = server_disk_new(dir);
     free(dir);

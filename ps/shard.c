@@ -976,6 +976,7 @@ static void say_hello(shard *s, uint64_t now_us, core_actions *out)
         state.saved = &report.saved;
     }
     state.leaving = s->leaving;
+    state.found_generation = s->config.found_generation;
     state.loading = s->disk.loading;
     state.load_failed = s->disk.failed;
     state.load_why = s->disk.why;

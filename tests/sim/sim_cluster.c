@@ -647,6 +647,7 @@ static void *new_core(sim *s, const sim_node *n)
                           .address = "sim",
                           .model = &s->model,
                           .piece_bytes = PIECE_BYTES,
+                          .found_generation = sim_disk_generation(&s->disk[n->index]),
                           .mutations = m};
         return shard_new(&c);
     }

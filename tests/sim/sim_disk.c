@@ -211,6 +211,14 @@ void sim_disk_crash(sim_disk *d, uint64_t life, uint64_t random)
     }
 }
 
+uint32_t sim_disk_generation(const sim_disk *d)
+{
+    uint32_t g = 0;
+    for (size_t i = 0; i < d->n; i++)
+        g = d->part[i].id.generation > g ? d->part[i].id.generation : g;
+    return g;
+}
+
 void sim_disk_wipe(sim_disk *d)
 {
     while (d->n) remove_part(d, d->n - 1);

@@ -37,6 +37,7 @@ err_code sim_disk_write(sim_disk *d, uint64_t life, shard_save *save, uint32_t f
 void sim_disk_sync(sim_disk *d, uint64_t life);
 void sim_disk_crash(sim_disk *d, uint64_t life, uint64_t random);
 bool sim_disk_has(const sim_disk *d, const part_id *id); /* and it is durable */
+uint32_t sim_disk_generation(const sim_disk *d); /* the highest of what is there; 0: nothing */
 /* Nothing of it is left. */
 void sim_disk_wipe(sim_disk *d);
 /* True if whatever is complete and durable on the n disks would be without disk `without`, too. */

@@ -550,6 +550,30 @@ START_TEST(with_two_copies_a_checkpoint_counts_when_both_are_there_and_the_same)
 }
 END_TEST
 
+START_TEST(with_two_copies_a_generation_is_above_what_an_earlier_run_has_left)
+{
+    for (uint32_t copies = 1; copies <= 2; copies++) {
+        Weft__Hello x = WEFT__HELLO__INIT;
+        Weft__ServerState state = WEFT__SERVER_STATE__INIT;
+        char numerics[] = "right";
+        wire_header order;
+        scheduler_config c = config();
+        c.copies = copies;
+        restart(&c);
+        x.version = 1;
+        x.plan_hash = SIM_PLAN_HASH;
+        x.numerics = numerics;
+        x.server = &state;
+        state.found_generation = 7;
+        hello((peer){.role = WIRE_SAMPLER, .incarnation = 20});
+        wire_header h = from(WIRE_SERVER, 0, 10, WIRE_HELLO);
+        deliver(&h, proto_pack(&x.base));
+        ck_assert_uint_eq(ordered(WIRE_STAGE, &order), 1);
+        ck_assert_uint_eq(order.generation, copies == 2 ? 8 : 1);
+    }
+}
+END_TEST
+
 START_TEST(with_two_copies_there_are_never_fewer_servers)
 {
     scheduler_config c = config();
@@ -1086,6 +1110,7 @@ int main(void)
     tcase_add_test(t, three_dead_holders_stop_the_job_and_name_the_slot);
     tcase_add_test(t, with_two_copies_a_checkpoint_counts_when_both_are_there_and_the_same);
     tcase_add_test(t, with_two_copies_there_are_never_fewer_servers);
+    tcase_add_test(t, with_two_copies_a_generation_is_above_what_an_earlier_run_has_left);
     tcase_add_test(t, a_server_that_comes_back_empty_sends_the_job_back_under_a_new_generation);
     tcase_add_test(t, a_server_that_cannot_start_anew_ends_the_job_and_is_named);
     tcase_add_test(t, rollbacks_without_a_committed_step_between_stop_the_job);
