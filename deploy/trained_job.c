@@ -56,17 +56,20 @@ static err_code load_job(const opening *o, const config *evaluate, job **out)
 /* was: the plan keys of the training; NULL: they are not known. */
 static err_code refuse_plan(const opening *o, const config *was)
 {
+    static const char other[] = "of another plan than this configuration and its prepared data";
     char name[CHECKPOINT_NAME_MAX];
     config same = *o->config;
     checkpoint_files_name(&o->last->id, name);
-    log_user_error("%s/%s: of another plan than this configuration and its prepared data%s%s%s",
-                   o->dir, name, was ? ", also apart from `evaluate` keys" : "; ",
-                   was ? "" : o->run_dir,
-                   was ? "" : "/plan.yaml, which has its `evaluate` keys, is not there");
-    if (was) {
-        same.evaluate = was->evaluate;
-        plan_text_differences(o->run_dir, &same);
+    if (!was) {
+        log_user_error("%s/%s: %s; %s/plan.yaml, which has its `evaluate` keys, is not there",
+                       o->dir, name, other, o->run_dir);
+        return ERR_MISMATCH;
     }
+    log_user_error("%s/%s: %s, also apart from `evaluate` keys", o->dir, name, other);
+    same.evaluate = was->evaluate;
+    if (plan_text_differences(o->run_dir, &same))
+        log_user_error("  weft prepare takes those of the training again, where its configuration "
+                       "and input files are these");
     return ERR_MISMATCH;
 }
 
@@ -80,8 +83,8 @@ static err_code find_plan(opening *o)
     o->trained = NULL;
     rc = plan_text_read(o->run_dir, &was);
     if (rc == ERR_OK) rc = load_job(o, was, &o->trained);
-    bool found = rc == ERR_OK && o->trained->plan_hash == o->last->plan_hash;
-    if (!found && (was || rc == ERR_NOT_FOUND)) rc = refuse_plan(o, was);
+    bool other = rc == ERR_OK && o->trained->plan_hash != o->last->plan_hash;
+    if (other || (!was && rc == ERR_NOT_FOUND)) rc = refuse_plan(o, was);
     config_free(was);
     return rc;
 }

@@ -37,7 +37,7 @@ static char *next_line(char **text)
     return strsep(text, "\n");
 }
 
-void plan_text_differences(const char *run_dir, const config *c)
+bool plan_text_differences(const char *run_dir, const config *c)
 {
     char *path = files_join(run_dir, "plan.yaml"), *now = config_print(c, CONFIG_PLAN_ONLY);
     char *was = NULL, section[128] = "";
@@ -55,9 +55,10 @@ void plan_text_differences(const char *run_dir, const config *c)
         log_user_error("  %s: \"%s\", the job has \"%s\"", section, y + strspn(y, " "),
                        x + strspn(x, " "));
     }
-    if (rc == ERR_OK && !differences)
-        log_user_error("  no key differs: the prepared data are others");
+    bool others = rc == ERR_OK && !differences;
+    if (others) log_user_error("  no key differs: the prepared data are others");
     free(was);
     free(now);
     free(path);
+    return others;
 }

@@ -9,5 +9,5 @@ MUST_USE err_code plan_text_write(const char *run_dir, const config *c); /* ERR_
  * ERR_IO, ERR_INVALID (printed). */
 MUST_USE err_code plan_text_read(const char *run_dir, config **out);
 /* Prints each key that differs between the job's plan and the configuration's; where none does,
- * that the prepared data differ. */
-void plan_text_differences(const char *run_dir, const config *c);
+ * that the prepared data differ.  True: the latter. */
+bool plan_text_differences(const char *run_dir, const config *c);

@@ -103,6 +103,19 @@ START_TEST(a_training_with_other_keys_is_refused_with_what_to_do)
 }
 END_TEST
 
+START_TEST(other_prepared_data_are_refused_until_those_of_the_training_are_back)
+{
+    copy_training();
+    testing_run_must("prepare", "prepare -c job.yaml --set graph.shrink=1 " TWO);
+    ck_assert_int_eq(testing_run_code("no", "evaluate -c job.yaml --out again " TWO), 2);
+    testing_run_said("no", "no key differs: the prepared data are others");
+    testing_run_said("no", "weft prepare takes those of the training again");
+    testing_run_must("prepare", "prepare -c job.yaml " TWO);
+    testing_run_must("again", "evaluate -c job.yaml --out again " TWO);
+    testing_run_same("one/out", "again");
+}
+END_TEST
+
 static json_int_t processes(const char *out, const char *role)
 {
     char *path = files_join(out, "run.json");
@@ -352,6 +365,7 @@ int main(void)
     tcase_add_test(c, other_keys_give_what_a_training_with_them_gives);
     tcase_add_test(c, a_training_on_a_folder_is_known_by_it);
     tcase_add_test(c, a_training_with_other_keys_is_refused_with_what_to_do);
+    tcase_add_test(c, other_prepared_data_are_refused_until_those_of_the_training_are_back);
     tcase_add_test(c, no_process_is_counted_where_none_was_started);
     tcase_add_test(c, json_is_the_report);
     tcase_add_test(c, a_model_that_was_not_trained_is_named);
