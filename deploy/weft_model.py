@@ -121,7 +121,9 @@ class Model:
         return self.tensors.get("two_tower." + name)
 
     def text(self):
-        return self.tensors["text.vectors"].astype(np.float32)
+        """[items, d]; d is 0 where no text enters the towers, as with features.encoder: none."""
+        text = self.tensors.get("text.vectors", np.zeros((len(self.item_ids), 0)))
+        return text.astype(np.float32)
 
     # ---- Using the vectors ----
 
@@ -221,8 +223,7 @@ class Model:
         ids[unknown] = 0
         if self.use_z:
             v[unknown] = 0
-        has_text = "text.vectors" in self.tensors
-        text = self.text() if has_text else np.zeros((n, 0), np.float32)
+        text = self.text()
         item_text = text if self.use_z and self.config["two_tower.use_text"] else text[:, :0]
         table = self.tensor("type")
         type_part = table[kind] if table is not None else np.zeros((n, 0), np.float32)

@@ -30,6 +30,7 @@ VARIANTS = {
                                      "history.pool=both"],
     "no popularity, no text in the skip": ["two_tower.popularity=false", "two_tower.skip_text=false",
                                            "history.pool=per_type", "history.max_items=5"],
+    "no texts": ["features.encoder=none"],
 }
 
 
