@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,25 @@ err_code files_remove_tree(const char *path)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || !remove_entries(fd) || rmdir(path) != 0) return fail("cannot remove", path);
     return ERR_OK;
+}
+
+err_code files_remove_stale(const char *dir, const char *prefix)
+{
+    DIR *d = opendir(dir);
+    if (!d) return fail("cannot open", dir);
+    err_code rc = ERR_OK;
+    for (struct dirent *e; rc == ERR_OK && (e = readdir(d)) != NULL;) {
+        size_t n = strlen(prefix);
+        if (strncmp(e->d_name, prefix, n) != 0) continue;
+        char *end;
+        long pid = strtol(e->d_name + n, &end, 10);
+        if (pid <= 0 || *end || (kill((pid_t)pid, 0) == 0 || errno != ESRCH)) continue;
+        char *path = files_join(dir, e->d_name);
+        rc = files_remove_tree(path);
+        free(path);
+    }
+    closedir(d);
+    return rc;
 }
 
 err_code files_rename(const char *from, const char *to)

@@ -27,6 +27,8 @@ bool files_write_all(int fd, const void *data, size_t bytes);
 MUST_USE err_code files_make_dirs(const char *path);
 /* Removes a file or a folder with everything in it; does not follow links.  Absent: ERR_OK. */
 MUST_USE err_code files_remove_tree(const char *path);
+/* Removes dir/<prefix><process number>, which processes that are gone have left.  ERR_IO. */
+MUST_USE err_code files_remove_stale(const char *dir, const char *prefix);
 MUST_USE err_code files_rename(const char *from, const char *to);
 /* fsync of a file or a folder. */
 MUST_USE err_code files_sync(const char *path);

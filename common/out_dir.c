@@ -6,8 +6,6 @@
 #include "common/panic.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,33 +32,11 @@ static bool is_dots(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Removes the partial folders of processes that are gone. */
-static err_code remove_stale(const char *dir)
-{
-    DIR *d = opendir(dir);
-    if (!d) {
-        log_user_error("%s: cannot open: %s", dir, strerror(errno));
-        return ERR_IO;
-    }
-    err_code rc = ERR_OK;
-    for (struct dirent *e; rc == ERR_OK && (e = readdir(d)) != NULL;) {
-        size_t n = strlen(partial_prefix);
-        if (strncmp(e->d_name, partial_prefix, n) != 0) continue;
-        long pid = strtol(e->d_name + n, NULL, 10);
-        if (pid <= 0 || (kill((pid_t)pid, 0) == 0 || errno != ESRCH)) continue;
-        char *path = files_join(dir, e->d_name);
-        rc = files_remove_tree(path);
-        free(path);
-    }
-    closedir(d);
-    return rc;
-}
-
 err_code out_dir_open(const char *dir, out_dir **out)
 {
     *out = NULL;
     err_code rc = files_make_dirs(dir);
-    if (rc == ERR_OK) rc = remove_stale(dir);
+    if (rc == ERR_OK) rc = files_remove_stale(dir, partial_prefix);
     if (rc != ERR_OK) return rc;
     char *partial = xprintf("%s/%s%ld", dir, partial_prefix, (long)getpid());
     rc = files_remove_tree(partial);

@@ -260,10 +260,14 @@ START_TEST(what_a_dead_process_left_is_removed)
     ck_assert_int_eq(files_make_dirs(in_dir(name)), ERR_OK);
     snprintf(name, sizeof name, "out/.partial-%d", getppid());
     ck_assert_int_eq(files_make_dirs(in_dir(name)), ERR_OK);
+    char mine[64];
+    snprintf(mine, sizeof mine, "out/.partial-%d-mine", dead);
+    ck_assert_int_eq(files_make_dirs(in_dir(mine)), ERR_OK);
     out_dir *o;
     ck_assert_int_eq(out_dir_open(in_dir("out"), &o), ERR_OK);
     out_dir_close(o);
     ck_assert(files_exist(in_dir(name))); /* lives */
+    ck_assert(files_exist(in_dir(mine)));
     snprintf(name, sizeof name, "out/.partial-%d", dead);
     ck_assert(!files_exist(in_dir(name)));
 }
