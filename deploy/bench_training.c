@@ -19,6 +19,7 @@
 
 enum { RUN_MS = 20, STEPS_MIN = 10, PHASES = 5, SETS_MAX = 20 };
 
+static const char folder_prefix[] = ".bench-"; /* of the training's, in work_dir */
 static const uint32_t trained[2] = {STAGE_HGNN, STAGE_TWO_TOWER};
 
 typedef struct training {
@@ -224,8 +225,9 @@ err_code bench_training(bench *b, const job *j, const char *store_folder, bool s
 {
     training t = {.b = b, .given = j};
     char *here = getcwd(NULL, 0);
-    t.folder = xprintf("%s/bench-%ld", j->config->work_dir, (long)getpid());
-    err_code rc = train_a_little(&t, store_folder, silent, stop);
+    t.folder = xprintf("%s/%s%ld", j->config->work_dir, folder_prefix, (long)getpid());
+    err_code rc = files_remove_stale(j->config->work_dir, folder_prefix);
+    if (rc == ERR_OK) rc = train_a_little(&t, store_folder, silent, stop);
     if (here && chdir(here) != 0) log_warn("chdir_failed", "path=\"%s\"", here);
     err_code removed = files_remove_tree(t.folder);
     job_free(t.job);

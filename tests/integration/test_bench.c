@@ -10,8 +10,10 @@
 #include <check.h>
 #include <dirent.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static size_t count_rows(const json_t *bench, const char *part)
@@ -58,15 +60,27 @@ static char *training_folder(void)
     char *found = NULL;
     DIR *d = opendir("work");
     for (struct dirent *e; d && (e = readdir(d));) {
-        if (strncmp(e->d_name, "bench-", 6) == 0) found = files_join("work", e->d_name);
+        if (strncmp(e->d_name, ".bench-", 7) == 0) found = files_join("work", e->d_name);
     }
     if (d) closedir(d);
     return found;
 }
 
+/* As of a bench that was killed. */
+static void leave_folder(void)
+{
+    pid_t dead = fork();
+    if (dead == 0) _exit(0);
+    ck_assert_int_eq(waitpid(dead, NULL, 0), dead);
+    char path[64];
+    snprintf(path, sizeof path, "work/.bench-%d/checkpoints", (int)dead);
+    ck_assert_int_eq(files_make_dirs(path), ERR_OK);
+}
+
 START_TEST(every_part_has_rates)
 {
     testing_run_files();
+    leave_folder();
     testing_run_must("first", "bench -c job.yaml --seconds 0.02 --json");
     json_t *bench = json_load_file("first.out", JSON_REJECT_DUPLICATES, NULL);
     ck_assert_ptr_nonnull(bench);
@@ -78,7 +92,7 @@ START_TEST(every_part_has_rates)
     ck_assert_uint_eq(count_rows(bench, "training"), 2);
     check_training(bench);
     json_decref(bench);
-    ck_assert_ptr_null(training_folder());
+    ck_assert_ptr_null(training_folder()); /* nor that of an earlier one */
     ck_assert(!files_exist("work/checkpoints") && !files_exist("work/run"));
     /* What is prepared is not prepared again. */
     testing_run_must("second", "bench -c job.yaml --seconds 0.02 --json");
