@@ -1,6 +1,6 @@
-/* Proves: with checkpoint.copies: 2 and a folder a server the loss of any one folder loses nothing:
- * after a stop, or when every process is killed at once, the job goes on with what the other
- * servers have, to the same bytes, and then there are two copies of everything again. */
+/* Proves: with checkpoint.copies: 2, keys and a folder a server the loss of any one folder loses
+ * nothing: after a stop, or when every process is killed at once, the job goes on with what the
+ * other servers have, to the same bytes, and then there are two copies of everything again. */
 #include "testing_files.h"
 #include "testing_network.h"
 #include "testing_run.h"
@@ -28,7 +28,7 @@ static const struct {
 } roles[ROLES] = {
     {"weft-scheduler", "scheduler", "-c hand.yaml --driver " LONG},
     {"weft", "train", "train -c hand.yaml --attach " LONG},
-    {"weft-worker", "worker", "--scheduler"},
+    {"weft-worker", "worker", "--keys keys --scheduler"},
     {"weft-sampler", "sampler", "--index 0 -c hand.yaml " LONG},
     {"weft-ps", "ps-0", "--index 0 -c hand.yaml --set checkpoint.dir=disk-0 " LONG},
     {"weft-ps", "ps-1", "--index 1 -c hand.yaml --set checkpoint.dir=disk-1 " LONG},
@@ -44,11 +44,12 @@ static void setup(void)
     testing_enter_folder();
     testing_run_files();
     testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process " LONG);
+    testing_run_must("keygen", "keygen --out keys");
     port = testing_network_free_port();
     char *text = testing_get_text("job.yaml", NULL);
     snprintf(more, sizeof more,
              "cluster: {scheduler: \"tcp://127.0.0.1:%u\", servers: 3, virtual_shards: 32}\n"
-             "checkpoint: {copies: 2, every: 300ms}\n",
+             "checkpoint: {copies: 2, every: 300ms}\nsecurity: {keys: keys}\n",
              port);
     char *all = malloc(strlen(text) + strlen(more) + 1);
     strcpy(all, text);
