@@ -493,6 +493,28 @@ err_code checkpoint_files_clear(const char *dir, char *why)
     return prune(dir, NULL, NULL, 0, NULL, why);
 }
 
+static bool is_pinned(const char *dir, const char *name)
+{
+    char *path = xprintf("%s/%s/%s", dir, name, CHECKPOINT_PINNED_FILE);
+    bool pinned = files_exist(path);
+    free(path);
+    return pinned;
+}
+
+uint32_t checkpoint_files_pinned(const char *dir, checkpoint_id *out, uint32_t max)
+{
+    DIR *stream;
+    char why[CHECKPOINT_WHY_MAX];
+    uint32_t n = 0;
+    err_code rc = open_folder(dir, &stream, why);
+    if (rc != ERR_OK || !stream) return 0;
+    for (const char *name; n < max && (name = next_name(stream, dir, &rc, why)) != NULL;) {
+        if (checkpoint_files_parse(name, &out[n]) && is_pinned(dir, name)) n++;
+    }
+    closedir(stream);
+    return n;
+}
+
 err_code checkpoint_files_pin(const char *dir, const checkpoint_id *id, bool pinned, char *why)
 {
     err_code rc = ERR_OK;

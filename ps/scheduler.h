@@ -142,6 +142,10 @@ MUST_USE err_code scheduler_set_plan(scheduler *s, const scheduler_plan *plan, u
                                      const blob *config);
 /* Another number of servers: comes into force through a checkpoint, when all of them are there. */
 void scheduler_want_servers(scheduler *s, uint32_t servers);
+/* Snapshots [n] that somebody wants kept: with folders of their own servers do not see who.  More
+ * than SCHEDULER_PINNED_MAX: the first. */
+enum { SCHEDULER_PINNED_MAX = 32 };
+void scheduler_set_pinned(scheduler *s, const part_id *snapshot, uint32_t n);
 /* A checkpoint as soon as there can be one. */
 void scheduler_want_checkpoint(scheduler *s);
 uint64_t scheduler_step(scheduler *s, const core_event *e, core_actions *out);

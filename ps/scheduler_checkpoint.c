@@ -20,6 +20,12 @@ void scheduler_want_checkpoint(scheduler *s)
     scheduler_save_want(s, SAVE_ASKED);
 }
 
+void scheduler_set_pinned(scheduler *s, const part_id *snapshot, uint32_t n)
+{
+    s->pinned_n = n < SCHEDULER_PINNED_MAX ? n : SCHEDULER_PINNED_MAX;
+    if (s->pinned_n) memcpy(s->pinned, snapshot, s->pinned_n * sizeof *snapshot);
+}
+
 void scheduler_save_fini(scheduler *s)
 {
     free(s->save.part);
@@ -55,16 +61,30 @@ bool scheduler_save_is_current(const scheduler *s)
 
 /* ---- starting ---- */
 
+static uint32_t add_pinned(const scheduler *s, Weft__SnapshotName *name, uint32_t n)
+{
+    for (uint32_t i = 0; i < s->pinned_n; i++) {
+        Weft__SnapshotName *x = &name[n++];
+        weft__snapshot_name__init(x);
+        x->stage = s->pinned[i].stage;
+        x->generation = s->pinned[i].generation;
+        x->version = s->pinned[i].version;
+        x->final = s->pinned[i].final;
+    }
+    return n;
+}
+
 static void send_snapshot(scheduler *s, uint64_t now_us, core_actions *out)
 {
     const checkpoint_record *r = &s->save.record;
     Weft__Snapshot order = WEFT__SNAPSHOT__INIT;
-    Weft__SnapshotName name[RECORDS_MAX], *keep[RECORDS_MAX];
+    enum { KEPT_MAX = RECORDS_MAX + SCHEDULER_PINNED_MAX };
+    Weft__SnapshotName name[KEPT_MAX], *keep[KEPT_MAX];
     order.version = 1;
     order.copies = s->config.copies;
     order.keep = keep;
     if (core_rule(s->config.mutations, CORE_RULE_KEEP))
-        order.n_keep = scheduler_save_names(s, name);
+        order.n_keep = add_pinned(s, name, scheduler_save_names(s, name));
     for (size_t i = 0; i < order.n_keep; i++) keep[i] = &name[i];
     wire_header h = wire_request(WIRE_SNAPSHOT);
     h.generation = s->generation;

@@ -48,6 +48,7 @@ struct scheduler_node {
     scheduler_plan plan;
     blob *encoded;
     uint64_t start_wall_s, start_us, last_step_us;
+    uint64_t pinned_us;       /* when it is looked again for what is pinned */
     bool driver;              /* that is what prepares: it is waited for */
     char line[CORE_TEXT_MAX]; /* the status in a line */
 };
@@ -252,9 +253,27 @@ static status_disks disks_of(const scheduler_node *n)
     return d;
 }
 
+/* With two copies the servers have folders of their own, and who pins does it in ours. */
+static void tell_pinned(scheduler_node *n, uint64_t now_us)
+{
+    enum { LOOK_US = 1000000 };
+    checkpoint_id id[SCHEDULER_PINNED_MAX];
+    part_id pinned[SCHEDULER_PINNED_MAX];
+    if (n->config->checkpoint.copies < 2 || now_us < n->pinned_us) return;
+    n->pinned_us = now_us + LOOK_US;
+    uint32_t count = checkpoint_files_pinned(n->checkpoint_dir, id, SCHEDULER_PINNED_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        pinned[i] = (part_id){.stage = id[i].stage,
+                              .generation = id[i].generation,
+                              .version = id[i].version,
+                              .final = id[i].final};
+    scheduler_set_pinned(n->core, pinned, count);
+}
+
 static void publish(void *user, uint64_t now_us)
 {
     scheduler_node *n = user;
+    tell_pinned(n, now_us);
     if (!n->http) return;
     scheduler_status s;
     scheduler_status_get(n->core, now_us, &s);

@@ -241,6 +241,8 @@ struct scheduler {
     uint32_t servers_configured;
     uint32_t servers_wanted;               /* by the configuration or a command */
     bool wants_durable;                    /* a command has changed what is wanted */
+    part_id pinned[SCHEDULER_PINNED_MAX]; /* [pinned_n] */
+    uint32_t pinned_n;
     checkpoint_record record[RECORDS_MAX]; /* oldest first; a rollback goes to the last one */
     uint32_t records;
     save_state save;

@@ -159,10 +159,24 @@ START_TEST(a_folder_is_lost_and_nothing_with_it)
 }
 END_TEST
 
+/* The name of the newest checkpoint of the last list. */
+static void newest(char name[64])
+{
+    char *text = testing_get_text("list.out", NULL), *line = text;
+    char *end = strstr(text, "complete, ");
+    while (end && strchr(line, '\n') < end) line = strchr(line, '\n') + 1;
+    ck_assert_int_eq(sscanf(line, "%63s", name), 1);
+    free(text);
+}
+
 START_TEST(another_number_of_servers_gets_its_parts_from_the_old_ones)
 {
     start_all();
+    char name[64], folder[80];
     testing_run_wait_step("work", "hgnn", 25);
+    wait_checkpoint();
+    newest(name);
+    testing_run_must("pin", "checkpoint pin %s -c hand.yaml", name);
     testing_run_must("scale", "scale -c hand.yaml --servers 2");
     wait_all(true); /* ps-2 leaves when the others have what it had */
     testing_run_same("one/out", "work/out");
@@ -170,6 +184,8 @@ START_TEST(another_number_of_servers_gets_its_parts_from_the_old_ones)
     testing_expect_part(text, "from 3 to 2 servers");
     ck_assert_msg(!strstr(text, "checkpoint_damaged"), "%s", text);
     free(text);
+    snprintf(folder, sizeof folder, "disk-0/%s", name); /* servers have kept what is pinned */
+    ck_assert_msg(files_is_dir(folder), "%s", folder);
     ck_assert_int_ne(testing_run_code("scale", "scale -c hand.yaml --servers 1"), 0);
 }
 END_TEST

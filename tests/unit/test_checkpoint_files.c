@@ -343,7 +343,12 @@ START_TEST(the_list_is_newest_first_and_has_what_is_there)
     put(12, 0);
     put_snapshot(100);
     checkpoint_id pinned = id_of(100);
+    checkpoint_id found[2];
+    ck_assert_uint_eq(checkpoint_files_pinned(dir, found, 2), 0);
     ck_assert_int_eq(checkpoint_files_pin(dir, &pinned, true, why), ERR_OK);
+    ck_assert_uint_eq(checkpoint_files_pinned(dir, found, 2), 1);
+    ck_assert_int_eq(checkpoint_files_compare(&found[0], &pinned), 0);
+    ck_assert_uint_eq(checkpoint_files_pinned(dir, found, 0), 0);
     testing_put_text("work/checkpoints/notes.txt", "mine\n");
     testing_put_text("work/checkpoints/hgnn-v3-g3", "a file of that name\n");
     ck_assert_int_eq(mkdir("work/checkpoints/old", 0777), 0);

@@ -574,6 +574,32 @@ START_TEST(with_two_copies_a_generation_is_above_what_an_earlier_run_has_left)
 }
 END_TEST
 
+START_TEST(servers_are_told_what_is_pinned)
+{
+    part_id pinned = {.stage = STAGE_EMBED, .generation = 3, .version = 4, .final = true};
+    run();
+    commit_round();
+    scheduler_set_pinned(s, &pinned, 1);
+    scheduler_want_checkpoint(s);
+    core_event e = {.type = CORE_TIMER};
+    step(&e);
+    for (size_t i = 0; i < out.n; i++) {
+        const core_action *a = &out.items[i];
+        if (a->type != CORE_SEND || a->send.header.op != WIRE_SNAPSHOT) continue;
+        Weft__Snapshot *order =
+            weft__snapshot__unpack(NULL, blob_size(a->send.body), blob_data(a->send.body));
+        ck_assert_uint_eq(order->n_keep, 1);
+        ck_assert_uint_eq(order->keep[0]->stage, STAGE_EMBED);
+        ck_assert_uint_eq(order->keep[0]->generation, 3);
+        ck_assert_uint_eq(order->keep[0]->version, 4);
+        ck_assert(order->keep[0]->final);
+        weft__snapshot__free_unpacked(order, NULL);
+        return;
+    }
+    ck_abort_msg("no SNAPSHOT was ordered");
+}
+END_TEST
+
 START_TEST(with_two_copies_there_are_never_fewer_servers)
 {
     scheduler_config c = config();
@@ -1109,6 +1135,7 @@ int main(void)
     tcase_add_test(t, rows_that_are_not_finite_stop_the_job_and_name_the_slot);
     tcase_add_test(t, three_dead_holders_stop_the_job_and_name_the_slot);
     tcase_add_test(t, with_two_copies_a_checkpoint_counts_when_both_are_there_and_the_same);
+    tcase_add_test(t, servers_are_told_what_is_pinned);
     tcase_add_test(t, with_two_copies_there_are_never_fewer_servers);
     tcase_add_test(t, with_two_copies_a_generation_is_above_what_an_earlier_run_has_left);
     tcase_add_test(t, a_server_that_comes_back_empty_sends_the_job_back_under_a_new_generation);
