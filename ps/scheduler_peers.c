@@ -199,20 +199,28 @@ static void refuse_twin(scheduler *s, const member_state *p, const core_event *e
     refuse(s, e, out, why);
 }
 
-/* True if a HELLO of another life of a server has to wait until the one that is here is silent for
- * longer than between two of its own, or shows that it lives. */
+/* The server that is here was heard of not longer ago than between two of its HELLOs. */
+static bool seems_alive(const member_state *p, uint64_t now_us)
+{
+    return p->id.incarnation && p->heard && !p->lost && !p->may_go && now_us - p->seen_us < TWIN_US;
+}
+
+/* True if a HELLO of another life of a server has to wait until the one that is here is silent, or
+ * shows that it lives.  One that talks and has not heard of us for so long as a peer may be silent
+ * is no use to anybody. */
 static bool waits_for_twin(scheduler *s, member_state *p, const core_event *e,
                            const Weft__Hello *hello, core_actions *out)
 {
     const wire_header *h = e->message.header;
-    bool alive =
-        p->id.incarnation && p->heard && !p->lost && !p->may_go && e->now_us - p->seen_us < TWIN_US;
-    if (h->role != WIRE_SERVER || p->id.incarnation == h->incarnation || !alive) return false;
+    if (h->role != WIRE_SERVER || p->id.incarnation == h->incarnation) return false;
+    if (!seems_alive(p, e->now_us)) return false;
     if (p->twin != h->incarnation) {
         p->twin = h->incarnation;
         p->twin_view = ++s->view;
+        p->twin_us = e->now_us;
         p->twin_refused = false;
     }
+    if (!p->twin_refused && e->now_us - p->twin_us >= PEER_LOST_US) return false;
     if (p->twin_refused)
         refuse_twin(s, p, e, hello, out);
     else

@@ -88,6 +88,7 @@ typedef struct member_state {
     uint64_t contested_us, contested_by; /* a past life that has been heard of since then */
     uint64_t twin;                       /* another process with a server's index; 0: none */
     uint32_t twin_view;                  /* the view that was made when it came */
+    uint64_t twin_us;                    /* when it came */
     bool twin_refused;                   /* who is here has seen that view: both live */
     char address[CORE_TEXT_MAX];
     uint32_t pid;

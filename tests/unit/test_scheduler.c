@@ -939,6 +939,20 @@ START_TEST(an_old_message_of_a_dead_server_refuses_nobody)
 }
 END_TEST
 
+START_TEST(a_second_server_does_not_wait_for_ever_for_one_that_hears_nothing)
+{
+    second_comes();
+    for (uint32_t i = 0; i < 5; i++) {
+        ck_assert(view().running);
+        pass(1000000);
+        hello(first); /* with the view from before the second came */
+        hello(second);
+        ck_assert_str_eq(refused, "");
+    }
+    ck_assert(view().rolling);
+}
+END_TEST
+
 /* A restarted scheduler that finds every stage done waits for the driver's evaluation. */
 START_TEST(a_driver_may_take_its_time)
 {
@@ -1150,6 +1164,7 @@ int main(void)
     tcase_add_test(t, a_server_that_is_told_to_stop_before_a_step_goes_at_once);
     tcase_add_test(t, a_second_server_is_refused_while_the_first_lives);
     tcase_add_test(t, a_second_server_is_taken_once_the_first_is_silent);
+    tcase_add_test(t, a_second_server_does_not_wait_for_ever_for_one_that_hears_nothing);
     tcase_add_test(t, an_old_message_of_a_dead_server_refuses_nobody);
     tcase_add_test(t, a_driver_may_take_its_time);
     tcase_add_test(t, the_durable_state_of_another_plan_is_a_mismatch);
