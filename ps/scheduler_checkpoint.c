@@ -74,6 +74,11 @@ static uint32_t add_pinned(const scheduler *s, Weft__SnapshotName *name, uint32_
     return n;
 }
 
+static bool needs_copies(const scheduler *s)
+{
+    return s->config.copies > 1 && core_rule(s->config.mutations, CORE_RULE_COPIES);
+}
+
 static void send_snapshot(scheduler *s, uint64_t now_us, core_actions *out)
 {
     const checkpoint_record *r = &s->save.record;
@@ -82,6 +87,7 @@ static void send_snapshot(scheduler *s, uint64_t now_us, core_actions *out)
     Weft__SnapshotName name[KEPT_MAX], *keep[KEPT_MAX];
     order.version = 1;
     order.copies = s->config.copies;
+    if (needs_copies(s)) order.attempt = s->save.attempt;
     order.keep = keep;
     if (core_rule(s->config.mutations, CORE_RULE_KEEP))
         order.n_keep = add_pinned(s, name, scheduler_save_names(s, name));
@@ -120,6 +126,7 @@ static void start(scheduler *s, uint64_t now_us, core_actions *out, bool end)
     x->record = r;
     x->phase = SAVE_TAKING;
     x->since_us = now_us;
+    x->attempt++;
     x->parts = x->copies = 0;
     x->wanted &= end ? x->wanted : 0u;
     for (uint32_t i = 0; i < s->config.servers; i++)
@@ -181,11 +188,6 @@ static void take_parts(save_state *x, const Weft__Saved *saved)
     grow(&x->copy, &x->copies_cap, x->copies + saved->n_copy + 1, sizeof *x->copy);
     x->parts = add_parts(x->part, x->parts, saved->part, saved->n_part);
     x->copies = add_parts(x->copy, x->copies, saved->copy, saved->n_copy);
-}
-
-static bool needs_copies(const scheduler *s)
-{
-    return s->config.copies > 1 && core_rule(s->config.mutations, CORE_RULE_COPIES);
 }
 
 void scheduler_save_report(scheduler *s, member_state *p, const Weft__Saved *saved, uint64_t now_us,

@@ -214,6 +214,7 @@ typedef enum save_phase {
 typedef struct save_state {
     save_phase phase;
     checkpoint_record record;
+    uint32_t attempt;  /* in this life: the first is 1 */
     uint32_t wanted;   /* SAVE_*: the next one */
     uint64_t since_us; /* it started */
     uint64_t next_us, retry_us;

@@ -447,6 +447,7 @@ static void take_snapshot(shard *s, const core_event *e, const Weft__Snapshot *o
                          .final = h->flags & WIRE_FINISH};
     save->server = s->config.index;
     save->copies = order->copies;
+    save->attempt = order->attempt;
     save->map = s->map;
     save->tables = stage_tables_copy(s->tables[s->stage]);
     if (core_rule(s->config.mutations, CORE_RULE_APPLIED_SAVED))
@@ -460,6 +461,15 @@ static void take_snapshot(shard *s, const core_event *e, const Weft__Snapshot *o
     s->disk.copying = s->disk.copied = false;
     s->disk.saving = save;
     core_compute(out, ++s->disk.serial, SHARD_SAVE, save);
+}
+
+/* True if it is being written, or was at this attempt.  What was at an earlier one may be what that
+ * failed for: a part that nobody can copy. */
+static bool is_taken(const shard_disk *d, const part_id *id, uint32_t attempt)
+{
+    if (d->saving && part_same_snapshot(&d->saving->id, id)) return true;
+    bool saved = d->saved && !d->saved_failed && part_same_snapshot(&d->saved->id, id);
+    return saved && d->saved->attempt >= attempt;
 }
 
 static void on_snapshot(shard *s, const core_event *e, core_actions *out)
@@ -481,8 +491,7 @@ static void on_snapshot(shard *s, const core_event *e, core_actions *out)
                   .version = h->version,
                   .final = h->flags & WIRE_FINISH};
     const shard_disk *d = &s->disk;
-    bool taken = (d->saving && part_same_snapshot(&d->saving->id, &id)) ||
-                 (d->saved && !d->saved_failed && part_same_snapshot(&d->saved->id, &id));
+    bool taken = is_taken(d, &id, order->attempt);
     bool here = h->stage == s->stage && h->version == s->version && id.final == s->finished &&
                 !d->loading && s->tables[s->stage];
     if (!taken && (!here || disk_is_busy(s))) {

@@ -42,8 +42,9 @@ typedef struct shard_save {
     stage_tables *tables; /* owned */
     part_id *keep;        /* owned, [keep_n] */
     uint32_t keep_n;
-    uint32_t copies; /* of each part; more than 1: others get theirs from us */
-    bool written;    /* our parts are there; the core's */
+    uint32_t copies;  /* of each part; more than 1: others get theirs from us */
+    uint32_t attempt; /* of the scheduler; the core's */
+    bool written;     /* our parts are there; the core's */
     /* the result */
     saved_part *part; /* owned, [parts] */
     uint32_t parts;

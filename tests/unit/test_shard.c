@@ -436,6 +436,41 @@ START_TEST(an_order_for_another_life_or_of_an_older_term_is_refused)
 }
 END_TEST
 
+/* The token of the snapshot that the order has had written; 0: none. */
+static uint64_t order_snapshot(uint32_t attempt)
+{
+    Weft__Snapshot order = WEFT__SNAPSHOT__INIT;
+    wire_header h = from(WIRE_SCHEDULER, 0, WIRE_SNAPSHOT);
+    order.version = 1;
+    order.copies = attempt ? 2 : 1;
+    order.attempt = attempt;
+    h.stage = STAGE_HGNN;
+    h.target = 5;
+    deliver(&h, proto_pack(&order.base));
+    ck_assert_int_eq(status(), WIRE_OK);
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].type == CORE_COMPUTE) return out.items[i].compute.token;
+    }
+    return 0;
+}
+
+static void snapshot_written(uint64_t token)
+{
+    core_event e = {.type = CORE_RESULT, .result = {.token = token, .status = ERR_OK}};
+    ck_assert_uint_ne(token, 0);
+    step(&e);
+}
+
+START_TEST(a_snapshot_is_written_once_an_attempt)
+{
+    snapshot_written(order_snapshot(0));
+    ck_assert_uint_eq(order_snapshot(0), 0);
+    snapshot_written(order_snapshot(2)); /* what is there may be what the first has failed for */
+    ck_assert_uint_eq(order_snapshot(2), 0);
+    ck_assert_uint_eq(order_snapshot(1), 0); /* it is late, or a scheduler has begun anew */
+}
+END_TEST
+
 static bool exits(void)
 {
     return out.n && out.items[out.n - 1].type == CORE_EXIT;
@@ -728,6 +763,7 @@ int main(void)
     tcase_add_test(t, a_commit_is_done_once);
     tcase_add_test(t, an_order_for_another_life_or_of_an_older_term_is_refused);
     tcase_add_test(t, an_order_of_another_role_is_refused);
+    tcase_add_test(t, a_snapshot_is_written_once_an_attempt);
     tcase_add_test(t, who_is_told_to_stop_says_so_and_goes_when_it_may);
     tcase_add_test(t, who_is_told_to_stop_does_not_wait_for_ever);
     tcase_add_test(t, who_is_told_to_stop_without_a_scheduler_goes_soon);
