@@ -17,8 +17,9 @@ static uint64_t after_broken(reach *r, uint64_t now_us)
     r->broken = in_row ? r->broken + 1 : 1;
     r->broken_us = now_us;
     r->connected = r->ready = false;
-    if (r->broken == 1) return 0; /* perhaps it was about to end */
-    uint32_t doubled = r->broken - 2 < 8 ? r->broken - 2 : 8;
+    uint32_t left = r->free_tries ? r->free_tries : 1; /* perhaps it was about to end */
+    if (r->broken <= left) return 0;
+    uint32_t late = r->broken - left - 1, doubled = late < 8 ? late : 8;
     uint64_t wait_us = (uint64_t)REACH_FIRST_AGAIN_US << doubled;
     return now_us + (wait_us < REACH_AGAIN_US ? wait_us : REACH_AGAIN_US);
 }

@@ -15,10 +15,15 @@ enum {
     REACH_PROBE_MS = 500           /* a connection takes no longer, or there is no answer */
 };
 
+/* Without keys: a server that wants some says so (WATCH_MISMATCH) in one of many tries only, mostly
+ * it is gone before. */
+enum { REACH_KEYLESS_TRIES = 100 };
+
 typedef struct reach {
     bool connected, ready; /* somebody has accepted; the handshake is over */
     uint32_t broken;       /* handshakes in a row that failed */
     uint64_t broken_us;    /* the last of them */
+    uint32_t free_tries;   /* so many in a row are left to libzmq; 0: one */
 } reach;
 
 /* Takes an event of the socket in.  Returns when to connect again with a new socket, until when the

@@ -70,7 +70,8 @@ void zmq_client_close(zmq_client *c)
 static err_code target_open(zmq_client *c, target *t, const char *endpoint, uint32_t op)
 {
     *t = (target){.endpoint = xstrdup(endpoint),
-                  .socket = zmq_frames_socket(c->context, ZMQ_DEALER)};
+                  .socket = zmq_frames_socket(c->context, ZMQ_DEALER),
+                  .reach.free_tries = c->keys ? 0 : REACH_KEYLESS_TRIES};
     if (t->socket)
         t->watch = zmq_watch_open(c->context, t->socket, WATCH_FAILURES | WATCH_PROGRESS);
     err_code rc = t->watch ? ERR_OK : ERR_IO;

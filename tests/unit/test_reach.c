@@ -45,6 +45,16 @@ START_TEST(one_that_ended_well_or_long_ago_is_no_row)
 }
 END_TEST
 
+START_TEST(without_keys_more_of_them_are_left_to_libzmq)
+{
+    reach r = {.free_tries = REACH_KEYLESS_TRIES};
+    uint64_t now_us = 1000000;
+    for (int i = 0; i < REACH_KEYLESS_TRIES; i++) ck_assert_uint_eq(wait_after(&r, ++now_us), 0);
+    ck_assert_uint_eq(wait_after(&r, ++now_us), REACH_FIRST_AGAIN_US);
+    ck_assert_uint_eq(wait_after(&r, ++now_us), 2 * REACH_FIRST_AGAIN_US);
+}
+END_TEST
+
 START_TEST(who_was_turned_away_waits)
 {
     reach r = {0};
@@ -90,6 +100,7 @@ int main(void)
     TCase *c = tcase_create("reach");
     tcase_add_test(c, the_first_is_left_to_libzmq_and_later_ones_wait_longer);
     tcase_add_test(c, one_that_ended_well_or_long_ago_is_no_row);
+    tcase_add_test(c, without_keys_more_of_them_are_left_to_libzmq);
     tcase_add_test(c, who_was_turned_away_waits);
     tcase_add_test(c, what_is_wrong_is_said);
     suite_add_tcase(s, c);
