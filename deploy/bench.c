@@ -44,14 +44,11 @@ static const char *rate_text(char *text, double rate)
     return text;
 }
 
-static const char *const phases[] = {"sample", "pull", "compute", "push", "wait"};
-enum { PHASES = sizeof phases / sizeof *phases };
-
 static void print_shares(const bench_row *r, FILE *out)
 {
     fprintf(out, "%-9s %-40s", "", "  where the workers' time goes");
-    for (int i = 0; i < PHASES; i++)
-        fprintf(out, "%s%s %.0f %%", i ? ", " : " ", phases[i], 100 * r->share[i]);
+    for (int i = 0; i < STATUS_PHASES; i++)
+        fprintf(out, "%s%s %.0f %%", i ? ", " : " ", status_phases[i], 100 * r->share[i]);
     fputc('\n', out);
 }
 
@@ -71,7 +68,7 @@ static void put_shares(json_writer *w, const bench_row *r)
 {
     json_key(w, "time_share");
     json_object_begin(w);
-    for (int i = 0; i < PHASES; i++) json_field_number9(w, phases[i], r->share[i]);
+    for (int i = 0; i < STATUS_PHASES; i++) json_field_number9(w, status_phases[i], r->share[i]);
     json_object_end(w);
 }
 

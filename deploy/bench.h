@@ -6,20 +6,21 @@
 
 #include "common/job.h"
 #include "deploy/calibrate.h"
+#include "ps/status_json.h"
 #include "sampler/prepare.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 
 typedef struct bench_row {
-    const char *part;   /* static: prepare, network, sampler, worker, server, training */
-    char *what;         /* owned: "hgnn slots" */
-    double rate;        /* a second */
-    const char *unit;   /* static: what the rate counts */
-    double used, limit; /* of the resource that bounds it, a second; 0: none is named */
-    const char *of;     /* static: "sgemm", "memory copy", "tcp on loopback" */
-    bool has_shares;    /* training: where the workers' time went */
-    double share[5];    /* sample, pull, compute, push, wait; sums to 1 */
+    const char *part;            /* static: prepare, network, sampler, worker, server, training */
+    char *what;                  /* owned: "hgnn slots" */
+    double rate;                 /* a second */
+    const char *unit;            /* static: what the rate counts */
+    double used, limit;          /* of the resource that bounds it, a second; 0: none is named */
+    const char *of;              /* static: "sgemm", "memory copy", "tcp on loopback" */
+    bool has_shares;             /* training: where the workers' time went */
+    double share[STATUS_PHASES]; /* by status_phases; sums to 1 */
 } bench_row;
 
 typedef struct bench {

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RUN_MS = 20, STEPS_MIN = 10, PHASES = 5, SETS_MAX = 20 };
+enum { RUN_MS = 20, STEPS_MIN = 10, SETS_MAX = 20 };
 
 static const char folder_prefix[] = ".bench-"; /* of the training's, in work_dir */
 static const uint32_t trained[2] = {STAGE_HGNN, STAGE_TWO_TOWER};
@@ -29,7 +29,8 @@ typedef struct training {
     job *job; /* of the short training */
     cluster *cluster;
     forecast_slot slot[2];
-    double first[2][PHASES], last[2][PHASES]; /* seconds of all workers: at a stage's start, now */
+    double first[2][STATUS_PHASES]; /* seconds of all workers at a stage's start */
+    double last[2][STATUS_PHASES];  /* and now */
     bool seen[2];
 } training;
 
@@ -94,17 +95,16 @@ static err_code make_job(training *t, const char *store_folder)
 
 /* ---- The run ---- */
 
-static void add_phases(double sum[PHASES], const json_t *status)
+static void add_phases(double sum[STATUS_PHASES], const json_t *status)
 {
-    static const char *const names[PHASES] = {"sample", "pull", "compute", "push", "wait"};
     size_t i;
     json_t *worker;
-    memset(sum, 0, PHASES * sizeof *sum);
+    memset(sum, 0, STATUS_PHASES * sizeof *sum);
     json_array_foreach(json_object_get(status, "workers"), i, worker)
     {
         const json_t *phase = json_object_get(worker, "phase_s");
-        for (int k = 0; k < PHASES; k++)
-            sum[k] += json_number_value(json_object_get(phase, names[k]));
+        for (int k = 0; k < STATUS_PHASES; k++)
+            sum[k] += json_number_value(json_object_get(phase, status_phases[k]));
     }
 }
 
@@ -168,9 +168,9 @@ static void add_row(training *t, int i, const run_json_stage *stage)
                      .used = stage->examples_per_s * t->slot[i].flops / t->slot[i].pairs,
                      .limit = arithmetic(t),
                      .of = "flops of sgemm"};
-    for (int k = 0; k < PHASES; k++) total += t->last[i][k] - t->first[i][k];
+    for (int k = 0; k < STATUS_PHASES; k++) total += t->last[i][k] - t->first[i][k];
     row.has_shares = total > 0;
-    for (int k = 0; k < PHASES && row.has_shares; k++)
+    for (int k = 0; k < STATUS_PHASES && row.has_shares; k++)
         row.share[k] = (t->last[i][k] - t->first[i][k]) / total;
     bench_add(t->b, row);
 }

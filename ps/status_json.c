@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const status_phases[5] = {"sample", "pull", "compute", "push", "wait"};
+const char *const status_phases[STATUS_PHASES] = {"sample", "pull", "compute", "push", "wait"};
 
 static void number_element(json_writer *w, double v)
 {
@@ -128,7 +128,7 @@ static void write_results(json_writer *w, const scheduler_status *s)
 static void write_phases(json_writer *w, const double phase[5])
 {
     json_object_begin(w);
-    for (int i = 0; i < 5; i++) json_field_number9(w, status_phases[i], phase[i]);
+    for (int i = 0; i < STATUS_PHASES; i++) json_field_number9(w, status_phases[i], phase[i]);
     json_object_end(w);
 }
 

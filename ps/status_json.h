@@ -17,6 +17,7 @@ typedef struct status_input {
 } status_input;
 
 /* Where a worker's time goes: "sample", "pull", "compute", "push", "wait". */
-extern const char *const status_phases[5];
+enum { STATUS_PHASES = 5 };
+extern const char *const status_phases[STATUS_PHASES];
 
 char *status_json(const status_input *in); /* owned */
