@@ -49,8 +49,9 @@ static err_code measure(config *c, const request *r)
     char *folder = NULL;
     job *j = NULL;
     prepare_stats stats = {0};
+    bool silent = progress_is_silent(r->cli.json);
     bench b = {.seconds = r->seconds};
-    err_code rc = prepare(c, r->cli.json, &folder, &stats);
+    err_code rc = prepare(c, silent, &folder, &stats);
     if (rc == ERR_OK) rc = job_load(c, folder, &j);
     if (!j) config_free(c);
     if (rc == ERR_OK) rc = calibrate(&b.speed);
@@ -60,7 +61,7 @@ static err_code measure(config *c, const request *r)
     }
     if (rc == ERR_OK) rc = bench_slots(&b, j, folder);
     /* Until then a signal ends the program as it always does: there is nothing to take away. */
-    if (rc == ERR_OK) rc = bench_training(&b, j, folder, r->cli.json, stop_signal_catch());
+    if (rc == ERR_OK) rc = bench_training(&b, j, folder, silent, stop_signal_catch());
     if (rc == ERR_OK) rc = bench_print(&b, r->cli.json, stdout);
     bench_fini(&b);
     job_free(j);

@@ -16,6 +16,11 @@ enum {
     MARK_EVERY_US = 10000000
 };
 
+bool progress_is_silent(bool json)
+{
+    return json && isatty(STDERR_FILENO) != 1;
+}
+
 void progress_printer_init(progress_printer *p, const char *prefix, bool silent)
 {
     *p = (progress_printer){

@@ -18,6 +18,8 @@ typedef struct progress_printer {
     bool line_open;   /* the terminal's line has no newline yet */
 } progress_printer;
 
+/* With --json only a person at a terminal is told how it goes. */
+bool progress_is_silent(bool json);
 /* silent: reports print nothing.  `prefix` is borrowed until the last report. */
 void progress_printer_init(progress_printer *p, const char *prefix, bool silent);
 /* A progress_callback; context is the printer. */

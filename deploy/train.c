@@ -25,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { RUN_MS = 20, WAIT_MS = 300, STATUS_US = 400000 };
 
@@ -45,10 +44,9 @@ typedef struct train {
     err_code ended; /* not ERR_OK: the job cannot go on, and what computes has been told to end */
 } train;
 
-/* With --json only a person at a terminal is told how it goes. */
 static bool is_silent(const train_options *o)
 {
-    return o->json && isatty(STDERR_FILENO) != 1;
+    return progress_is_silent(o->json);
 }
 
 /* The cluster gets its turns from what computes in this thread.  A job that cannot go on ends the
