@@ -11,10 +11,11 @@
 #include "deploy/train_results.h"
 #include "deploy/trained_job.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 typedef struct evaluate {
     const evaluate_options *options;
@@ -48,7 +49,7 @@ static err_code score(evaluate *e)
     uint64_t start = clock_now_us();
     progress_printer printer;
     progress p = {.report = progress_print, .context = &printer, .stop = o->stop};
-    progress_printer_init(&printer, "", o->json && isatty(STDERR_FILENO) != 1);
+    progress_printer_init(&printer, "", progress_is_silent(o->json));
     err_code rc =
         trained_evaluate(&e->trained.trained, e->trained.job, e->trained.data, &p, &e->result);
     progress_printer_end(&printer);
@@ -76,7 +77,7 @@ static err_code write_files(evaluate *e)
     return rc == ERR_OK ? out_dir_commit(e->dir) : rc;
 }
 
-static void print_export_json(const evaluate *e)
+static err_code print_export_json(const evaluate *e)
 {
     const trained_job *t = &e->trained;
     json_writer w;
@@ -91,21 +92,25 @@ static void print_export_json(const evaluate *e)
     json_key(&w, "z_id");
     json_hex64(&w, export_z_id(t->job, t->trained.hgnn));
     json_object_end(&w);
-    putchar('\n');
+    err_code rc = json_finish(&w);
+    return rc == ERR_OK && putchar('\n') == EOF ? ERR_IO : rc;
 }
 
 static err_code print_result(const evaluate *e)
 {
     const trained_job *t = &e->trained;
     train_results r = results_of(e);
+    err_code rc = ERR_OK;
     if (e->result)
         train_results_print(&r, e->out);
     else if (e->options->json)
-        print_export_json(e);
+        rc = print_export_json(e);
     else
         printf("%" PRIu32 " items and %" PRIu32 " users, vectors of %" PRIu32 " numbers, in %s\n",
                t->data->items, t->data->users, t->trained.vector_dim, e->out);
-    return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
+    if (rc == ERR_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = ERR_IO;
+    if (rc != ERR_OK) log_user_error("stdout: %s", strerror(errno));
+    return rc;
 }
 
 /* A report is not removed by a command that writes none. */

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OTHER                                                                                      \
     "--set evaluate.bootstrap=150 --set evaluate.recommendations=3 --set evaluate.ease_items=0 "
@@ -298,6 +299,21 @@ START_TEST(a_stop_while_it_reads_leaves_the_folder_as_it_was)
 }
 END_TEST
 
+START_TEST(a_table_that_cannot_be_printed_is_a_failure)
+{
+    static const char *const words[] = {"evaluate", "export", "export --json"};
+    ck_assert_int_eq(symlink("/dev/full", "full.out"), 0);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const char *out = i == 0 ? "again" : "export";
+        int code =
+            testing_run_code("full", "%s -c job.yaml --set work_dir=one --out %s", words[i], out);
+        ck_assert_int_eq(code, 1);
+        testing_run_said("full", "stdout: No space left on device");
+    }
+    ck_assert_int_eq(unlink("full.out"), 0);
+}
+END_TEST
+
 START_TEST(where_nothing_was_trained_nothing_is_evaluated)
 {
     ck_assert_int_eq(testing_run_code("no", "evaluate -c job.yaml " TWO), 1);
@@ -376,6 +392,7 @@ int main(void)
                         sizeof refusals / sizeof *refusals);
     tcase_add_test(c, a_result_that_has_no_place_is_said_before_the_evaluation);
     tcase_add_test(c, a_stop_while_it_reads_leaves_the_folder_as_it_was);
+    tcase_add_test(c, a_table_that_cannot_be_printed_is_a_failure);
     tcase_add_test(c, where_nothing_was_trained_nothing_is_evaluated);
     tcase_add_test(c, a_training_that_is_not_at_its_end_is_refused_with_where_it_is);
     tcase_add_test(c, a_checkpoint_that_is_not_whole_is_refused_by_its_name);
