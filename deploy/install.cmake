@@ -3,8 +3,8 @@ include(GNUInstallDirs)
 
 # The units name the folder of the binaries, which is known when they are installed only.
 install(CODE "
-  set(source ${CMAKE_SOURCE_DIR}/deploy/systemd)
-  set(made ${CMAKE_BINARY_DIR}/systemd)
+  set(source \"${CMAKE_SOURCE_DIR}/deploy/systemd\")
+  set(made \"${CMAKE_BINARY_DIR}/systemd\")
   set(WEFT_BINDIR \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR})")
 install(CODE [[
   file(READ ${source}/hardening.in WEFT_HARDENING)
@@ -29,9 +29,9 @@ endforeach()
 
 # Manual pages are made of what the binaries say; the guide.
 install(CODE "
-  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/deploy/man/make-pages.sh ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/man1
+  execute_process(COMMAND \"${CMAKE_SOURCE_DIR}/deploy/man/make-pages.sh\" \"${CMAKE_BINARY_DIR}/bin\" \"${CMAKE_BINARY_DIR}/man1\"
                   COMMAND_ERROR_IS_FATAL ANY)
-  file(GLOB pages ${CMAKE_BINARY_DIR}/man1/*.1.gz)
+  file(GLOB pages \"${CMAKE_BINARY_DIR}/man1/*.1.gz\")
   file(INSTALL \${pages} DESTINATION \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_MANDIR}/man1)")
 install(FILES deploy/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
@@ -60,7 +60,7 @@ configure_file(deploy/debian/changelog.in ${CMAKE_BINARY_DIR}/debian/changelog @
 install(FILES deploy/debian/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
 # Made here, for a build of the programs alone makes nothing else.
 install(CODE "
-  execute_process(COMMAND gzip -9nkf ${CMAKE_BINARY_DIR}/debian/changelog COMMAND_ERROR_IS_FATAL ANY)
-  file(INSTALL ${CMAKE_BINARY_DIR}/debian/changelog.gz DESTINATION \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR})")
+  execute_process(COMMAND gzip -9nkf \"${CMAKE_BINARY_DIR}/debian/changelog\" COMMAND_ERROR_IS_FATAL ANY)
+  file(INSTALL \"${CMAKE_BINARY_DIR}/debian/changelog.gz\" DESTINATION \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR})")
 install(FILES deploy/debian/lintian DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides RENAME weft)
 include(CPack)

@@ -20,18 +20,18 @@ expect() {
 cmake --install "$build" --prefix "$folder/usr" >"$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
 bin=$folder/usr/bin
 
-# ---- Of a build of the programs alone, as deploy/quickstart.sh makes it ----
+# ---- Of a build of the programs alone, as deploy/quickstart.sh makes it; in a folder with a space ----
 source=$(dirname -- "$0")/../..
-cmake -S "$source" -B "$folder/programs" -G Ninja >"$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
-mkdir -p "$folder/programs/bin"
-cp "$build"/bin/* "$folder/programs/bin"
-cmake --install "$folder/programs" --prefix "$folder/alone" >"$folder/log" 2>&1 ||
+cmake -S "$source" -B "$folder/the programs" -G Ninja >"$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
+mkdir -p "$folder/the programs/bin"
+cp "$build"/bin/* "$folder/the programs/bin"
+cmake --install "$folder/the programs" --prefix "$folder/alone" >"$folder/log" 2>&1 ||
     { cat "$folder/log"; fail "cmake --install of the programs alone"; }
 said=$(cd "$folder/alone" 2>/dev/null && find . -type f -o -type l | sort)
 wanted=$(cd "$folder/usr" && find . -type f -o -type l | sort)
 [ "$said" = "$wanted" ] || fail "the programs alone install other files: $(diff <(echo "$wanted") <(echo "$said"))"
 expect "changelog.gz" '^weft \([0-9.]+\)' "$(zcat "$folder/usr/share/doc/weft/changelog.gz")"
-rm -rf "$folder/alone" "$folder/programs"
+rm -rf "$folder/alone" "$folder/the programs"
 
 # ---- Programs ----
 for program in weft weft-scheduler weft-ps weft-sampler weft-worker; do
