@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct out_dir {
@@ -30,6 +31,26 @@ static const char *const result_names[] = {
 static bool is_dots(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static bool is_result_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof result_names / sizeof *result_names; i++) {
+        if (strcmp(name, result_names[i]) == 0) return true;
+    }
+    return strcmp(name, run_json) == 0;
+}
+
+bool out_dir_replaces(const char *dir, const char *path)
+{
+    struct stat ours, theirs;
+    const char *slash = strrchr(path, '/');
+    if (!is_result_name(slash ? slash + 1 : path)) return false;
+    char *parent = files_parent(path);
+    bool same = stat(dir, &ours) == 0 && stat(parent, &theirs) == 0 &&
+                ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+    free(parent);
+    return same;
 }
 
 err_code out_dir_open(const char *dir, out_dir **out)

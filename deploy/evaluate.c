@@ -8,6 +8,7 @@
 #include "common/out_dir.h"
 #include "deploy/export_files.h"
 #include "deploy/progress_print.h"
+#include "deploy/result_place.h"
 #include "deploy/train_results.h"
 #include "deploy/trained_job.h"
 
@@ -123,7 +124,7 @@ static err_code check_out(const evaluate *e)
                        "what is there: an export's files are among them",
                        e->out);
     free(report);
-    return refused ? ERR_INVALID : ERR_OK;
+    return refused ? ERR_INVALID : result_place_check(e->options->config, e->out);
 }
 
 err_code evaluate_run(const evaluate_options *o)

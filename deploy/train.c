@@ -13,6 +13,7 @@
 #include "deploy/last_status.h"
 #include "deploy/progress_print.h"
 #include "deploy/progress_view.h"
+#include "deploy/result_place.h"
 #include "deploy/status_view.h"
 #include "deploy/train_results.h"
 #include "deploy/trained.h"
@@ -255,7 +256,8 @@ static void close_all(train *t, err_code rc)
 static err_code check_out(const train *t)
 {
     out_dir *dir = NULL;
-    err_code rc = out_dir_open(t->out, &dir);
+    err_code rc = result_place_check(t->options->config, t->out);
+    if (rc == ERR_OK) rc = out_dir_open(t->out, &dir);
     out_dir_close(dir);
     return rc;
 }

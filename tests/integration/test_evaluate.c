@@ -253,6 +253,7 @@ static const testing_run_refusal refusals[] = {
     {"export --out one/out", 2, "one/out: holds a report, and an export has none"},
     {"evaluate --set hgnn.temperature=0.3", 2, "hgnn: \"temperature: 0.3\", the job has"},
     {"evaluate --set graph.shrink=1", 2, "graph: \"shrink: 1\", the job has"},
+    {"evaluate --out data", 2, "would replace "},
     {"evaluate --data data", 2, "--data data: not what was trained on"},
 };
 

@@ -405,6 +405,7 @@ static const struct {
     {"train -c job.yaml --set work_dir=job.yaml/two", 1, "job.yaml: cannot make the folder"},
     {"train -c job.yaml --set work_dir=two --out job.yaml/out " ENDLESS, 1,
      "job.yaml: cannot make the folder"},
+    {"train -c job.yaml --set work_dir=two --out data " ENDLESS, 2, "(data.items.path)"},
     {"train -c job.yaml --set work_dir=two --set http.bind=256.0.0.1:0", 2, "256.0.0.1:0"},
     {"traim -c job.yaml", 2, "traim"},
 };

@@ -273,6 +273,22 @@ START_TEST(what_a_dead_process_left_is_removed)
 }
 END_TEST
 
+START_TEST(what_a_result_would_replace_is_known_by_folder_and_name)
+{
+    ck_assert_int_eq(files_make_dirs(in_dir("out")), ERR_OK);
+    ck_assert_int_eq(files_make_dirs(in_dir("data")), ERR_OK);
+    char *out = files_join(dir, "out"), *indirect = files_join(dir, "data/../out");
+    ck_assert(out_dir_replaces(out, in_dir("out/items.tsv")));
+    ck_assert(out_dir_replaces(indirect, in_dir("out/config.yaml")));
+    ck_assert(out_dir_replaces(out, in_dir("out/run.json")));
+    ck_assert(!out_dir_replaces(out, in_dir("out/interactions.tsv")));
+    ck_assert(!out_dir_replaces(out, in_dir("data/items.tsv")));
+    ck_assert(!out_dir_replaces("missing", in_dir("out/items.tsv")));
+    free(out);
+    free(indirect);
+}
+END_TEST
+
 START_TEST(a_file_where_the_folder_should_be_is_io)
 {
     put_file(in_dir("out"), "x");
@@ -317,6 +333,7 @@ int main(void)
     tcase_add_test(c, an_uncommitted_result_leaves_the_old_one);
     tcase_add_test(c, a_failure_while_replacing_leaves_no_run_json);
     tcase_add_test(c, what_a_dead_process_left_is_removed);
+    tcase_add_test(c, what_a_result_would_replace_is_known_by_folder_and_name);
     tcase_add_test(c, a_file_where_the_folder_should_be_is_io);
     tcase_add_test(c, tsv_values_are_escaped);
     Suite *s = suite_create("files");
