@@ -133,6 +133,25 @@ static json_t *plan_of(const char *dir)
     return plan;
 }
 
+/* "a -> b", owned.  A plan holds single precision with all its digits; who wrote 0.02 reads 0.02,
+ * unless that hides the difference. */
+static char *change_of(const json_t *a, const json_t *b)
+{
+    static const size_t digits[] = {7, 9};
+    char *text = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        size_t flags = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(digits[i]);
+        char *left = json_dumps(a, flags), *right = json_dumps(b, flags);
+        bool differ = left && right && strcmp(left, right) != 0;
+        free(text);
+        text = xprintf("%s -> %s", left ? left : "?", right ? right : "?");
+        free(left);
+        free(right);
+        if (differ) break;
+    }
+    return text;
+}
+
 /* Keys of the plan that differ between the first two. */
 static void compare_plans(compare *c)
 {
@@ -142,13 +161,10 @@ static void compare_plans(compare *c)
     {
         const json_t *other = json_object_get(b, key);
         if (!other || json_equal(value, other)) continue;
-        char *left = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-        char *right = json_dumps(other, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+        char *change = change_of(value, other);
         c->differs = xrealloc(c->differs, c->differs_n + 1, sizeof *c->differs);
-        c->differs[c->differs_n++] =
-            xprintf("%s: %s -> %s", key, left ? left : "?", right ? right : "?");
-        free(left);
-        free(right);
+        c->differs[c->differs_n++] = xprintf("%s: %s", key, change);
+        free(change);
     }
     json_decref(a);
     json_decref(b);

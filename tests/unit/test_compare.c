@@ -70,6 +70,19 @@ START_TEST(the_difference_is_of_the_means_and_has_a_verdict)
 }
 END_TEST
 
+START_TEST(a_number_is_told_as_it_was_written)
+{
+    write_result("a", 50, 3, "x", "hgnn: {temperature: 0.02}\ntwo_tower: {temperature: 0.1}\n");
+    write_result("b", 50, 3, "x",
+                 "hgnn: {temperature: 0.07}\ntwo_tower: {temperature: 0.10000001}\n");
+    compare *c = make("a", "b", "two_tower");
+    ck_assert_uint_eq(c->differs_n, 2);
+    ck_assert_str_eq(c->differs[0], "hgnn.temperature: 0.02 -> 0.07");
+    ck_assert_str_eq(c->differs[1], "two_tower.temperature: 0.100000001 -> 0.100000009");
+    compare_free(c);
+}
+END_TEST
+
 START_TEST(a_result_is_even_with_itself)
 {
     write_result("a", 50, 3, "x", "seed: 1\n");
@@ -246,6 +259,7 @@ int main(void)
     TCase *c = tcase_create("compare");
     tcase_add_checked_fixture(c, testing_enter_folder, testing_leave_folder);
     tcase_add_test(c, the_difference_is_of_the_means_and_has_a_verdict);
+    tcase_add_test(c, a_number_is_told_as_it_was_written);
     tcase_add_test(c, a_result_is_even_with_itself);
     tcase_add_test(c, users_that_one_lacks_or_with_other_items_are_left_out);
     tcase_add_test(c, other_data_are_said_before_any_number);
