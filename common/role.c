@@ -431,8 +431,12 @@ bool role_begin(uint32_t role, int argc, char **argv, role_start *r, int *code)
         log_user_error("--index: \"%s\" is not a number", o.index ? o.index : "");
         rc = ERR_INVALID;
     }
-    bool alone = o.is_worker && o.scheduler && !o.common.config_file;
-    if (rc == ERR_OK && !alone) rc = cli_load_config(&o.common, &r->config);
+    bool bare = o.is_worker && !o.common.config_file;
+    if (rc == ERR_OK && bare && !o.scheduler) {
+        log_user_error("which job? give --scheduler ADDRESS, or -c FILE");
+        rc = ERR_INVALID;
+    }
+    if (rc == ERR_OK && !bare) rc = cli_load_config(&o.common, &r->config);
     if (rc == ERR_OK) {
         rc = numerics_start(argv, r->config ? r->config->train.core_type : "HASWELL");
     }

@@ -91,6 +91,14 @@ START_TEST(roles_started_one_by_one_train_to_the_end)
 }
 END_TEST
 
+START_TEST(a_worker_of_no_job_is_told_both_ways_to_name_one)
+{
+    pid_t pid = testing_run_start_program("weft-worker", "worker", "--keys keys");
+    ck_assert_int_eq(testing_run_wait("worker", pid, TESTING_RUN_WAIT_MS), 2);
+    testing_run_said("worker", "which job? give --scheduler ADDRESS, or -c FILE");
+}
+END_TEST
+
 START_TEST(an_address_that_can_be_none_ends_a_worker_at_once)
 {
     pid_t pid = testing_run_start_program("weft-worker", "worker", "--scheduler 10.0.0.1:7700");
@@ -178,6 +186,7 @@ int main(void)
     tcase_add_test(c, who_scales_a_cluster_made_by_hand_hears_who_has_to_start_processes);
     tcase_add_test(c, a_second_server_of_an_index_is_refused_and_the_first_stays);
     tcase_add_test(c, who_finds_nobody_says_so);
+    tcase_add_test(c, a_worker_of_no_job_is_told_both_ways_to_name_one);
     tcase_add_test(c, an_address_that_can_be_none_ends_a_worker_at_once);
     tcase_add_test(c, roles_started_one_by_one_train_to_the_end);
     suite_add_tcase(s, c);
