@@ -132,7 +132,7 @@ START_TEST(more_slots_than_one_are_what_workers_need)
                      "plan -c job.yaml --workers 9 --set train.microbatches_per_step=1 --json");
     json_t *plan = json_of("one.out"), *note = json_array_get(json_object_get(plan, "bounds"), 0);
     testing_expect_part(json_string_value(note), "a step has 1 slot");
-    testing_expect_part(json_string_value(note), "at most 1 worker help");
+    testing_expect_part(json_string_value(note), "at most 1 worker helps");
     testing_expect_part(json_string_value(note), "cluster.workers is 9");
     ck_assert_int_eq(json_integer_value(json_object_get(plan, "workers_useful")), 1);
     json_decref(plan);
