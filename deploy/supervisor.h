@@ -1,9 +1,9 @@
 /* supervisor.h - the processes `weft train` starts on this machine.
  *
- * Each child logs to logs/<name>.log (emptied when the name is new), is in a process group of its own,
- * gets SIGTERM when this process dies (even by kill -9), and is never restarted behind the caller's
- * back.  Threads: one owner (the thread that starts children: the
- * death signal follows it). */
+ * Each child logs to logs/<name>.log (emptied when the name is new), is in a process group of its
+ * own, gets SIGTERM when this process dies (even by kill -9), and is never restarted behind the
+ * caller's back.  Threads: one owner (the thread that starts children: the death signal follows
+ * it). */
 #pragma once
 
 #include "common/err.h"
