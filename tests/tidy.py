@@ -35,7 +35,7 @@ ALLOWED = {  # (file, pattern start) -> why
 }
 ALLOWED_ENV = ("OPENBLAS_CORETYPE", "SLURM_PROCID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
                "NO_COLOR")
-# Words that would tell of things outside the project.
+ARCHITECTURE_LINES_MAX = 250
 problems = []
 
 
@@ -56,6 +56,14 @@ def check_top():
     for name in sorted({line.split("/")[0] for line in tracked.stdout.split("\n") if line}):
         if name not in TOP and not name.startswith("."):
             problem(os.path.join(ROOT, name), 1, "not one of the top-level entries")
+
+
+def check_architecture():
+    path = os.path.join(ROOT, "ARCHITECTURE.md")
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().count("\n")
+    if lines > ARCHITECTURE_LINES_MAX:
+        problem(path, lines, f"at most {ARCHITECTURE_LINES_MAX} lines: say it shorter, or in a header")
 
 
 def check_names():
@@ -135,6 +143,7 @@ def check_main(path, text):
 
 def main():
     check_top()
+    check_architecture()
     check_names()
     for top, path in sources():
         with open(path, encoding="utf-8") as file:
