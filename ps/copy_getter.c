@@ -35,7 +35,7 @@ struct copy_getter {
     uint32_t ready_n;
     uint64_t again_us; /* when somebody is asked again; 0: now */
     uint64_t since_us; /* this part is looked for */
-    bool silent;       /* somebody of this round did not answer */
+    bool silent;       /* somebody of this round did not answer, or not yet */
     uint32_t no_n;
     uint16_t no[SERVERS_MAX]; /* who cannot give it, in this round */
     /* with the disk */
@@ -286,6 +286,7 @@ void copy_getter_answer(copy_getter *g, const core_event *e, const request_match
         take_piece(g, m->part, e->message.body, e->now_us, out);
         return;
     }
+    g->silent = g->silent || h->status == WIRE_BEHIND; /* it has not gone back yet, or is busy */
     if (h->status == WIRE_FAILED) {
         take_text(g, e->message.body);
         if (g->being_made) {

@@ -5,9 +5,9 @@
  *
  * - for parts that are being made, the server whose they are, until it has them;
  * - for parts that were made once, every server of the view, the two first that should have it,
- *   until one gives it.  Who is silent for a while is passed over and asked again.  When all of
- *   the map have said no, again and again for COPY_PATIENCE_US (one that leaves may not be in the
- *   view yet), the part is given up.
+ *   until one gives it.  Who is silent for a while, or says BEHIND, is passed over and asked again.
+ *   When all of the map have said no, again and again for COPY_PATIENCE_US (one that leaves may not
+ *   be in the view yet), the part is given up.
  *
  * What a server gave is checked by the disk when it is whole; another one's may be good.
  * Threads: one owner. */

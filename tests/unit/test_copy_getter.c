@@ -203,6 +203,20 @@ START_TEST(a_part_that_nobody_has_is_given_up_after_a_while)
 }
 END_TEST
 
+START_TEST(behind_is_not_taken_for_a_no)
+{
+    core_action a;
+    start(false);
+    for (uint64_t end = now_us + 4 * (uint64_t)COPY_PATIENCE_US; now_us < end; now_us += 50000) {
+        while (asked(&a, 1))
+            answer(&a, a.send.to.index == second ? WIRE_BEHIND : WIRE_NOT_FOUND, NULL);
+        reset();
+        copy_getter_timer(g, now_us, &out);
+    }
+    ck_assert_int_eq(copy_getter_state(g), COPY_BUSY);
+}
+END_TEST
+
 START_TEST(a_server_that_is_not_there_yet_is_waited_for)
 {
     core_action a;
@@ -307,6 +321,7 @@ int main(void)
     tcase_add_test(c, a_damaged_part_is_got_from_the_next_server);
     tcase_add_loop_test(c, a_disk_that_takes_nothing_fails_at_once, 0, 2);
     tcase_add_test(c, a_part_that_nobody_has_is_given_up_after_a_while);
+    tcase_add_test(c, behind_is_not_taken_for_a_no);
     tcase_add_test(c, a_server_that_is_not_there_yet_is_waited_for);
     tcase_add_test(c, who_is_silent_is_passed_over_and_not_taken_for_a_no);
     tcase_add_test(c, what_is_being_made_is_asked_of_its_server_until_it_is_there);
