@@ -262,11 +262,11 @@ static void make_notes(const job *j, forecast *f)
 {
     const config *c = j->config;
     uint32_t slots = c->train.microbatches_per_step;
-    note(f, xprintf("a step has %u slot%s (train.microbatches_per_step): at most %u worker%s help%s, "
-                    "and about %u %s worth it; cluster.workers is %u",
-                    slots, slots == 1 ? "" : "s", slots, slots == 1 ? "" : "s",
-                    slots == 1 ? "s" : "", f->workers_useful,
-                    f->workers_useful == 1 ? "is" : "are", c->cluster.workers));
+    note(f,
+         xprintf("a step has %u slot%s (train.microbatches_per_step): at most %u worker%s help%s, "
+                 "and about %u %s worth it; cluster.workers is %u",
+                 slots, slots == 1 ? "" : "s", slots, slots == 1 ? "" : "s", slots == 1 ? "s" : "",
+                 f->workers_useful, f->workers_useful == 1 ? "is" : "are", c->cluster.workers));
     for (uint32_t i = 0; i < f->stages; i++) note_stage(c, &f->stage[i], f);
     if (c->hgnn.aggregator == AGG_MAX_POOL) {
         note(f,

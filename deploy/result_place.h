@@ -5,5 +5,6 @@
 
 #include "common/config.h"
 
-/* ERR_INVALID (printed): a result in `dir` would replace the configuration or an input file of it. */
+/* ERR_INVALID (printed): a result in `dir` would replace the configuration or an input file of it.
+ */
 MUST_USE err_code result_place_check(const config *c, const char *dir);
