@@ -90,6 +90,7 @@ struct worker_loop {
     bool computing; /* a WORKER_SLOT is with the shell */
     uint32_t sequence;
     bool work_open, work_answered;
+    bool told_free; /* the last WORK said that we leave and hold nothing */
     uint64_t work_at_us;
     bool stopping, gave_back, exited;
     uint64_t leave_by_us, clock_us;
@@ -778,6 +779,7 @@ static void send_work(worker_loop *w, uint64_t now_us, core_actions *out)
     work.n_held = list_leases(w, held, list);
     work.wanted = w->stopping || computes_in_vain(w) ? 0 : w->config.leases;
     work.leaving = w->stopping;
+    w->told_free = w->stopping && !work.n_held;
     work.state = activity(w);
     work.slots_done = w->stats.slots_done;
     work.examples = w->examples;
@@ -959,7 +961,7 @@ static bool may_leave(const worker_loop *w, uint64_t now_us)
 {
     if (!w->stopping) return false;
     if (now_us >= w->leave_by_us) return true;
-    return !holds_any(w) && (w->work_answered || !w->member.joined);
+    return !holds_any(w) && ((w->told_free && w->work_answered) || !w->member.joined);
 }
 
 static void leave(worker_loop *w, uint64_t now_us, core_actions *out)
@@ -1005,7 +1007,9 @@ static void advance(worker_loop *w, uint64_t now_us, core_actions *out)
     give_back_late(w, now_us, out);
     if (!w->member.joined) return;
     bool due = w->work_at_us && now_us >= w->work_at_us;
-    if (due || (!w->work_open && !w->work_at_us)) send_work(w, now_us, out);
+    /* Who only falls silent is waited for until it counts as lost. */
+    bool must_tell = w->stopping && !w->told_free && !holds_any(w);
+    if (due || must_tell || (!w->work_open && !w->work_at_us)) send_work(w, now_us, out);
 }
 
 static uint64_t next_timer(const worker_loop *w, uint64_t at)

@@ -153,21 +153,6 @@ START_TEST(an_idle_worker_leaves_at_once)
 }
 END_TEST
 
-START_TEST(a_leaving_worker_finishes_its_slot_and_reports_it)
-{
-    double sum = 1;
-    worker_output o = {.examples = 1, .sums = &sum, .sums_n = 1};
-    uint64_t token = compute_slot(ROUND_SCORE);
-    terminate();
-    answer(WIRE_WORK, WIRE_SCHEDULER, WIRE_OK, NULL);
-    ck_assert_int_eq(exit_code, -1);
-    result(token, ERR_OK, &o);
-    ck_assert_ptr_nonnull(sent(WIRE_DONE));
-    answer(WIRE_DONE, WIRE_SCHEDULER, WIRE_OK, NULL);
-    ck_assert_int_eq(exit_code, 0);
-}
-END_TEST
-
 /* The slots that the WORK sent just now lists. */
 static size_t listed(void)
 {
@@ -179,6 +164,24 @@ static size_t listed(void)
     weft__work__free_unpacked(x, NULL);
     return n;
 }
+
+START_TEST(a_leaving_worker_finishes_its_slot_and_reports_it)
+{
+    double sum = 1;
+    worker_output o = {.examples = 1, .sums = &sum, .sums_n = 1};
+    uint64_t token = compute_slot(ROUND_SCORE);
+    terminate();
+    answer(WIRE_WORK, WIRE_SCHEDULER, WIRE_OK, NULL);
+    ck_assert_int_eq(exit_code, -1);
+    result(token, ERR_OK, &o);
+    ck_assert_ptr_nonnull(sent(WIRE_DONE));
+    answer(WIRE_DONE, WIRE_SCHEDULER, WIRE_OK, NULL);
+    ck_assert_int_eq(exit_code, -1); /* the scheduler still counts on it */
+    ck_assert_uint_eq(listed(), 0);
+    answer(WIRE_WORK, WIRE_SCHEDULER, WIRE_OK, NULL);
+    ck_assert_int_eq(exit_code, 0);
+}
+END_TEST
 
 START_TEST(a_slot_that_takes_too_long_is_given_back_before_a_worker_leaves)
 {
