@@ -67,6 +67,7 @@ typedef struct sim_node {
     void *core;
     uint64_t paused_until_us, timer_us, timer_serial;
     sim_clock clock;
+    bool told;         /* a server that was told to stop */
     bool let_go;       /* a server that a smaller map was to be without: it may hear of that late */
     uint32_t slowness; /* of a worker's computing */
     uint32_t generation, version; /* servers: last seen */
@@ -806,6 +807,18 @@ static void kill_server(sim *s, uint32_t server)
     s->result.wipes++;
 }
 
+/* A server gets SIGTERM: it goes when it may, and is started again. */
+static void tell_server(sim *s, uint32_t server)
+{
+    sim_node *n = &s->node[server];
+    core_event e = {.type = CORE_STOP, .signal = 15};
+    if (!n->core || n->paused_until_us > s->now_us) return;
+    trace(s, "ps-%u is told to stop", n->index);
+    n->told = true;
+    s->result.told++;
+    step(s, server, &e);
+}
+
 static void fault(sim *s)
 {
     uint32_t worker = s->first_worker + (uint32_t)below(s, s->workers);
@@ -824,8 +837,10 @@ static void fault(sim *s)
         s->node[worker].paused_until_us = s->now_us + below(s, 40000000);
     else if (x < 35)
         s->node[server].paused_until_us = s->now_us + below(s, 8000000);
-    else if (x < 50)
+    else if (x < 50 && below(s, 3))
         kill_server(s, server);
+    else if (x < 50)
+        tell_server(s, server);
     else if (x < 55)
         scale(s);
     else if (x < 65)
@@ -1087,6 +1102,10 @@ static void node_exits(sim *s, uint32_t node, const core_action *a)
         scheduler_status_fini(&st);
     }
     bool over = is_trained(s) || s->o.kill_server_at_ms;
+    if (!over && n->told) {
+        kill_node(s, node, 50000 + below(s, 3000000));
+        return;
+    }
     if (n->role == WIRE_SERVER && (n->let_go || n->index >= map_servers(s))) {
         core_free(n);
         if (!over && n->index < s->servers) start_later(s, node, 1000000); /* wanted again */
@@ -1221,7 +1240,7 @@ static void on_start(sim *s, uint32_t node)
     n->paused_until_us = 0;
     n->slowness = 1;
     n->generation = n->version = 0;
-    n->unchecked = n->let_go = false;
+    n->unchecked = n->let_go = n->told = false;
     if (!s->o.calm) n->clock = sim_clock_new(s->now_us, draw(s));
     n->core = new_core(s, n);
     if (!n->core) return;

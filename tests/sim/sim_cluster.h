@@ -37,6 +37,7 @@ typedef struct sim_result {
     int exit_code; /* of the scheduler; -1: it did not end */
     char exit_why[CORE_TEXT_MAX];
     uint64_t events, time_us, messages, dropped, faults, rollbacks, saves, damages, wipes;
+    uint64_t told;   /* servers that got SIGTERM */
     uint64_t digest; /* of the whole history: the same seed gives the same */
 } sim_result;
 

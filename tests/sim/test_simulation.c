@@ -24,7 +24,7 @@ static uint64_t seeds_wanted = SEEDS_DEFAULT;
 START_TEST(every_seed_ends_with_the_oracles_bits)
 {
     sim_seeds *seeds = sim_seeds_new();
-    uint64_t events = 0, time_us = 0, worst = 0, rollbacks = 0, saves = 0, wipes = 0;
+    uint64_t events = 0, time_us = 0, worst = 0, rollbacks = 0, saves = 0, wipes = 0, told = 0;
     for (uint64_t seed = 1; seed <= seeds_wanted; seed++) {
         sim_result r;
         bool ok = sim_seeds_run(seeds, seed, 0, false, &r);
@@ -37,8 +37,10 @@ START_TEST(every_seed_ends_with_the_oracles_bits)
         rollbacks += r.rollbacks;
         saves += r.saves;
         wipes += r.wipes;
+        told += r.told;
     }
     ck_assert_uint_gt(wipes, 0);
+    ck_assert_uint_gt(told, 0);
     printf("%" PRIu64 " seeds, %" PRIu64 " events, %" PRIu64 " rollbacks, %" PRIu64
            " snapshots, %" PRIu64 " disks lost, mean %" PRIu64 " ms, worst %" PRIu64 " ms\n",
            seeds_wanted, events, rollbacks, saves, wipes, time_us / seeds_wanted / 1000,
