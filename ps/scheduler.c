@@ -858,13 +858,22 @@ static bool lacks_server(const scheduler *s)
     return false;
 }
 
+/* There is nothing to save before a server goes, or nobody to save it. */
+static bool leaves_nothing(const scheduler *s)
+{
+    /* In a new life we do not know yet. */
+    if (s->generation && s->phase < PHASE_STAGING) return false;
+    if (s->phase == PHASE_STAGING) return !all_staged(s);
+    return s->phase < PHASE_STAGING || s->phase >= PHASE_GOING_BACK || lacks_server(s);
+}
+
 /* A server that was told to stop goes as soon as a checkpoint is there, or cannot be had. */
 static void advance_leaving(scheduler *s, uint64_t now_us, core_actions *out)
 {
     bool between = s->phase == PHASE_RUNNING, idle = s->save.phase == SAVE_NONE;
     bool saved = between && idle && scheduler_save_is_current(s);
     bool tried = between && idle && s->save.retry_us > now_us;
-    bool nothing = s->phase < PHASE_RUNNING || s->phase >= PHASE_GOING_BACK || lacks_server(s);
+    bool nothing = leaves_nothing(s);
     for (uint32_t i = 0; i < s->config.servers; i++) {
         member_state *p = &s->server[i];
         if (!p->leaving || p->lost || p->may_go) continue;

@@ -16,6 +16,7 @@ static size_t durable_bytes;
 static int exit_code;
 static uint32_t key_role;         /* of who sends */
 static uint32_t their_generation; /* that they are in */
+static uint32_t their_term;       /* that they have heard of */
 static char exit_why[CORE_TEXT_MAX], refused[CORE_TEXT_MAX];
 
 static void step(core_event *e);
@@ -83,7 +84,7 @@ static wire_header from(wire_role role, uint32_t index, uint64_t incarnation, wi
     h.index = index;
     h.incarnation = incarnation;
     h.tag = ++tags;
-    h.term = 1;
+    h.term = their_term;
     h.generation = their_generation;
     return h;
 }
@@ -179,7 +180,7 @@ static void set_up(void)
     core_actions_init(&out);
     now_us = 1000000;
     exit_code = -1;
-    their_generation = 1;
+    their_generation = their_term = 1;
     start(&c);
 }
 
@@ -774,6 +775,7 @@ enum { SHARDS = 8 };
 static void leaving_hello(bool saved)
 {
     Weft__Hello x = WEFT__HELLO__INIT;
+    x.term = their_term;
     Weft__ServerState state = WEFT__SERVER_STATE__INIT;
     Weft__Saved report = WEFT__SAVED__INIT;
     Weft__SnapshotName name = WEFT__SNAPSHOT_NAME__INIT;
@@ -862,6 +864,26 @@ START_TEST(a_server_that_is_told_to_stop_goes_after_a_checkpoint_of_where_we_are
     ck_assert_uint_eq(view().version, 1);
     their_generation = 2;
     ck_assert(finish_round());
+}
+END_TEST
+
+START_TEST(a_scheduler_in_a_new_life_lets_no_server_go_before_it_knows_what_there_is)
+{
+    run();
+    commit_round();
+    scheduler_config c = config();
+    scheduler_durable d = {durable, durable_bytes, NULL, 0};
+    scheduler_free(s);
+    ck_assert_int_eq(scheduler_new(&c, sim_plan(), SIM_PLAN_HASH, &d, &s), ERR_OK);
+    core_event e = {.type = CORE_START};
+    step(&e);
+    their_term = 2;
+    leaving_hello(false);
+    ck_assert(!may_go());
+    hello((peer){.role = WIRE_SAMPLER, .incarnation = 20}); /* now all are here */
+    save();
+    leaving_hello(true);
+    ck_assert(may_go());
 }
 END_TEST
 
@@ -1179,6 +1201,7 @@ int main(void)
     tcase_add_test(t, a_pause_of_the_scheduler_is_nobodys_silence);
     tcase_add_test(t, a_server_in_a_new_life_is_staged_again);
     tcase_add_test(t, a_server_that_is_told_to_stop_goes_after_a_checkpoint_of_where_we_are);
+    tcase_add_test(t, a_scheduler_in_a_new_life_lets_no_server_go_before_it_knows_what_there_is);
     tcase_add_test(t, a_server_that_is_told_to_stop_before_a_step_goes_at_once);
     tcase_add_test(t, a_second_server_is_refused_while_the_first_lives);
     tcase_add_test(t, a_second_server_is_taken_once_the_first_is_silent);
