@@ -24,7 +24,8 @@ struct server_node {
     char address[CORE_TEXT_MAX];
 };
 
-/* What is there already, perhaps of an earlier run. */
+/* What is there already, perhaps of an earlier run: nobody else sees into a folder of our
+ * own. */
 static uint32_t found_generation(const char *dir)
 {
     checkpoint_entry *list;
@@ -32,8 +33,8 @@ static uint32_t found_generation(const char *dir)
     uint32_t highest = 0;
     char why[CHECKPOINT_WHY_MAX];
     if (checkpoint_files_list(dir, &list, &n, why) != ERR_OK) {
-        log_warn("checkpoints_unread", "reason=\"%s\"",
-                 why); /* an order to read them says so, too */
+        /* An order to read them says so, too. */
+        log_warn("checkpoints_unread", "reason=\"%s\"", why);
         return 0;
     }
     for (size_t i = 0; i < n; i++) {
@@ -60,7 +61,7 @@ server_node *server_node_new(const job *j, const config *own, core_peer self, co
                       .pid = (uint32_t)getpid(),
                       .max_norm = j->config->security.max_norm};
     char *dir = checkpoint_files_dir(own);
-    c.found_generation = found_generation(dir);
+    if (j->config->checkpoint.copies > 1) c.found_generation = found_generation(dir);
     n->shard = shard_new(&c);
     n->disk = server_disk_new(dir);
     n->pieces = server_disk_new(dir);

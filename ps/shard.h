@@ -80,7 +80,7 @@ typedef struct shard_config {
     const char *address;  /* what peers connect to */
     const shard_model *model;
     uint32_t pid;
-    uint32_t found_generation; /* the highest of a snapshot in its folder; 0: there is none */
+    uint32_t found_generation; /* the highest in a folder of its own; 0: none is there */
     double max_norm;           /* of a push (push_guard.h); 0: any */
     uint32_t piece_bytes;      /* of a part that is asked for at a time; 0: PART_PIECE_BYTES */
     const core_mutations *mutations;
