@@ -303,6 +303,12 @@ static void wait_for_map(process_slot *x, const child_exit *e)
     log_warn("not_in_the_map", "name=%s signal=%d code=%d", e->name, e->signal, e->code);
 }
 
+/* Whether it may have left because the job ends or it was drained: may_start tells. */
+static bool is_perhaps_over(const process_slot *x)
+{
+    return x->left && x->role != WIRE_SCHEDULER;
+}
+
 static void say_again(const child_exit *e, double in_s)
 {
     if (e->signal)
@@ -310,6 +316,13 @@ static void say_again(const child_exit *e, double in_s)
                        e->signal, strsignal(e->signal), in_s);
     else
         log_user_error("%s ended with code %d; it starts again in %.1f s", e->name, e->code, in_s);
+}
+
+static void say_back(const process_slot *x)
+{
+    char name[PROCESS_NAME_MAX];
+    process_name(x, name);
+    log_user_error("%s ended with code 0; it starts again", name);
 }
 
 /* What an ended child means: it will be started again, or the job ends with the code returned. */
@@ -333,7 +346,7 @@ static err_code child_ended(cluster_processes *p, process_slot *x, const child_e
         return ERR_CLOSED;
     }
     x->state = PROCESS_WAITING;
-    say_again(e, (double)(x->due_us - x->ended_us) / 1e6);
+    if (!is_perhaps_over(x)) say_again(e, (double)(x->due_us - x->ended_us) / 1e6);
     return ERR_OK;
 }
 
@@ -378,6 +391,7 @@ static void start_again(cluster_processes *p)
     for (size_t i = 0; i < p->table.n && p->over == ERR_OK; i++) {
         process_slot *x = p->table.slot[i];
         if (!may_start(p, x, clock_now_us())) continue;
+        if (is_perhaps_over(x)) say_back(x);
         p->restarts++;
         p->over = start_process(p, x, NULL);
     }

@@ -302,6 +302,9 @@ START_TEST(a_command_that_cannot_be_is_refused_clearly)
     free(url);
     testing_run_must("stop", "stop -c job.yaml --set work_dir=two");
     ck_assert_int_eq(testing_run_wait("two", pid, 30000), 143);
+    char *told = testing_get_text("two.err", NULL);
+    ck_assert_ptr_null(strstr(told, "starts again")); /* nobody does */
+    free(told);
     testing_run_left_nothing("two");
 }
 END_TEST

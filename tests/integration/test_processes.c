@@ -110,6 +110,7 @@ START_TEST(a_worker_that_is_told_to_leave_changes_nothing)
     char *log = testing_get_text("two/logs/worker-0.log", NULL);
     testing_expect_part(log, "exit code=0 why=\"asked to leave\"");
     free(log);
+    testing_run_said("two", "weft: worker-0 ended with code 0; it starts again");
     testing_run_left_nothing("two");
 }
 END_TEST
