@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Static_assert(SYNTH_TYPES == 12, "synth_counts has one entry per type");
 
@@ -342,10 +343,16 @@ static void write_row_events(const synth *s, uint32_t u, FILE *f)
     write_user_events(s, f, u);
 }
 
+/* Written aside, <name>.partial, until all are there. */
+static char *partial_path(const char *dir, const char *name)
+{
+    return xprintf("%s/%s.partial", dir, name);
+}
+
 static err_code write_file(const synth *s, const char *dir, const char *name, const char *header,
                            uint32_t rows, synth_writer *write_row)
 {
-    char *path = files_join(dir, name);
+    char *path = partial_path(dir, name);
     FILE *f = fopen(path, "wb");
     bool ok = f != NULL;
     if (ok) {
@@ -359,19 +366,65 @@ static err_code write_file(const synth *s, const char *dir, const char *name, co
     return ok ? ERR_OK : ERR_IO;
 }
 
+static bool same_content(FILE *f, FILE *g)
+{
+    enum { PIECE = 4096 };
+    char x[PIECE], y[PIECE];
+    for (;;) {
+        size_t n = fread(x, 1, PIECE, f), m = fread(y, 1, PIECE, g);
+        if (n != m || memcmp(x, y, n) != 0 || ferror(f) || ferror(g)) return false;
+        if (n < PIECE) return true;
+    }
+}
+
+/* A file of somebody else is not replaced; the same one again does no harm. */
+static err_code check_place(const char *dir, const char *name)
+{
+    char *path = files_join(dir, name), *partial = partial_path(dir, name);
+    FILE *f = fopen(path, "rb"), *g = f ? fopen(partial, "rb") : NULL;
+    err_code rc = !files_exist(path) || (f && g && same_content(f, g)) ? ERR_OK : ERR_INVALID;
+    if (rc != ERR_OK)
+        log_user_error("%s: is there already, with other content: give another --out", path);
+    if (f) fclose(f);
+    if (g) fclose(g);
+    free(partial);
+    free(path);
+    return rc;
+}
+
+static err_code put_in_place(const char *dir, const char *name)
+{
+    char *path = files_join(dir, name), *partial = partial_path(dir, name);
+    err_code rc = files_rename(partial, path);
+    free(partial);
+    free(path);
+    return rc;
+}
+
+static void remove_partial(const char *dir, const char *name)
+{
+    char *partial = partial_path(dir, name);
+    unlink(partial);
+    free(partial);
+}
+
 static err_code write_files(const synth *s, const char *dir)
 {
+    static const char *const names[] = {"items.tsv", "users.tsv", "interactions.tsv"};
+    enum { FILES = sizeof names / sizeof *names };
     err_code rc = files_make_dirs(dir);
+    if (rc != ERR_OK) return rc;
+    rc = write_file(s, dir, names[0], "item_id\titem_type\ttext\n", s->o.items, write_item);
     if (rc == ERR_OK) {
-        rc = write_file(s, dir, "items.tsv", "item_id\titem_type\ttext\n", s->o.items, write_item);
+        rc = write_file(s, dir, names[1], "user_id\tattributes\n", s->o.users, write_user);
     }
     if (rc == ERR_OK) {
-        rc = write_file(s, dir, "users.tsv", "user_id\tattributes\n", s->o.users, write_user);
+        rc = write_file(s, dir, names[2], "user_id\titem_id\ttimestamp\tweight\tkind\n", s->o.users,
+                        write_row_events);
     }
-    if (rc == ERR_OK) {
-        rc = write_file(s, dir, "interactions.tsv", "user_id\titem_id\ttimestamp\tweight\tkind\n",
-                        s->o.users, write_row_events);
-    }
+    for (size_t i = 0; i < FILES && rc == ERR_OK; i++) rc = check_place(dir, names[i]);
+    for (size_t i = 0; i < FILES && rc == ERR_OK; i++) rc = put_in_place(dir, names[i]);
+    for (size_t i = 0; i < FILES && rc != ERR_OK; i++) remove_partial(dir, names[i]);
     return rc;
 }
 

@@ -33,6 +33,7 @@ typedef struct synth_counts {
 } synth_counts;
 
 /* Writes items.tsv, users.tsv and interactions.tsv into `dir`, made if need be.  interactions.tsv
- * has exactly `interactions` rows, by user, oldest first.  ERR_INVALID: options out of bounds
- * (printed). ERR_IO, ERR_NO_MEMORY. */
+ * has exactly `interactions` rows, by user, oldest first.  All or none; ERR_INVALID (printed):
+ * options out of bounds, or one of the files is there with other content.  ERR_IO, ERR_NO_MEMORY.
+ */
 MUST_USE err_code synth_write(const synth_options *options, const char *dir, synth_counts *counts);

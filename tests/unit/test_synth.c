@@ -126,6 +126,24 @@ START_TEST(the_same_options_give_the_same_bytes_and_another_seed_others)
 }
 END_TEST
 
+START_TEST(files_of_somebody_are_not_replaced_and_its_own_may_be_there)
+{
+    synth_counts n;
+    synth_options o = small;
+    write_ok(&o, "mine");
+    write_ok(&o, "same");
+    write_ok(&o, "same"); /* again: the same bytes */
+    o.seed = 8;
+    ck_assert_int_eq(synth_write(&o, "same", &n), ERR_INVALID);
+    expect_same("mine", "same", "items.tsv", true);
+    ck_assert_int_ne(access("same/items.tsv.partial", F_OK), 0);
+    ck_assert_int_eq(unlink("same/items.tsv"), 0);
+    ck_assert_int_eq(unlink("same/interactions.tsv"), 0);
+    ck_assert_int_eq(synth_write(&o, "same", &n), ERR_INVALID); /* users.tsv is there */
+    ck_assert_int_ne(access("same/items.tsv", F_OK), 0);
+}
+END_TEST
+
 START_TEST(texts_are_sentences_of_words)
 {
     write_ok(&small, "a");
@@ -273,6 +291,7 @@ int main(void)
     tcase_add_test(c, a_generated_catalogue_loads_with_the_counts_asked_for);
     tcase_add_test(c, some_items_are_never_touched_and_types_differ_in_density);
     tcase_add_test(c, the_same_options_give_the_same_bytes_and_another_seed_others);
+    tcase_add_test(c, files_of_somebody_are_not_replaced_and_its_own_may_be_there);
     tcase_add_test(c, texts_are_sentences_of_words);
     tcase_add_test(c, users_come_back_to_their_genres);
     tcase_add_test(c, tiny_and_crowded_catalogues_are_written_in_full);
