@@ -568,13 +568,30 @@ static long wait_ms(const zmq_shell *s, uint64_t idle_us)
     return (long)((next - now + 999) / 1000);
 }
 
+typedef struct signals_seen {
+    uint32_t count;
+    uint64_t first_us;
+    struct signalfd_siginfo first;
+} signals_seen;
+
+/* The kernel sends the signal for a parent's death once for each of its threads. */
+static bool is_repeat(const signals_seen *seen, const struct signalfd_siginfo *info)
+{
+    enum { REPEAT_US = 500000 };
+    return seen->count > 0 && info->ssi_signo == SIGTERM && seen->first.ssi_signo == SIGTERM &&
+           seen->first.ssi_pid == info->ssi_pid && clock_now_us() - seen->first_us < REPEAT_US;
+}
+
 /* Reads the signals; true: a second one, end now. */
-static bool step_signals(zmq_shell *s, const core_host *host, core_actions *actions, int *seen)
+static bool step_signals(zmq_shell *s, const core_host *host, core_actions *actions,
+                         signals_seen *seen)
 {
     struct signalfd_siginfo info;
     while (!s->exited && read(s->signals, &info, sizeof info) == sizeof info) {
         notify_stopping("stopping: asked to leave");
-        if ((*seen)++ > 0) {
+        if (is_repeat(seen, &info)) continue;
+        if (seen->count == 0) *seen = (signals_seen){.first = info, .first_us = clock_now_us()};
+        if (seen->count++ > 0) {
             snprintf(s->why, sizeof s->why, "signal %" PRIu32 " again", info.ssi_signo);
             s->exit_code = 128 + (int)info.ssi_signo;
             return true;
@@ -627,7 +644,7 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
 {
     core_actions actions;
     core_actions_init(&actions);
-    int signals_seen = 0;
+    signals_seen seen = {0};
     uint64_t idle_us = clock_now_us();
     step_simple(s, host, CORE_START, 0, &actions);
     while (!s->exited) {
@@ -639,7 +656,7 @@ int zmq_shell_run(zmq_shell *s, const core_host *host, char *why)
             s->exit_code = 1;
             break;
         }
-        if (step_signals(s, host, &actions, &signals_seen)) break;
+        if (step_signals(s, host, &actions, &seen)) break;
         drain_wake(s);
         step_results(s, host, &actions);
         if (s->router && !s->exited) step_socket(s, host, THE_ROUTER, &actions);

@@ -27,7 +27,7 @@ typedef struct echo {
     uint32_t wanted_results; /* 0: none */
     uint64_t timer_at_us;
     uint64_t token_sum;
-    bool ignore_signals;
+    bool ignore_signals, repeat_signal;
     int signal;
 } echo;
 
@@ -518,6 +518,8 @@ static void *send_signals(void *user)
     usleep(50000);
     kill(getpid(), SIGTERM);
     usleep(100000);
+    if (e->repeat_signal) kill(getpid(), SIGTERM);
+    usleep(20000);
     if (e->ignore_signals) kill(getpid(), SIGINT);
     return NULL;
 }
@@ -566,6 +568,18 @@ START_TEST(a_second_signal_ends_it_at_once)
     echo e;
     echo_open(&e);
     e.ignore_signals = true;
+    ck_assert_int_eq(echo_run(&e, send_signals, &e), 128 + SIGINT);
+    ck_assert_uint_eq(e.stops, 1);
+    zmq_shell_close(e.shell);
+}
+END_TEST
+
+/* As the kernel does for the death of a parent with many threads. */
+START_TEST(a_repeat_of_the_first_signal_is_no_second_one)
+{
+    echo e;
+    echo_open(&e);
+    e.ignore_signals = e.repeat_signal = true;
     ck_assert_int_eq(echo_run(&e, send_signals, &e), 128 + SIGINT);
     ck_assert_uint_eq(e.stops, 1);
     zmq_shell_close(e.shell);
@@ -703,6 +717,7 @@ int main(void)
     tcase_add_test(c, a_signal_reaches_the_core);
     tcase_add_test(c, a_host_that_does_not_stop_ends_with_its_cores_code);
     tcase_add_test(c, a_second_signal_ends_it_at_once);
+    tcase_add_test(c, a_repeat_of_the_first_signal_is_no_second_one);
     tcase_add_test(c, a_client_gives_up);
     tcase_add_test(c, a_client_takes_no_answer_of_another_protocol);
     tcase_add_test(c, a_client_asks_again_and_takes_its_own_answer);
