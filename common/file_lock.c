@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,4 +49,14 @@ err_code file_lock_take(const char *dir, const char *name, const char *who, int 
         *fd = -1;
     }
     return rc;
+}
+
+err_code file_lock_folder(const char *dir, int *fd)
+{
+    *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB) == 0) return ERR_OK;
+    bool taken = errno == EWOULDBLOCK;
+    close(*fd);
+    *fd = -1;
+    return taken ? ERR_LIMIT : ERR_OK;
 }

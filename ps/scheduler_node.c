@@ -1,6 +1,7 @@
 #include "ps/scheduler_node.h"
 
 #include "common/clock.h"
+#include "common/file_lock.h"
 #include "common/files.h"
 #include "common/http_server.h"
 #include "common/job.h"
@@ -43,6 +44,7 @@ struct scheduler_node {
     void *shell;
     const op_meter *meter;
     char *checkpoint_dir;
+    int checkpoint_lock; /* -1: none */
     char url[64];
     job *job; /* NULL until prepared */
     scheduler_plan plan;
@@ -394,6 +396,18 @@ static scheduler_config core_config(const scheduler_node *n, const scheduler_nod
     };
 }
 
+/* The names of checkpoints do not say whose they are: two jobs would remove each other's. */
+static err_code take_checkpoints(scheduler_node *n)
+{
+    const char *dir = n->checkpoint_dir;
+    err_code rc = files_exist(dir) ? ERR_OK : files_make_dirs(dir);
+    if (rc == ERR_OK) rc = file_lock_folder(dir, &n->checkpoint_lock);
+    if (rc != ERR_LIMIT) return ERR_OK; /* what is wrong with it shows when one is written */
+    log_user_error(
+        "checkpoint.dir: another job keeps its checkpoints in %s: one folder is for one job", dir);
+    return ERR_INVALID;
+}
+
 err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **out)
 {
     scheduler_node *n = xcalloc(1, sizeof *n);
@@ -407,8 +421,10 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
     n->checkpoint_dir = checkpoint_files_dir(o->config);
     n->start_wall_s = clock_wall_s();
     n->start_us = n->last_step_us = clock_now_us();
-    err_code rc = run_state_open(o->config, o->run_dir, o->fresh, o->from, &n->log);
+    n->checkpoint_lock = -1;
     job *j = NULL;
+    err_code rc = take_checkpoints(n);
+    if (rc == ERR_OK) rc = run_state_open(o->config, o->run_dir, o->fresh, o->from, &n->log);
     if (rc == ERR_OK && !o->driver) rc = load_job(o->config, &j);
     if (j) adopt_job(n, j);
     if (rc == ERR_OK) {
@@ -441,6 +457,7 @@ void scheduler_node_free(scheduler_node *n)
     metrics_log_close(n->log);
     blob_unref(n->encoded);
     job_free(n->job);
+    if (n->checkpoint_lock >= 0) close(n->checkpoint_lock);
     free(n->checkpoint_dir);
     free(n->run_dir);
     free(n);

@@ -5,6 +5,7 @@
 #include "testing_run.h"
 
 #include "common/clock.h"
+#include "common/file_lock.h"
 #include "common/files.h"
 
 #include <check.h>
@@ -131,6 +132,21 @@ START_TEST(a_checkpoint_that_is_not_there_is_refused_with_those_that_are)
 }
 END_TEST
 
+START_TEST(a_folder_of_checkpoints_is_for_one_job)
+{
+    static const testing_run_refusal taken[] = {
+        {"--in-process", 2, "checkpoint.dir: another job keeps its checkpoints in "},
+        {"", 2, "checkpoint.dir: another job keeps its checkpoints in "},
+    };
+    int fd;
+    ck_assert_int_eq(file_lock_folder("one/checkpoints", &fd), ERR_OK);
+    ck_assert_int_ge(fd, 0);
+    testing_run_refused(TRAIN "--set checkpoint.dir=one/checkpoints ", taken, 2);
+    close(fd);
+    testing_run_must("two", TRAIN); /* with a folder of its own */
+}
+END_TEST
+
 /* ---- The scheduler's state is lost ---- */
 
 static void lose_state(int how)
@@ -173,6 +189,7 @@ int main(void)
     tcase_add_loop_test(c, another_plan_is_refused_naming_what_differs, 0, 2);
     tcase_add_loop_test(c, a_step_is_gone_back_to_and_its_ways_to_the_end_are_the_same, 0, 2);
     tcase_add_test(c, a_checkpoint_that_is_not_there_is_refused_with_those_that_are);
+    tcase_add_test(c, a_folder_of_checkpoints_is_for_one_job);
     tcase_add_loop_test(c, checkpoints_alone_are_enough_to_go_on, 0, 3);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
