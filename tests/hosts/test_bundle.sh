@@ -39,7 +39,7 @@ END
 timeout 120 "$bin/weft" train -c job.yaml >train.out 2>&1 &
 job=$!
 for _ in $(seq 600); do
-    "$bin/weft" status -c job.yaml --json 2>/dev/null | grep -q '"stage": *"hgnn"' && break
+    "$bin/weft" status -c job.yaml --json 2>/dev/null | grep -q '"state": *"RUNNING"' && break
     kill -0 $job || { cat train.out; fail "weft train ended"; }
     sleep 0.1
 done
