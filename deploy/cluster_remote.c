@@ -164,7 +164,7 @@ static void take(cluster_remote *r, const json_t *status)
 }
 
 /* It does not wait for a driver that is silent, as one that was paused: then what it has left says
- * the same, where the folder is ours, too. */
+ * the same, where the folder is ours, too.  After a signal (SIG...) it may come back. */
 static void take_last(cluster_remote *r)
 {
     json_t *last = last_status_read(r->config->work_dir);
@@ -173,8 +173,9 @@ static void take_last(cluster_remote *r)
     err_code rc = last && same ? check_identity(r, last) : ERR_MISMATCH;
     if (rc == ERR_OK && strcmp(state, "FAILED") == 0)
         rc = cluster_remote_over(r, JOB_FAILED, text_of(last, "failure"), "");
-    if (rc == ERR_OK && strcmp(state, "STOPPING") == 0)
-        rc = cluster_remote_over(r, JOB_STOPPING, text_of(last, "stopped_by"), "");
+    const char *by = text_of(last, "stopped_by");
+    if (rc == ERR_OK && strcmp(state, "STOPPING") == 0 && strncmp(by, "SIG", 3) != 0)
+        rc = cluster_remote_over(r, JOB_STOPPING, by, "");
     (void)rc; /* kept */
     json_decref(last);
 }

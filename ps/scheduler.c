@@ -333,7 +333,7 @@ static bool all_told(const scheduler *s)
 /* A driver that others have started hears of it with its next PROGRESS, about every second. */
 static bool driver_told(const scheduler *s, uint64_t now_us)
 {
-    return !s->driver_attached || s->driver.told || now_us - s->driver.seen_us >= PEER_LOST_US;
+    return !s->driver_attached || s->signalled || s->driver.told || now_us - s->driver.seen_us >= PEER_LOST_US;
 }
 
 static void over_timer(scheduler *s, uint64_t now_us, core_actions *out)
@@ -1059,6 +1059,7 @@ void scheduler_stop(scheduler *s, uint64_t now_us, core_actions *out, const char
 static void on_stop(scheduler *s, const core_event *e, core_actions *out)
 {
     bool again = s->stop_wanted && s->phase != PHASE_OVER;
+    s->signalled = s->signalled || !s->stop_wanted;
     scheduler_stop(s, e->now_us, out, e->signal == SIGINT ? "SIGINT (Ctrl-C)" : "SIGTERM");
     if (again) scheduler_end(s, e->now_us, out, JOB_STOPPING, 0);
 }

@@ -438,12 +438,13 @@ static bool is_foreign(const scheduler *s, const Weft__Progress *p, char *why)
     return *why != 0;
 }
 
-/* What the driver is told, owned; NULL: the job is not over. */
+/* What the driver is told, owned; NULL: the job is not over.  A scheduler that got a signal may be
+ * started again, elsewhere, too, as by a kubelet: the driver waits for it. */
 static blob *end_of_job(const scheduler *s)
 {
     Weft__JobEnd end = WEFT__JOB_END__INIT;
     const char *why = s->end == JOB_STOPPING ? s->stopped_by : s->failure;
-    if (s->phase != PHASE_OVER) return NULL;
+    if (s->phase != PHASE_OVER || (s->end == JOB_STOPPING && s->signalled)) return NULL;
     end.version = 1;
     end.state = s->end;
     end.why = (char *)(uintptr_t)why; /* packing only reads */

@@ -241,8 +241,8 @@ struct scheduler {
     uint32_t found_generation;  /* with two copies: of snapshots in the servers' folders */
     shard_map map;
     uint32_t servers_configured;
-    uint32_t servers_wanted;               /* by the configuration or a command */
-    bool wants_durable;                    /* a command has changed what is wanted */
+    uint32_t servers_wanted;              /* by the configuration or a command */
+    bool wants_durable;                   /* a command has changed what is wanted */
     part_id pinned[SCHEDULER_PINNED_MAX]; /* [pinned_n] */
     uint32_t pinned_n;
     checkpoint_record record[RECORDS_MAX]; /* oldest first; a rollback goes to the last one */
@@ -258,6 +258,7 @@ struct scheduler {
     bool stop_wanted;
     uint64_t stop_by_us;
     char stopped_by[32]; /* who asked for it; "": nobody */
+    bool signalled;      /* it is this process that was told to go: the job may go on elsewhere */
     uint32_t view;
     uint64_t metrics; /* written so far */
     core_metric last_metric;

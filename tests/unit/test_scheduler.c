@@ -3,6 +3,7 @@
 #include "common/proto_alloc.h"
 #include "proto/weft.pb-c.h"
 #include "ps/scheduler.h"
+#include "ps/scheduler_commands.h"
 #include "sim/sim_model.h"
 
 #include <check.h>
@@ -1121,8 +1122,8 @@ static void stop_with_driver(void)
     Weft__Progress x = WEFT__PROGRESS__INIT;
     run();
     ck_assert_uint_eq(progress(&x, why), 0);
-    core_event e = {.type = CORE_STOP};
-    e.signal = 15;
+    core_event e = {.type = CORE_RESULT};
+    e.result.token = scheduler_command_token(COMMAND_STOP, 0);
     step(&e);
     pass(4000000);
     ck_assert_int_eq(exit_code, -1);
@@ -1134,8 +1135,24 @@ START_TEST(a_driver_that_sees_nobody_exit_is_told_of_the_end)
     Weft__Progress x = WEFT__PROGRESS__INIT;
     stop_with_driver();
     ck_assert_uint_eq(progress(&x, why), JOB_STOPPING);
-    ck_assert_str_eq(why, "SIGTERM");
+    ck_assert_str_eq(why, "weft stop");
     ck_assert_int_eq(exit_code, 0);
+}
+END_TEST
+
+START_TEST(a_driver_waits_for_a_scheduler_that_got_a_signal)
+{
+    char why[CORE_TEXT_MAX] = "";
+    Weft__Progress x = WEFT__PROGRESS__INIT;
+    run();
+    ck_assert_uint_eq(progress(&x, why), 0);
+    core_event e = {.type = CORE_STOP};
+    e.signal = 15;
+    step(&e);
+    ck_assert_uint_eq(progress(&x, why), 0);
+    pass(4000000);
+    ck_assert_int_eq(exit_code, 0);
+    ck_assert_str_eq(exit_why, "stopped by SIGTERM");
 }
 END_TEST
 
@@ -1212,6 +1229,7 @@ int main(void)
     tcase_add_test(t, results_of_finished_stages_are_on_the_status_of_the_next_life);
     tcase_add_test(t, a_signal_tells_everybody_and_ends_with_0);
     tcase_add_test(t, a_driver_that_sees_nobody_exit_is_told_of_the_end);
+    tcase_add_test(t, a_driver_waits_for_a_scheduler_that_got_a_signal);
     tcase_add_test(t, a_driver_that_is_silent_is_not_waited_for);
     tcase_add_test(t, the_driver_of_another_job_is_refused_by_its_name);
     suite_add_tcase(suite, t);
