@@ -292,7 +292,7 @@ static const testing_run_refusal refusals[] = {
 START_TEST(a_command_that_cannot_be_is_refused_clearly)
 {
     pid_t pid = testing_run_start("two", "train -c job.yaml --set work_dir=two " ENDLESS);
-    testing_run_wait_step("two", "hgnn", 3);
+    wait_until_it_works("worker-0"); /* and is shown: drain names those there are */
     testing_run_refused("", refusals, sizeof refusals / sizeof *refusals);
     char *url = testing_get_text("two/run/url", NULL);
     ck_assert_int_eq(testing_run_code("refused", "scale --at %s --workers 2", url), 2);
