@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the tests: dev and asan whole, tsan the unit and integration tests, release the bits tests,
-# fuzz each fuzz target for 30 s, four at a time (longer, and one by one: tests/fuzz.sh).
+# fuzz each fuzz target for 30 s, six at a time (longer, and one by one: tests/fuzz.sh).
 #
 #     tests/run.sh [--all] [PRESET ...]        default: dev asan tsan release fuzz
 #
@@ -14,7 +14,8 @@ if [ "${1:-}" = --all ]; then
     shift
 fi
 [ $# -gt 0 ] || set -- dev asan tsan release fuzz
-declare -A slow=([asan]='test_elastic' [tsan]='test_elastic|test_processes|test_security')
+declare -A slow=([asan]='test_elastic|test_bench'
+    [tsan]='test_elastic|test_processes|test_security|test_evaluate|test_bench')
 needs=--tests
 [[ " $* " = *" fuzz "* ]] && needs=--fuzz
 deploy/install-packages.sh $needs || exit 1
@@ -26,7 +27,7 @@ for preset in "$@"; do
     echo "== $preset"
     log=$(mktemp)
     jobs=2
-    [ "$preset" = fuzz ] && jobs=4 # their time is fixed, however many share the machine
+    [ "$preset" = fuzz ] && jobs=6 # their time is fixed, however many share the machine
     if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
         tail -n 40 "$log"
         echo "$preset: the build failed"
