@@ -71,6 +71,7 @@ enum {
     WIRE_KEEP = 2,   /* COMMIT: keep what is committed by this as the best so far */
     WIRE_FINISH = 4, /* COMMIT: the stage ends; adopt the kept copy if any, freeze all its tables */
     WIRE_AT_LEAST = 8, /* PULL: the version or any later one */
+    WIRE_MAKING = 16,  /* PART: the snapshot is being made, and may not be written yet */
 };
 
 /* What a round of slots does to the servers when it is committed. */
@@ -105,8 +106,8 @@ typedef enum round_kind { ROUND_TRAIN = 1, ROUND_PUT, ROUND_SCORE } round_kind;
  *   ROLLBACK  scheduler -> server  generation (the new one), stage (0: all are finished), version, map,
  *                                  target, body Rollback         answer OK: heard; HELLO says when ready
  *   PART      server -> server     a piece of a part of a snapshot: stage, generation and version of
- *                                  the snapshot, flags FINISH, part = virtual shard, body and answer of
- *                                  part_piece.h (ps)
+ *                                  the snapshot, flags FINISH | MAKING, part = virtual shard, body and
+ *                                  answer of part_piece.h (ps)
  *                                  answer OK | BEHIND: not written yet | NOT_FOUND | FAILED: text */
 /* clang-format on */
 enum { WIRE_FINAL = 0xffffffff }; /* PULL.version: the frozen tables of a finished stage */

@@ -94,6 +94,7 @@ static void ask(copy_getter *g, uint64_t now_us, core_actions *out)
     blob *body;
     wire_header h =
         part_piece_ask(&g->part[g->at], (part_piece){g->asked, g->config.piece_bytes}, &body);
+    if (g->being_made) h.flags |= WIRE_MAKING;
     requests_open(g->config.requests, now_us, out, to, h, body, COPY_OWNER, g->asked);
     g->asked += g->config.piece_bytes;
     g->open++;
@@ -286,7 +287,7 @@ void copy_getter_answer(copy_getter *g, const core_event *e, const request_match
         take_piece(g, m->part, e->message.body, e->now_us, out);
         return;
     }
-    g->silent = g->silent || h->status == WIRE_BEHIND; /* it has not gone back yet, or is busy */
+    g->silent = g->silent || h->status == WIRE_BEHIND; /* it is busy */
     if (h->status == WIRE_FAILED) {
         take_text(g, e->message.body);
         if (g->being_made) {

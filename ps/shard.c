@@ -753,9 +753,9 @@ static void on_part(shard *s, const core_event *e, core_actions *out)
                             : "only servers ask for parts";
     if (wrong)
         refuse(s, out, e->message.route, h, WIRE_REFUSED, wrong);
-    else if (is_not_written(s, &id))
+    else if ((h->flags & WIRE_MAKING) && is_not_written(s, &id))
         answer(s, out, e->message.route, h, WIRE_BEHIND, NULL);
-    else
+    else /* what a record names is on the disk or not, whatever we have heard of since our start */
         shard_copies_asked(s->copies, e, &id, want, out);
 }
 

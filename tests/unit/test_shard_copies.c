@@ -162,6 +162,8 @@ static const core_action *find(core_action_type type)
     return NULL;
 }
 
+static bool making; /* what ask asks for */
+
 static void ask(shard *s, wire_role role, uint32_t generation, uint64_t tag)
 {
     blob *body;
@@ -169,6 +171,7 @@ static void ask(shard *s, wire_role role, uint32_t generation, uint64_t tag)
     core_event e = {.type = CORE_MESSAGE, .now_us = 1000000 + tag};
     id.generation = generation;
     wire_header h = part_piece_ask(&id, (part_piece){0, 1000}, &body);
+    h.flags |= making ? WIRE_MAKING : 0;
     h.role = (uint8_t)role;
     h.index = 1;
     h.incarnation = 9;
@@ -197,12 +200,17 @@ START_TEST(only_servers_are_given_parts_that_are_written_and_once)
                       .model = sim_shard_model()};
     core_actions_init(&out);
     shard *s = shard_new(&c);
+    making = true;
     ask(s, WIRE_WORKER, 0, 1);
     ck_assert_int_eq(status(), WIRE_REFUSED);
     ask(s, WIRE_SERVER, 1, 2); /* of a generation that is to come */
     ck_assert_int_eq(status(), WIRE_BEHIND);
     ask(s, WIRE_SERVER, 0, 3); /* without a generation, as everything: not made by us yet */
     ck_assert_int_eq(status(), WIRE_BEHIND);
+    making = false; /* what was recorded is looked for, though we have not heard of it */
+    ask(s, WIRE_SERVER, 1, 4);
+    ck_assert_int_eq(status(), -1);
+    ck_assert_uint_eq(find(CORE_COMPUTE)->compute.kind, SHARD_GIVE);
     shard_free(s);
     core_actions_fini(&out);
 }
