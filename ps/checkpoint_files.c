@@ -4,38 +4,17 @@
 #include "common/mem.h"
 #include "common/panic.h"
 #include "common/slot.h"
+#include "ps/checkpoint_why.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static err_code say(char *why, err_code rc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static err_code say(char *why, err_code rc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why, CHECKPOINT_WHY_MAX, format, args);
-    va_end(args);
-    return rc;
-}
-
-/* What errno says about `path`. */
-static err_code fail(char *why, const char *what, const char *path)
-{
-    int cause = errno;
-    err_code rc = cause == ENOENT                      ? ERR_NOT_FOUND
-                  : cause == ENOSPC || cause == EDQUOT ? ERR_LIMIT
-                                                       : ERR_IO;
-    return say(why, rc, "%s: %s: %s", path, what, strerror(cause));
-}
 
 /* --- Names -------------------------------------------------------------------------------------
  */
@@ -141,7 +120,7 @@ static err_code make_dirs(const char *path, char *why)
         char was = *s;
         *s = 0;
         if (mkdir(part, 0777) != 0 && (errno != EEXIST || !files_is_dir(part))) {
-            rc = fail(why, "cannot make the folder", part);
+            rc = checkpoint_why_errno(why, "cannot make the folder", part);
         }
         *s = was;
         if (!was) break;
@@ -156,11 +135,11 @@ static err_code fill(int fd, const char *path, const void *bytes, size_t n, char
 {
     err_code rc = ERR_OK;
     if (fchmod(fd, 0644) != 0 || !files_write_all(fd, bytes, n)) {
-        rc = fail(why, "cannot write", path);
+        rc = checkpoint_why_errno(why, "cannot write", path);
     } else if (fsync(fd) != 0) {
-        rc = fail(why, "cannot fsync", path);
+        rc = checkpoint_why_errno(why, "cannot fsync", path);
     }
-    if (close(fd) != 0 && rc == ERR_OK) rc = fail(why, "cannot close", path);
+    if (close(fd) != 0 && rc == ERR_OK) rc = checkpoint_why_errno(why, "cannot close", path);
     return rc;
 }
 
@@ -169,9 +148,10 @@ static err_code put_file(const char *path, const void *bytes, size_t n, char *wh
 {
     char *temporary = xprintf("%s.tmp-XXXXXX", path);
     int fd = mkostemp(temporary, O_CLOEXEC);
-    err_code rc =
-        fd < 0 ? fail(why, "cannot create", temporary) : fill(fd, temporary, bytes, n, why);
-    if (rc == ERR_OK && rename(temporary, path) != 0) rc = fail(why, "cannot rename to", path);
+    err_code rc = fd < 0 ? checkpoint_why_errno(why, "cannot create", temporary)
+                         : fill(fd, temporary, bytes, n, why);
+    if (rc == ERR_OK && rename(temporary, path) != 0)
+        rc = checkpoint_why_errno(why, "cannot rename to", path);
     if (rc != ERR_OK && fd >= 0) unlink(temporary);
     free(temporary);
     return rc == ERR_NOT_FOUND ? ERR_IO : rc;
@@ -180,8 +160,8 @@ static err_code put_file(const char *path, const void *bytes, size_t n, char *wh
 static err_code sync_folder(const char *path, char *why)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return fail(why, "cannot open", path);
-    err_code rc = fsync(fd) == 0 ? ERR_OK : fail(why, "cannot fsync", path);
+    if (fd < 0) return checkpoint_why_errno(why, "cannot open", path);
+    err_code rc = fsync(fd) == 0 ? ERR_OK : checkpoint_why_errno(why, "cannot fsync", path);
     close(fd);
     return rc;
 }
@@ -230,18 +210,19 @@ static err_code read_open(int fd, const char *path, size_t max, blob **out, char
 {
     struct stat st;
     size_t got;
-    if (fstat(fd, &st) != 0) return fail(why, "cannot read", path);
-    if (!S_ISREG(st.st_mode)) return say(why, ERR_CORRUPT, "%s: no regular file", path);
+    if (fstat(fd, &st) != 0) return checkpoint_why_errno(why, "cannot read", path);
+    if (!S_ISREG(st.st_mode)) return checkpoint_why(why, ERR_CORRUPT, "%s: no regular file", path);
     if ((uintmax_t)st.st_size > max)
-        return say(why, ERR_CORRUPT, "%s: larger than %zu bytes", path, max);
+        return checkpoint_why(why, ERR_CORRUPT, "%s: larger than %zu bytes", path, max);
     blob *b = blob_new((size_t)st.st_size);
     if (!b)
-        return say(why, ERR_NO_MEMORY, "%s: no memory for %jd bytes", path, (intmax_t)st.st_size);
+        return checkpoint_why(why, ERR_NO_MEMORY, "%s: no memory for %jd bytes", path,
+                              (intmax_t)st.st_size);
     err_code rc = ERR_OK;
     if (!files_read_up_to(fd, blob_writable(b), (size_t)st.st_size, &got)) {
-        rc = fail(why, "cannot read", path);
+        rc = checkpoint_why_errno(why, "cannot read", path);
     } else if (got != (size_t)st.st_size) {
-        rc = say(why, ERR_CORRUPT, "%s: became shorter while it was read", path);
+        rc = checkpoint_why(why, ERR_CORRUPT, "%s: became shorter while it was read", path);
     }
     if (rc == ERR_OK) {
         *out = b;
@@ -257,7 +238,7 @@ err_code checkpoint_files_read_file(const char *path, size_t max, blob **out, ch
     *out = NULL;
     /* O_NONBLOCK: a pipe of that name must not stop us. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return fail(why, "cannot open", path);
+    if (fd < 0) return checkpoint_why_errno(why, "cannot open", path);
     err_code rc = read_open(fd, path, max, out, why);
     close(fd);
     return rc;
@@ -268,18 +249,18 @@ static err_code check_part(const char *path, const part_id *id, const uint64_t *
 {
     const char *wrong;
     err_code rc = part_check(blob_data(b), blob_size(b), view, &wrong);
-    if (rc != ERR_OK) return say(why, rc, "%s: %s", path, wrong);
+    if (rc != ERR_OK) return checkpoint_why(why, rc, "%s: %s", path, wrong);
     if (!part_id_equal(&view->id, id)) {
-        return say(why, ERR_CORRUPT,
-                   "%s: holds shard %" PRIu32 " of %" PRIu32 " of %s version %" PRIu32
-                   " generation %" PRIu32 "%s, plan %016" PRIx64,
-                   path, view->id.shard, view->id.shards, stage_name(view->id.stage),
-                   view->id.version, view->id.generation, view->id.final ? " final" : "",
-                   view->id.plan_hash);
+        return checkpoint_why(why, ERR_CORRUPT,
+                              "%s: holds shard %" PRIu32 " of %" PRIu32 " of %s version %" PRIu32
+                              " generation %" PRIu32 "%s, plan %016" PRIx64,
+                              path, view->id.shard, view->id.shards, stage_name(view->id.stage),
+                              view->id.version, view->id.generation, view->id.final ? " final" : "",
+                              view->id.plan_hash);
     }
     if (hash && *hash != part_hash(b)) {
-        return say(why, ERR_CORRUPT, "%s: checksum %016" PRIx64 ", expected %016" PRIx64, path,
-                   part_hash(b), *hash);
+        return checkpoint_why(why, ERR_CORRUPT, "%s: checksum %016" PRIx64 ", expected %016" PRIx64,
+                              path, part_hash(b), *hash);
     }
     return ERR_OK;
 }
@@ -318,7 +299,7 @@ static err_code open_folder(const char *path, DIR **dir, char *why)
 {
     *dir = opendir(path);
     if (*dir || errno == ENOENT) return ERR_OK;
-    return fail(why, "cannot list", path);
+    return checkpoint_why_errno(why, "cannot list", path);
 }
 
 /* The next name of `dir`; NULL: the end, or an error (*rc). */
@@ -329,7 +310,7 @@ static const char *next_name(DIR *dir, const char *path, err_code *rc, char *why
         struct dirent *e = readdir(dir); /* NOLINT(concurrency-mt-unsafe): a stream of our own */
         if (!e) {
             /* A folder removed under us ends the list. */
-            if (errno != 0 && errno != ENOENT) *rc = fail(why, "cannot list", path);
+            if (errno != 0 && errno != ENOENT) *rc = checkpoint_why_errno(why, "cannot list", path);
             return NULL;
         }
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) return e->d_name;
@@ -358,7 +339,8 @@ static err_code look_into(const char *folder, checkpoint_entry *e, bool *gone, c
     struct stat st;
     DIR *dir;
     *gone = true;
-    if (stat(folder, &st) != 0) return errno == ENOENT ? ERR_OK : fail(why, "cannot read", folder);
+    if (stat(folder, &st) != 0)
+        return errno == ENOENT ? ERR_OK : checkpoint_why_errno(why, "cannot read", folder);
     if (!S_ISDIR(st.st_mode)) return ERR_OK;
     e->time = (int64_t)st.st_mtime;
     err_code rc = open_folder(folder, &dir, why);
@@ -380,7 +362,8 @@ static err_code list_open(DIR *stream, const char *dir, checkpoint_entry **out, 
         bool gone;
         if (!checkpoint_files_parse(name, &e.id)) continue;
         if (*n >= CHECKPOINT_SNAPSHOTS_MAX)
-            return say(why, ERR_LIMIT, "%s: more than %d snapshots", dir, CHECKPOINT_SNAPSHOTS_MAX);
+            return checkpoint_why(why, ERR_LIMIT, "%s: more than %d snapshots", dir,
+                                  CHECKPOINT_SNAPSHOTS_MAX);
         char *folder = files_join(dir, name);
         rc = look_into(folder, &e, &gone, why);
         free(folder);
@@ -414,7 +397,9 @@ err_code checkpoint_files_list(const char *dir, checkpoint_entry **out, size_t *
 static err_code remove_file(const char *folder, const char *name, char *why)
 {
     char *path = files_join(folder, name);
-    err_code rc = unlink(path) == 0 || errno == ENOENT ? ERR_OK : fail(why, "cannot remove", path);
+    err_code rc = unlink(path) == 0 || errno == ENOENT
+                      ? ERR_OK
+                      : checkpoint_why_errno(why, "cannot remove", path);
     free(path);
     return rc;
 }
@@ -435,7 +420,7 @@ static err_code remove_snapshot(const char *folder, bool *removed, char *why)
     *removed = rmdir(folder) == 0;
     /* Not empty: somebody else's file, or a writer that is late. */
     if (*removed || errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST) return ERR_OK;
-    return fail(why, "cannot remove", folder);
+    return checkpoint_why_errno(why, "cannot remove", folder);
 }
 
 static bool is_kept(const checkpoint_entry *e, const checkpoint_id *keep, size_t n)
@@ -522,13 +507,13 @@ err_code checkpoint_files_pin(const char *dir, const checkpoint_id *id, bool pin
     char *folder = checkpoint_files_folder(dir, id);
     char *path = files_join(folder, CHECKPOINT_PINNED_FILE);
     if (!files_is_dir(folder)) {
-        rc = say(why, ERR_NOT_FOUND, "%s: no such snapshot", folder);
+        rc = checkpoint_why(why, ERR_NOT_FOUND, "%s: no such snapshot", folder);
     } else if (pinned) {
         int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-        if (fd < 0 || fsync(fd) != 0) rc = fail(why, "cannot create", path);
+        if (fd < 0 || fsync(fd) != 0) rc = checkpoint_why_errno(why, "cannot create", path);
         if (fd >= 0) close(fd);
     } else if (unlink(path) != 0 && errno != ENOENT) {
-        rc = fail(why, "cannot remove", path);
+        rc = checkpoint_why_errno(why, "cannot remove", path);
     }
     if (rc == ERR_OK) rc = sync_folder(folder, why);
     free(path);
