@@ -48,6 +48,23 @@ static pid_t start_role(int i, unsigned port)
     return testing_run_start_program(roles[i].program, roles[i].name, "%s", words);
 }
 
+/* A configuration with keys and the prepared store; the scheduler's port. */
+static unsigned prepare_by_hand(void)
+{
+    unsigned port = testing_network_free_port();
+    testing_run_files();
+    write_configuration(port);
+    testing_run_must("keygen", "keygen --out keys");
+    testing_run_must("prepare", "prepare -c hand.yaml");
+    return port;
+}
+
+static void end_with_sigterm(const char *name, pid_t pid)
+{
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    ck_assert_int_eq(testing_run_wait(name, pid, TESTING_RUN_WAIT_MS), 0);
+}
+
 /* Of a worker that came by itself: as deploy/README.md says, none that `weft train` gives. */
 static void expect_free_number(void)
 {
@@ -70,13 +87,9 @@ static void expect_kinds(void)
 START_TEST(roles_started_one_by_one_train_to_the_end)
 {
     pid_t pid[ROLES];
-    unsigned port = testing_network_free_port();
-    testing_run_files();
-    write_configuration(port);
-    testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process");
-    testing_run_must("keygen", "keygen --out keys");
-    testing_run_must("prepare", "prepare -c hand.yaml");
+    unsigned port = prepare_by_hand();
     expect_kinds();
+    testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process");
     for (int i = 0; i < ROLES; i++) pid[i] = start_role(i, port);
     for (int i = 0; i < ROLES; i++)
         ck_assert_int_eq(testing_run_wait(roles[i].name, pid[i], TESTING_RUN_WAIT_MS), 0);
@@ -109,11 +122,7 @@ END_TEST
 
 START_TEST(another_plan_is_refused_naming_what_differs)
 {
-    unsigned port = testing_network_free_port();
-    testing_run_files();
-    write_configuration(port);
-    testing_run_must("keygen", "keygen --out keys");
-    testing_run_must("prepare", "prepare -c hand.yaml");
+    unsigned port = prepare_by_hand();
     pid_t scheduler = start_role(ROLES - 1, port);
     pid_t ps = testing_run_start_program("weft-ps", "ps-0",
                                          "--index 0 -c hand.yaml --set seed=77 "
@@ -122,18 +131,13 @@ START_TEST(another_plan_is_refused_naming_what_differs)
     testing_run_said("ps-0", "weft: plan: seed: 77 -> ");
     testing_run_said("ps-0", "weft: plan: hgnn.temperature: 0.25 -> ");
     testing_run_said("ps-0", "2 keys differ (above, ours -> the job's)");
-    ck_assert_int_eq(kill(scheduler, SIGTERM), 0);
-    ck_assert_int_eq(testing_run_wait("scheduler", scheduler, TESTING_RUN_WAIT_MS), 0);
+    end_with_sigterm("scheduler", scheduler);
 }
 END_TEST
 
 START_TEST(who_scales_a_cluster_made_by_hand_hears_who_has_to_start_processes)
 {
-    unsigned port = testing_network_free_port();
-    testing_run_files();
-    write_configuration(port);
-    testing_run_must("keygen", "keygen --out keys");
-    testing_run_must("prepare", "prepare -c hand.yaml");
+    unsigned port = prepare_by_hand();
     pid_t scheduler = start_role(ROLES - 1, port);
     testing_run_wait_said("scheduler", "status_endpoint");
     testing_run_must("scale", "scale -c hand.yaml --workers 3");
@@ -141,27 +145,20 @@ START_TEST(who_scales_a_cluster_made_by_hand_hears_who_has_to_start_processes)
                               "them with weft-worker -c FILE");
     testing_run_must("scale", "scale -c hand.yaml --servers 4");
     testing_run_said("scale", "weft-ps -c FILE --index N, N from 0 to 3");
-    ck_assert_int_eq(kill(scheduler, SIGTERM), 0);
-    ck_assert_int_eq(testing_run_wait("scheduler", scheduler, TESTING_RUN_WAIT_MS), 0);
+    end_with_sigterm("scheduler", scheduler);
 }
 END_TEST
 
 START_TEST(a_second_server_of_an_index_is_refused_and_the_first_stays)
 {
-    unsigned port = testing_network_free_port();
-    testing_run_files();
-    write_configuration(port);
-    testing_run_must("keygen", "keygen --out keys");
-    testing_run_must("prepare", "prepare -c hand.yaml");
+    unsigned port = prepare_by_hand();
     pid_t scheduler = start_role(ROLES - 1, port), ps = start_role(1, port);
     testing_run_wait_said("scheduler", "join who=ps-0");
     pid_t twin = testing_run_start_program("weft-ps", "twin", "--index 0 -c hand.yaml");
     ck_assert_int_eq(testing_run_wait("twin", twin, TESTING_RUN_WAIT_MS), 2);
     testing_run_said("twin", "ps-0 is here already: process ");
-    ck_assert_int_eq(kill(ps, SIGTERM), 0); /* 0: it was not thrown out */
-    ck_assert_int_eq(testing_run_wait("ps-0", ps, TESTING_RUN_WAIT_MS), 0);
-    ck_assert_int_eq(kill(scheduler, SIGTERM), 0);
-    ck_assert_int_eq(testing_run_wait("scheduler", scheduler, TESTING_RUN_WAIT_MS), 0);
+    end_with_sigterm("ps-0", ps); /* it was not thrown out */
+    end_with_sigterm("scheduler", scheduler);
 }
 END_TEST
 
@@ -172,8 +169,7 @@ START_TEST(who_finds_nobody_says_so)
         testing_run_start_program("weft-worker", "worker", "--scheduler tcp://127.0.0.1:%u", port);
     testing_run_wait_said("worker", "has not answered for ");
     testing_run_said("worker", "the connection is refused: no process listens there");
-    ck_assert_int_eq(kill(pid, SIGTERM), 0);
-    ck_assert_int_eq(testing_run_wait("worker", pid, TESTING_RUN_WAIT_MS), 0);
+    end_with_sigterm("worker", pid);
 }
 END_TEST
 
