@@ -123,8 +123,7 @@ static err_code read_metrics(const opening *o, trained_job *t)
     for (size_t i = 0; i < n && rc == ERR_OK; i++) {
         if (metric[i].kind == METRIC_PUT) continue;
         char *line = metrics_log_line(o->trained, &metric[i]);
-        size_t bytes = strlen(line);
-        if (write(file, line, bytes) != (ssize_t)bytes) rc = ERR_NO_MEMORY;
+        if (!files_write_all(file, line, strlen(line))) rc = ERR_NO_MEMORY;
         free(line);
     }
     free(metric);
