@@ -187,8 +187,10 @@ static void look(copy_getter *g, uint64_t now_us, core_actions *out)
 /* This server will not do, or not now. */
 static void give_up_server(copy_getter *g, uint64_t now_us, core_actions *out)
 {
-    if (!g->being_made) g->no[g->no_n++] = (uint16_t)g->from;
-    if (g->being_made) g->again_us = now_us + COPY_AGAIN_US;
+    if (g->being_made)
+        g->again_us = now_us + COPY_AGAIN_US;
+    else
+        g->no[g->no_n++] = (uint16_t)g->from;
     drop_pieces(g, now_us, out);
     look(g, now_us, out);
 }

@@ -333,7 +333,8 @@ static bool all_told(const scheduler *s)
 /* A driver that others have started hears of it with its next PROGRESS, about every second. */
 static bool driver_told(const scheduler *s, uint64_t now_us)
 {
-    return !s->driver_attached || s->signalled || s->driver.told || now_us - s->driver.seen_us >= PEER_LOST_US;
+    return !s->driver_attached || s->signalled || s->driver.told ||
+           now_us - s->driver.seen_us >= PEER_LOST_US;
 }
 
 static void over_timer(scheduler *s, uint64_t now_us, core_actions *out)
