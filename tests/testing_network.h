@@ -9,7 +9,8 @@
 /* Enters a new one, for this process and those it starts.  False: not allowed here; says so. */
 bool testing_network_enter(void);
 
-/* A port of 127.0.0.1 that is free now. */
+/* A port of 127.0.0.1 that is free now, below those that outgoing connections get (32768 and up):
+ * else one of them may have it before it is listened on. */
 uint16_t testing_network_free_port(void);
 
 typedef struct testing_capture testing_capture;
