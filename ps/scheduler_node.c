@@ -50,7 +50,6 @@ struct scheduler_node {
     scheduler_plan plan;
     blob *encoded;
     uint64_t start_wall_s, start_us, last_step_us;
-    uint64_t pinned_us;       /* when it is looked again for what is pinned */
     bool driver;              /* that is what prepares: it is waited for */
     char line[CORE_TEXT_MAX]; /* the status in a line */
 };
@@ -135,8 +134,24 @@ static void prune_own(const char *dir, const scheduler_manifest *m)
     if (rc != ERR_OK) log_warn("prune_failed", "reason=\"%s\"", why);
 }
 
+/* With two copies the servers have folders of their own, and who pins does it in ours.  Here a
+ * snapshot goes one order before it goes there: told after each prune, and at the start, they
+ * still have whatever can be pinned. */
+static void tell_pinned(scheduler_node *n)
+{
+    checkpoint_id id[SCHEDULER_PINNED_MAX];
+    part_id pinned[SCHEDULER_PINNED_MAX];
+    uint32_t count = checkpoint_files_pinned(n->checkpoint_dir, id, SCHEDULER_PINNED_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        pinned[i] = (part_id){.stage = id[i].stage,
+                              .generation = id[i].generation,
+                              .version = id[i].version,
+                              .final = id[i].final};
+    scheduler_set_pinned(n->core, pinned, count);
+}
+
 /* Writes the manifest beside the parts; the checkpoint counts by the durable state in any case. */
-static err_code write_manifest(const scheduler_node *n, const scheduler_manifest *m)
+static err_code write_manifest(scheduler_node *n, const scheduler_manifest *m)
 {
     checkpoint_id previous[SCHEDULER_STAGES_MAX];
     checkpoint_manifest_part *part = xcalloc(m->parts + 1, sizeof *part);
@@ -165,7 +180,10 @@ static err_code write_manifest(const scheduler_node *n, const scheduler_manifest
     err_code rc = write_metrics(n, dir, &x, why);
     if (rc == ERR_OK) rc = checkpoint_manifest_write(dir, &x, why);
     if (rc != ERR_OK) log_error("manifest_failed", "reason=\"%s\"", why);
-    if (rc == ERR_OK && m->copies > 1) prune_own(dir, m);
+    if (m->copies > 1) {
+        if (rc == ERR_OK) prune_own(dir, m);
+        tell_pinned(n);
+    }
     free(part);
     free(dir);
     return rc;
@@ -255,27 +273,9 @@ static status_disks disks_of(const scheduler_node *n)
     return d;
 }
 
-/* With two copies the servers have folders of their own, and who pins does it in ours. */
-static void tell_pinned(scheduler_node *n, uint64_t now_us)
-{
-    enum { LOOK_US = 1000000 };
-    checkpoint_id id[SCHEDULER_PINNED_MAX];
-    part_id pinned[SCHEDULER_PINNED_MAX];
-    if (n->config->checkpoint.copies < 2 || now_us < n->pinned_us) return;
-    n->pinned_us = now_us + LOOK_US;
-    uint32_t count = checkpoint_files_pinned(n->checkpoint_dir, id, SCHEDULER_PINNED_MAX);
-    for (uint32_t i = 0; i < count; i++)
-        pinned[i] = (part_id){.stage = id[i].stage,
-                              .generation = id[i].generation,
-                              .version = id[i].version,
-                              .final = id[i].final};
-    scheduler_set_pinned(n->core, pinned, count);
-}
-
 static void publish(void *user, uint64_t now_us)
 {
     scheduler_node *n = user;
-    tell_pinned(n, now_us);
     if (!n->http) return;
     scheduler_status s;
     scheduler_status_get(n->core, now_us, &s);
@@ -439,6 +439,7 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
         scheduler_node_free(n);
         return rc;
     }
+    if (o->config->checkpoint.copies > 1) tell_pinned(n);
     publish(n, clock_now_us());
     *out = n;
     return ERR_OK;

@@ -169,14 +169,24 @@ static void newest(char name[64])
     free(text);
 }
 
+/* The newest, which is another one when it takes too long to say so. */
+static void pin_newest(char name[64])
+{
+    int code = 1;
+    for (int i = 0; i < 20 && code != 0; i++) {
+        wait_checkpoint();
+        newest(name);
+        code = testing_run_code("pin", "checkpoint pin %s -c hand.yaml", name);
+    }
+    ck_assert_int_eq(code, 0);
+}
+
 START_TEST(another_number_of_servers_gets_its_parts_from_the_old_ones)
 {
     start_all();
     char name[64], folder[80];
     testing_run_wait_step("work", "hgnn", 25);
-    wait_checkpoint();
-    newest(name);
-    testing_run_must("pin", "checkpoint pin %s -c hand.yaml", name);
+    pin_newest(name);
     testing_run_must("scale", "scale -c hand.yaml --servers 2");
     wait_all(true); /* ps-2 leaves when the others have what it had */
     testing_run_same("one/out", "work/out");
