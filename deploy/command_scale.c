@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { POLL_US = 50000, POLLS = 40 };
 
 /* The value of --workers or --servers: they are short for --set cluster...=N.  ERR_INVALID
  * (printed): not a number.  *n 0: not given. */
@@ -61,11 +64,31 @@ static void advise_servers(unsigned long wanted, unsigned long here)
                    wanted, here, here, wanted - 1);
 }
 
+static bool knows(const json_t *status, const char *role, unsigned long n)
+{
+    const json_t *wanted = json_object_get(json_object_get(status, "wanted"), role);
+    return !n || json_integer_value(wanted) == (json_int_t)n;
+}
+
+/* The status as it is after the command: what is published may be from before. */
+static err_code status_after(const endpoint_options *o, unsigned long workers,
+                             unsigned long servers, json_t **status)
+{
+    err_code rc = job_command_status(o, status);
+    for (int i = 0; i < POLLS && rc == ERR_OK; i++) {
+        if (knows(*status, "workers", workers) && knows(*status, "servers", servers)) break;
+        json_decref(*status);
+        usleep(POLL_US);
+        rc = job_command_status(o, status);
+    }
+    return rc;
+}
+
 /* Where no `weft train` looks after the processes: who asks has to start and end them. */
 static void advise(const endpoint_options *o, unsigned long workers, unsigned long servers)
 {
     json_t *status;
-    if (job_command_status(o, &status) != ERR_OK) return; /* printed; the command has arrived */
+    if (status_after(o, workers, servers, &status) != ERR_OK) return; /* printed; the command has arrived */
     if (!json_is_true(json_object_get(json_object_get(status, "wanted"), "supervised"))) {
         if (workers) advise_workers(workers, count_there(status, "workers"));
         if (servers) advise_servers(servers, count_there(status, "servers"));
