@@ -2,20 +2,12 @@
 # Runs the tests: dev and asan whole, tsan the unit and integration tests, release the bits tests,
 # fuzz each fuzz target for 30 s, six at a time (longer, and one by one: tests/fuzz.sh).
 #
-#     tests/run.sh [--all] [PRESET ...]        default: dev asan tsan release fuzz
+#     tests/run.sh [PRESET ...]        default: dev asan tsan release fuzz
 #
-# --all: also what takes minutes under a sanitizer, whole clusters that are killed again and again.
 # Installs what it needs.  Ends with "N passed, N failed, N skipped" over all presets.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-all=
-if [ "${1:-}" = --all ]; then
-    all=1
-    shift
-fi
 [ $# -gt 0 ] || set -- dev asan tsan release fuzz
-declare -A slow=([asan]='test_elastic|test_bench'
-    [tsan]='test_elastic|test_processes|test_security|test_evaluate|test_bench')
 needs=--tests
 [[ " $* " = *" fuzz "* ]] && needs=--fuzz
 deploy/install-packages.sh $needs || exit 1
@@ -26,7 +18,7 @@ passed=0 failed=0 skipped=0
 for preset in "$@"; do
     echo "== $preset"
     log=$(mktemp)
-    jobs=2
+    jobs=3 # tests of clusters wait more than they compute
     [ "$preset" = fuzz ] && jobs=6 # their time is fixed, however many share the machine
     if ! { cmake --preset "$preset" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
         tail -n 40 "$log"
@@ -35,9 +27,7 @@ for preset in "$@"; do
         rm -f "$log"
         continue
     fi
-    without=()
-    [ -z "$all" ] && [ -n "${slow[$preset]:-}" ] && without=(-E "${slow[$preset]}")
-    ctest --preset "$preset" -j"$jobs" "${without[@]}" 2>&1 | tee "$log" | grep -vE '^ *Start +[0-9]+|Passed +[0-9.]+ sec$|^$'
+    ctest --preset "$preset" -j"$jobs" 2>&1 | tee "$log" | grep -vE '^ *Start +[0-9]+|Passed +[0-9.]+ sec$|^$'
     p=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+:.* Passed ' "$log")
     s=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+:.*\*\*\*Skipped' "$log")
     f=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+:.*\*\*\*' "$log")

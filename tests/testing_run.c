@@ -165,11 +165,19 @@ void testing_run_must(const char *name, const char *words, ...)
     ck_abort_msg("%s: exit code %d", name, code);
 }
 
+void testing_run_config(const char *path, const char *more)
+{
+    char text[sizeof config_text + LINE_BYTES];
+    int n = snprintf(text, sizeof text, "%s%s", config_text, more);
+    ck_assert_int_lt(n, (int)sizeof text);
+    testing_put_text(path, text);
+}
+
 void testing_run_files(void)
 {
     testing_run_must(
         "synth", "synth --users 120 --items 90 --types 3 --interactions 2500 --seed 3 --out data");
-    testing_put_text("job.yaml", config_text);
+    testing_run_config("job.yaml", "cluster: {" TESTING_RUN_SHARDS "}\n");
 }
 
 /* ---- Results ---- */

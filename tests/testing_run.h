@@ -15,6 +15,10 @@ enum { TESTING_RUN_WAIT_MS = 240000 };
 /* Writes data/ (120 users, 90 items of 3 types, 2500 interactions, attributes of users) and the
  * configuration job.yaml: few steps, but several slots a step, chunks a slot and partitions. */
 void testing_run_files(void);
+/* The configuration of job.yaml without its `cluster` block, and `more` of it. */
+void testing_run_config(const char *path, const char *more);
+/* Of `cluster`: a checkpoint has as many files, and some file systems take long to make one. */
+#define TESTING_RUN_SHARDS "virtual_shards: 16"
 
 /* Starts `weft` with `words`, split at spaces; stdout and stderr go to <name>.out and <name>.err.
  */

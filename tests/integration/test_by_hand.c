@@ -28,17 +28,12 @@ static const struct {
 
 static void write_configuration(unsigned port)
 {
-    char more[256], *text = testing_get_text("job.yaml", NULL);
+    char more[256];
     snprintf(more, sizeof more,
-             "cluster: {scheduler: \"tcp://127.0.0.1:%u\", servers: 2}\n"
+             "cluster: {scheduler: \"tcp://127.0.0.1:%u\", servers: 2, " TESTING_RUN_SHARDS "}\n"
              "security: {keys: keys}\n",
              port);
-    char *all = malloc(strlen(text) + strlen(more) + 1);
-    strcpy(all, text);
-    strcat(all, more);
-    testing_put_text("hand.yaml", all);
-    free(all);
-    free(text);
+    testing_run_config("hand.yaml", more);
 }
 
 static pid_t start_role(int i, unsigned port)

@@ -46,17 +46,11 @@ static void setup(void)
     testing_run_must("one", "train -c job.yaml --set work_dir=one --in-process " LONG);
     testing_run_must("keygen", "keygen --out keys");
     port = testing_network_free_port();
-    char *text = testing_get_text("job.yaml", NULL);
     snprintf(more, sizeof more,
-             "cluster: {scheduler: \"tcp://127.0.0.1:%u\", servers: 3, virtual_shards: 32}\n"
+             "cluster: {scheduler: \"tcp://127.0.0.1:%u\", servers: 3, " TESTING_RUN_SHARDS "}\n"
              "checkpoint: {copies: 2, every: 300ms}\nsecurity: {keys: keys}\n",
              port);
-    char *all = malloc(strlen(text) + strlen(more) + 1);
-    strcpy(all, text);
-    strcat(all, more);
-    testing_put_text("hand.yaml", all);
-    free(all);
-    free(text);
+    testing_run_config("hand.yaml", more);
 }
 
 static void clean(void)
