@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/slot.h"
 #include "deploy/status_view.h"
 
 #include <inttypes.h>
@@ -187,12 +188,11 @@ static int place_of(const json_t *stages, const char *stage)
     return -1;
 }
 
-/* Stages between two statuses: too short to have been seen.  What comes before the first leased
- * stage reports by itself. */
-static void show_passed(progress_view *v, const json_t *status, const char *stage)
+/* Stages before place `to`, between two statuses: too short to have been seen.  What comes before
+ * the first leased stage reports by itself. */
+static void show_passed(progress_view *v, const json_t *status, int to)
 {
     const json_t *stages = json_object_get(status, "stages");
-    int to = place_of(stages, stage);
     for (int i = v->place + 1; i < to; i++) {
         line l = {.n = 0};
         const char *name = json_string_value(json_array_get(stages, (size_t)i));
@@ -209,7 +209,7 @@ static void change_stage(progress_view *v, const json_t *status, const char *sta
 {
     v->last_us = now_us;
     end_stage(v, status, true);
-    show_passed(v, status, stage);
+    show_passed(v, status, place_of(json_object_get(status, "stages"), stage));
     if (!leased) return;
     snprintf(v->stage, sizeof v->stage, "%s", stage);
     v->start_us = now_us;
@@ -277,6 +277,9 @@ void progress_view_end(progress_view *v, const json_t *last)
 
 void progress_view_end_before(progress_view *v, const json_t *status)
 {
-    if (!v->silent)
-        change_stage(v, status, status_view_text(status, "stage", ""), false, v->last_us);
+    const json_t *stages = json_object_get(status, "stages");
+    int to = place_of(stages, status_view_text(status, "stage", ""));
+    if (v->silent) return;
+    end_stage(v, status, true);
+    show_passed(v, status, to > v->place ? to : place_of(stages, stage_name(STAGE_EVALUATE)));
 }

@@ -27,7 +27,7 @@ void progress_view_away(progress_view *v);
  * `last`, the status that its scheduler left; NULL: where it was when it was last seen. */
 void progress_view_end(progress_view *v, const json_t *last);
 /* Nothing more is to be shown, as the job goes on: what came before the stage of `status` is over.
- */
+ * Where nothing is leased any more, and nobody has said yet what comes after that, all is. */
 void progress_view_end_before(progress_view *v, const json_t *status);
 
 /* For tests: what progress_view_new finds out, and the time. */

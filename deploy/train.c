@@ -127,9 +127,12 @@ static void look(train *t, bool *done)
     if (!status || job_status_is_starting(status)) {
         progress_view_away(t->view);
     } else {
-        progress_view_update(t->view, status);
-        train_facts_status(&t->facts, status);
         *done = job_status_is_trained(status, t->job->plan);
+        if (*done)
+            progress_view_end_before(t->view, status);
+        else
+            progress_view_update(t->view, status);
+        train_facts_status(&t->facts, status);
     }
     json_decref(status);
     free(text);

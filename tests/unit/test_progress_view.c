@@ -127,6 +127,21 @@ START_TEST(what_comes_after_the_last_stage_of_interest_is_not_shown)
 }
 END_TEST
 
+/* The driver has not yet said that it evaluates. */
+START_TEST(stages_that_nobody_saw_are_shown_when_training_is_over)
+{
+    json_t *trained = json_pack("{s:s, s:[s,s,s,s,s,s], s:i, s:[{s:s, s:s, s:f, s:i}]}", "stage",
+                                "prepare", "stages", "prepare", "hgnn", "embed", "two_tower",
+                                "evaluate", "export", "steps", 0, "results", "stage", "two_tower",
+                                "metric", "mrr", "best", 0.25, "best_step", 7);
+    update("hgnn", 5, 9, "", 100);
+    progress_view_end_before(view, trained);
+    json_decref(trained);
+    expect("hgnn                 5/9\nhgnn              done  0 s\nembed             done\n"
+           "two_tower         done  best mrr 0.2500 at step 7\n");
+}
+END_TEST
+
 /* The last look was before the end. */
 START_TEST(a_stage_that_was_stopped_ends_at_the_step_of_its_last_status)
 {
@@ -226,6 +241,7 @@ int main(void)
     tcase_add_test(t, an_end_within_a_stage_says_where);
     tcase_add_test(t, a_stage_that_was_stopped_ends_at_the_step_of_its_last_status);
     tcase_add_test(t, what_comes_after_the_last_stage_of_interest_is_not_shown);
+    tcase_add_test(t, stages_that_nobody_saw_are_shown_when_training_is_over);
     tcase_add_test(t, a_scheduler_that_is_away_is_said_once);
     tcase_add_test(t, on_a_terminal_the_line_is_rewritten_and_cut);
     tcase_add_test(t, colors_are_only_used_when_wanted);
