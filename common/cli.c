@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "common/version.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,15 @@ void cli_options_fini(cli_options *o)
     for (size_t i = 0; i < o->sets_n; i++) free(o->sets[i]);
     free(o->sets);
     *o = (cli_options){0};
+}
+
+int cli_finish_stdout(int code)
+{
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed) return code;
+    log_user_error("stdout: %s", errno ? strerror(errno) : "not all of it could be written");
+    return code ? code : EXIT_FAILURE;
 }
 
 err_code cli_load_config(const cli_options *o, config **out)

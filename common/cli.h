@@ -44,6 +44,9 @@ void cli_parse_simple(const char *doc, const struct argp *common, int argc, char
 char *cli_join(int argc, char **argv);
 void cli_options_fini(cli_options *options);
 
+/* What has been printed counts when it is written: `code`, or 1 (said) if it could not be. */
+int cli_finish_stdout(int code);
+
 /* Loads the configuration the options describe.  ERR_INVALID (printed): no -c, an error in the file
  * or in a --set; --data that is not a folder.  *out is owned: config_free. */
 MUST_USE err_code cli_load_config(const cli_options *options, config **out);

@@ -77,6 +77,12 @@ err_code json_finish(json_writer *w)
     return w->failed ? ERR_IO : ERR_OK;
 }
 
+err_code json_finish_line(json_writer *w)
+{
+    put_text(w, "\n");
+    return json_finish(w);
+}
+
 void json_newline(json_writer *w)
 {
     ASSERT(w->depth == 1 && (w->level[0] & JSON_NOT_EMPTY));

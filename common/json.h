@@ -36,6 +36,8 @@ void json_init_file(json_writer *w, FILE *out, json_style style);
 /* Everything that was begun must be ended.  ERR_IO: a write to the FILE failed (it is not flushed
  * here). */
 MUST_USE err_code json_finish(json_writer *w);
+/* The same, and ends the line. */
+MUST_USE err_code json_finish_line(json_writer *w);
 /* Forgets that anything was written, for one more value in the same stream (a line of a .jsonl). */
 void json_newline(json_writer *w);
 

@@ -1,5 +1,6 @@
 #include "common/version.h"
 
+#include "common/cli.h"
 #include "common/json.h"
 #include "common/numerics.h"
 #include "common/wire.h"
@@ -60,8 +61,7 @@ static int print_json(void)
     for (size_t i = 0; i < LIBRARIES_MAX; i++) json_str(&w, library[i]);
     json_array_end(&w);
     json_object_end(&w);
-    putchar('\n');
-    return json_finish(&w) == ERR_OK && fflush(stdout) == 0 ? 0 : 1;
+    return err_exit(json_finish_line(&w));
 }
 
 static int print_text(void)
@@ -76,7 +76,7 @@ static int print_text(void)
     printf("\nlibraries ");
     for (size_t i = 0; i < LIBRARIES_MAX; i++) printf("%s %s", i ? "," : "", library[i]);
     putchar('\n');
-    return fflush(stdout) == 0 ? 0 : 1;
+    return 0;
 }
 
 bool version_asked(char **argv, int *code)
@@ -88,5 +88,6 @@ bool version_asked(char **argv, int *code)
     }
     if (!asked) return false;
     *code = numerics_start(argv, "HASWELL") == ERR_OK ? (json ? print_json() : print_text()) : 1;
+    *code = cli_finish_stdout(*code);
     return true;
 }

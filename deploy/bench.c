@@ -106,8 +106,7 @@ static err_code print_json(const bench *b, FILE *out)
     for (size_t i = 0; i < b->n; i++) put_row(&w, &b->row[i]);
     json_array_end(&w);
     json_object_end(&w);
-    err_code rc = json_finish(&w);
-    return rc == ERR_OK && fputc('\n', out) == EOF ? ERR_IO : rc;
+    return json_finish_line(&w);
 }
 
 err_code bench_print(const bench *b, bool json, FILE *out)

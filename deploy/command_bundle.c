@@ -67,8 +67,7 @@ static err_code print_summary(const request *r, const char *path, const bundle_s
     json_field_u64(&w, "unread_secrets", s->unread_secrets);
     json_field_bool(&w, "running", s->running);
     json_object_end(&w);
-    putchar('\n');
-    return json_finish(&w) == ERR_OK && fflush(stdout) == 0 ? ERR_OK : ERR_IO;
+    return json_finish_line(&w);
 }
 
 static err_code run(const request *r, char **argv)

@@ -87,8 +87,7 @@ static err_code list_json(const request *r, const checkpoint_listed *list, size_
     }
     json_array_end(&w);
     json_object_end(&w);
-    putchar('\n');
-    return json_finish(&w);
+    return json_finish_line(&w);
 }
 
 static void format_size(char text[16], uint64_t bytes)
@@ -238,8 +237,7 @@ static err_code verify_list(const request *r, const checkpoint_listed *list, siz
     if (r->job.cli.json) {
         json_array_end(&w);
         json_object_end(&w);
-        putchar('\n');
-        rc = json_finish(&w);
+        rc = json_finish_line(&w);
     } else if (!n) {
         printf("no checkpoints in %s\n", r->dir);
     }
@@ -430,7 +428,6 @@ int command_checkpoint(int argc, char **argv)
         r.dir = checkpoint_files_dir(r.config);
         r.also.dir[0] = r.dir;
         rc = find_action(r.action)->run(&r);
-        if (rc == ERR_OK && fflush(stdout) != 0) rc = ERR_IO;
         config_free(r.config);
     }
     free(r.dir);

@@ -152,20 +152,22 @@ static err_code add_one(const char *dir, const char *role_name, const char *name
     return rc;
 }
 
+static err_code print_json(const request *r)
+{
+    json_writer w;
+    json_init_file(&w, stdout, JSON_STYLE_SPACED);
+    json_object_begin(&w);
+    json_field_string(&w, "out", r->cli.out_dir);
+    if (r->add) json_field_string(&w, "role", r->add);
+    if (r->add) json_field_string(&w, "name", r->name);
+    json_object_end(&w);
+    return json_finish_line(&w);
+}
+
 static void print_made(const request *r)
 {
     const char *dir = r->cli.out_dir;
-    if (r->cli.json) {
-        json_writer w;
-        json_init_file(&w, stdout, JSON_STYLE_SPACED);
-        json_object_begin(&w);
-        json_field_string(&w, "out", dir);
-        if (r->add) json_field_string(&w, "role", r->add);
-        if (r->add) json_field_string(&w, "name", r->name);
-        json_object_end(&w);
-        putchar('\n');
-        if (json_finish(&w) != ERR_OK) log_user_error("stdout: write failed");
-    } else if (r->add) {
+    if (r->add) {
         printf("%s/%s-%s.key: copy it to its host as %s.key, beside peers\n"
                "%s/allow has its public key: copy it to the hosts that are called\n",
                dir, r->add, r->name, r->add, dir);
@@ -191,8 +193,8 @@ int command_keygen(int argc, char **argv)
     cli_parse(&argp, argc, argv, &r);
     const char *dir = r.cli.out_dir;
     err_code rc = r.add ? add_one(dir, r.add, r.name) : make_all(dir);
-    if (rc == ERR_OK) print_made(&r);
-    if (rc == ERR_OK && fflush(stdout) != 0) rc = ERR_IO;
+    if (rc == ERR_OK && !r.cli.json) print_made(&r);
+    if (rc == ERR_OK && r.cli.json) rc = print_json(&r);
     cli_options_fini(&r.cli);
     return err_exit(rc);
 }

@@ -33,8 +33,7 @@ static err_code print_json(const manifest *m, const char *folder, const prepare_
     json_key(&w, "data");
     json_raw(&w, m->data_json);
     json_object_end(&w);
-    err_code rc = json_finish(&w);
-    return rc == ERR_OK && (putchar('\n') == EOF || fflush(stdout) != 0) ? ERR_IO : rc;
+    return json_finish_line(&w);
 }
 
 /* Kinds of interactions that were found; without data.kinds whatever stands there is one. */
@@ -48,8 +47,8 @@ static void print_kinds(const manifest *m, bool any_kind)
     json_decref(data);
 }
 
-static err_code print_table(const manifest *m, const char *folder, const prepare_stats *s,
-                            bool any_kind)
+static void print_table(const manifest *m, const char *folder, const prepare_stats *s,
+                        bool any_kind)
 {
     printf("store    %s%s\n", folder, s->reused ? " (complete already)" : "");
     for (uint32_t t = 0; t < m->types.n; t++) {
@@ -66,7 +65,6 @@ static err_code print_table(const manifest *m, const char *folder, const prepare
     printf("text     %s, %u numbers\n", m->encoder, m->text_dim);
     printf("took     %.1f s, %.0f MB at most; %.1f MB stored\n", s->seconds,
            (double)s->peak_rss_bytes / 1e6, (double)s->store_bytes / 1e6);
-    return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
 }
 
 static err_code print_result(const config *c, bool json, const char *folder, const prepare_stats *s)
@@ -75,7 +73,10 @@ static err_code print_result(const config *c, bool json, const char *folder, con
     err_code rc = manifest_load(folder, &m);
 
     if (rc != ERR_OK) return rc;
-    rc = json ? print_json(m, folder, s) : print_table(m, folder, s, c->data.kinds_n == 0);
+    if (json)
+        rc = print_json(m, folder, s);
+    else
+        print_table(m, folder, s, c->data.kinds_n == 0);
     manifest_free(m);
     return rc;
 }

@@ -96,8 +96,8 @@ static err_code take_history(const result_folder *r, const char *history, listen
     return rc == ERR_OK ? user_vector_compute(r, l->row, l->rows, l->vector) : rc;
 }
 
-static void print_json(const request *q, const result_folder *r, const listener *l,
-                       const top_items_entry *entry, uint32_t n)
+static err_code print_json(const request *q, const result_folder *r, const listener *l,
+                           const top_items_entry *entry, uint32_t n)
 {
     json_writer w;
     json_init_file(&w, stdout, JSON_STYLE_SPACED);
@@ -110,8 +110,7 @@ static void print_json(const request *q, const result_folder *r, const listener 
     json_field_string(&w, "type", q->list.type);
     item_table_json(&w, r, entry, n);
     json_object_end(&w);
-    putchar('\n');
-    if (json_finish(&w) != ERR_OK) log_user_error("stdout: write failed");
+    return json_finish_line(&w);
 }
 
 static err_code recommend(const request *q, const result_folder *r, listener *l)
@@ -129,13 +128,12 @@ static err_code recommend(const request *q, const result_folder *r, listener *l)
                              .k = q->list.k};
     top_items_entry *entry = xcalloc(q->list.k, sizeof *entry);
     uint32_t n = top_items_find(&query, entry);
-    if (q->list.cli.json) {
-        print_json(q, r, l, entry, n);
-    } else {
+    if (q->list.cli.json)
+        rc = print_json(q, r, l, entry, n);
+    else
         item_table_print(r, entry, n, stdout);
-    }
     free(entry);
-    return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
+    return rc;
 }
 
 int command_recommend(int argc, char **argv)

@@ -56,8 +56,8 @@ static const char *choose_space(const request *q, const result_folder *r, top_it
     return z ? "z" : "tower";
 }
 
-static void print_json(const request *q, const result_folder *r, uint32_t row, const char *space,
-                       const top_items_entry *entry, uint32_t n)
+static err_code print_json(const request *q, const result_folder *r, uint32_t row,
+                           const char *space, const top_items_entry *entry, uint32_t n)
 {
     json_writer w;
     json_init_file(&w, stdout, JSON_STYLE_SPACED);
@@ -69,8 +69,7 @@ static void print_json(const request *q, const result_folder *r, uint32_t row, c
     json_field_string(&w, "type", q->list.type);
     item_table_json(&w, r, entry, n);
     json_object_end(&w);
-    putchar('\n');
-    if (json_finish(&w) != ERR_OK) log_user_error("stdout: write failed");
+    return json_finish_line(&w);
 }
 
 static err_code similar(const request *q, const result_folder *r)
@@ -88,14 +87,13 @@ static err_code similar(const request *q, const result_folder *r)
     query.skip = skip;
     query.query = query.vectors + (size_t)row * query.dim;
     uint32_t n = top_items_find(&query, entry);
-    if (q->list.cli.json) {
-        print_json(q, r, row, space, entry, n);
-    } else {
+    if (q->list.cli.json)
+        rc = print_json(q, r, row, space, entry, n);
+    else
         item_table_print(r, entry, n, stdout);
-    }
     free(entry);
     free(skip);
-    return fflush(stdout) == 0 ? ERR_OK : ERR_IO;
+    return rc;
 }
 
 int command_similar(int argc, char **argv)

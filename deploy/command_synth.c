@@ -63,7 +63,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static void print_json(const request *r, const synth_counts *n)
+static err_code print_json(const request *r, const synth_counts *n)
 {
     json_writer w;
     json_init_file(&w, stdout, JSON_STYLE_SPACED);
@@ -84,8 +84,7 @@ static void print_json(const request *r, const synth_counts *n)
     json_field_u64(&w, "untouched_items", n->untouched_items);
     json_field_u64(&w, "seed", r->synth.seed);
     json_object_end(&w);
-    putchar('\n');
-    if (json_finish(&w) != ERR_OK) log_user_error("stdout: write failed");
+    return json_finish_line(&w);
 }
 
 static void print_table(const request *r, const synth_counts *n)
@@ -113,9 +112,8 @@ int command_synth(int argc, char **argv)
     cli_parse(&argp, argc, argv, &r);
     synth_counts n;
     err_code rc = synth_write(&r.synth, r.cli.out_dir, &n);
-    if (rc == ERR_OK && r.cli.json) print_json(&r, &n);
     if (rc == ERR_OK && !r.cli.json) print_table(&r, &n);
-    if (rc == ERR_OK && fflush(stdout) != 0) rc = ERR_IO;
+    if (rc == ERR_OK && r.cli.json) rc = print_json(&r, &n);
     cli_options_fini(&r.cli);
     return err_exit(rc);
 }

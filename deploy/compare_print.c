@@ -121,8 +121,7 @@ static err_code write_json(const compare *c, FILE *out)
     json_array_end(&w);
     put_texts(&w, "configuration", c->differs, c->differs_n);
     json_object_end(&w);
-    err_code rc = json_finish(&w);
-    return rc == ERR_OK && fputc('\n', out) == EOF ? ERR_IO : rc;
+    return json_finish_line(&w);
 }
 
 err_code compare_print(const compare *c, bool json, FILE *out)

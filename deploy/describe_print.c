@@ -214,8 +214,7 @@ static err_code write_json(const describe *d, FILE *out)
     for (size_t i = 0; i < d->warnings.n; i++) json_str(&w, d->warnings.items[i]);
     json_array_end(&w);
     json_object_end(&w);
-    err_code rc = json_finish(&w);
-    return rc == ERR_OK && fputc('\n', out) == EOF ? ERR_IO : rc;
+    return json_finish_line(&w);
 }
 
 err_code describe_print(const describe *d, bool json, FILE *out)

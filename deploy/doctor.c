@@ -69,8 +69,7 @@ static err_code print_json(const doctor *d, FILE *out)
     }
     json_array_end(&w);
     json_object_end(&w);
-    err_code rc = json_finish(&w);
-    return rc == ERR_OK && fputc('\n', out) == EOF ? ERR_IO : rc;
+    return json_finish_line(&w);
 }
 
 err_code doctor_print(const doctor *d, bool json, FILE *out)

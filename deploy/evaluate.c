@@ -12,11 +12,9 @@
 #include "deploy/train_results.h"
 #include "deploy/trained_job.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct evaluate {
     const evaluate_options *options;
@@ -93,8 +91,7 @@ static err_code print_export_json(const evaluate *e)
     json_key(&w, "z_id");
     json_hex64(&w, export_z_id(t->job, t->trained.hgnn));
     json_object_end(&w);
-    err_code rc = json_finish(&w);
-    return rc == ERR_OK && putchar('\n') == EOF ? ERR_IO : rc;
+    return json_finish_line(&w);
 }
 
 static err_code print_result(const evaluate *e)
@@ -109,8 +106,6 @@ static err_code print_result(const evaluate *e)
     else
         printf("%" PRIu32 " items and %" PRIu32 " users, vectors of %" PRIu32 " numbers, in %s\n",
                t->data->items, t->data->users, t->trained.vector_dim, e->out);
-    if (rc == ERR_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = ERR_IO;
-    if (rc != ERR_OK) log_user_error("stdout: %s", strerror(errno));
     return rc;
 }
 

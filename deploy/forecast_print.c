@@ -205,8 +205,7 @@ static err_code write_json(const job *j, const outlook *o, const calibration *sp
     for (uint32_t i = 0; i < f->notes; i++) json_str(&w, f->note[i]);
     json_array_end(&w);
     json_object_end(&w);
-    err_code rc = json_finish(&w);
-    return rc == ERR_OK && fputc('\n', out) == EOF ? ERR_IO : rc;
+    return json_finish_line(&w);
 }
 
 err_code forecast_print(const job *j, const outlook *o, const calibration *speed, const forecast *f,

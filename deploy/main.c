@@ -1,3 +1,4 @@
+#include "common/cli.h"
 #include "common/version.h"
 #include "deploy/command_bench.h"
 #include "deploy/command_bundle.h"
@@ -52,5 +53,6 @@ int main(int argc, char **argv)
 {
     int code;
     if (version_asked(argv, &code)) return code;
-    return command_table_run(commands, sizeof commands / sizeof *commands, argc, argv);
+    return cli_finish_stdout(
+        command_table_run(commands, sizeof commands / sizeof *commands, argc, argv));
 }

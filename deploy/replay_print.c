@@ -87,8 +87,7 @@ static err_code print_json(const job *j, const replay_result *r, FILE *out)
     json_field_bool(&w, "void", r->is_void);
     put_arrays(&w, r);
     json_object_end(&w);
-    err_code rc = json_finish(&w);
-    return rc == ERR_OK && putc('\n', out) == EOF ? ERR_IO : rc;
+    return json_finish_line(&w);
 }
 
 /* ---- Tables ---- */

@@ -222,9 +222,8 @@ static void put_json(bytes_writer *out, const report_input *r)
     line_end(&w);
     put_evaluation(&w, r);
     json_object_end(&w);
-    err_code rc = json_finish(&w);
+    err_code rc = json_finish_line(&w);
     (void)rc; /* writing to memory cannot fail */
-    bytes_put(out, "\n", 1);
 }
 
 char *report_json(const report_input *r)

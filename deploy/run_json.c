@@ -166,7 +166,7 @@ err_code run_json_write(const run_json_input *in, const char *path)
     if (ok) {
         json_init_file(&w, file, JSON_STYLE_PRETTY);
         put_all(&w, in);
-        ok = json_finish(&w) == ERR_OK && fputc('\n', file) != EOF;
+        ok = json_finish_line(&w) == ERR_OK;
         if (fclose(file) != 0) ok = false;
     }
     if (ok) return ERR_OK;

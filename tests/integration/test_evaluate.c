@@ -302,14 +302,14 @@ END_TEST
 
 START_TEST(a_table_that_cannot_be_printed_is_a_failure)
 {
-    static const char *const words[] = {"evaluate", "export", "export --json"};
+    static const char *const words[] = {"evaluate -c job.yaml --set work_dir=one --out again",
+                                        "export -c job.yaml --set work_dir=one --out export",
+                                        "export -c job.yaml --set work_dir=one --out export --json",
+                                        "config --print -c job.yaml", "--version"};
     ck_assert_int_eq(symlink("/dev/full", "full.out"), 0);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        const char *out = i == 0 ? "again" : "export";
-        int code =
-            testing_run_code("full", "%s -c job.yaml --set work_dir=one --out %s", words[i], out);
-        ck_assert_int_eq(code, 1);
-        testing_run_said("full", "stdout: No space left on device");
+        ck_assert_int_eq(testing_run_code("full", "%s", words[i]), 1);
+        testing_run_said("full", "weft: stdout: ");
     }
     ck_assert_int_eq(unlink("full.out"), 0);
 }
