@@ -117,12 +117,12 @@ data:
   users: {path: data/users.tsv}
 features: {encoder: hash, ngram_dim: 32}
 graph: {partitions: 5}
-hgnn: {dims: [16, 12], fanout: [4, 3], fanout_total: 10, random_features: 8, negatives: 20, batch: 24, max_steps: 60,
-  epochs: 500, balance_floor: 100, optimizer: {warmup_steps: 3}}
+hgnn: {dims: [16, 12], fanout: [4, 3], fanout_total: 10, random_features: 8, negatives: 20, batch: 24, max_steps: 600,
+  epochs: 5000, patience: 0, balance_floor: 100, optimizer: {warmup_steps: 3}}
 two_tower: {dims: [24, 16], item_id: 8, type_embedding: 4, attribute_embedding: 4, uniform_negatives: 24, batch: 32,
   max_steps: 12, epochs: 9, optimizer: {warmup_steps: 3}}
 train: {microbatches_per_step: 3, chunks_per_slot: 2}
-validate: {every: 20}
+validate: {every: 200}
 evaluate: {baselines: [popularity, two_tower_no_z], bootstrap: 100}
 checkpoint: {every: 0}
 END
@@ -153,7 +153,7 @@ for _ in $(seq 600); do
 done
 ls work/checkpoints/*/manifest.json >/dev/null 2>&1 || fail "no checkpoint was made"
 at=$(steps)
-[ "$at" -lt 60 ] || fail "the stage was over before it was asked to stop"
+[ "$at" -lt 600 ] || fail "the stage was over before it was asked to stop"
 # Slurm would hold it back for a minute and a half.  In the second it was stopped in it may not start, and
 # what the backfill has once looked at keeps its time: held, it is not looked at.
 for _ in $(seq 100); do
@@ -179,4 +179,4 @@ for file in alone/out/*; do
 done
 [ "$(grep -c '"stage":"hgnn","epoch":1,"step":1,' work/run/steps.jsonl)" = 1 ] || fail "it began from the start again"
 job=
-echo "requeued after $at of 60 steps; the same bytes"
+echo "requeued after $at of 600 steps; the same bytes"
