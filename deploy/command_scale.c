@@ -88,7 +88,8 @@ static err_code status_after(const endpoint_options *o, unsigned long workers,
 static void advise(const endpoint_options *o, unsigned long workers, unsigned long servers)
 {
     json_t *status;
-    if (status_after(o, workers, servers, &status) != ERR_OK) return; /* printed; the command has arrived */
+    if (status_after(o, workers, servers, &status) != ERR_OK)
+        return; /* printed; the command has arrived */
     if (!json_is_true(json_object_get(json_object_get(status, "wanted"), "supervised"))) {
         if (workers) advise_workers(workers, count_there(status, "workers"));
         if (servers) advise_servers(servers, count_there(status, "servers"));
