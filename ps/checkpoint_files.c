@@ -486,18 +486,18 @@ static bool is_pinned(const char *dir, const char *name)
     return pinned;
 }
 
-uint32_t checkpoint_files_pinned(const char *dir, checkpoint_id *out, uint32_t max)
+err_code checkpoint_files_pinned(const char *dir, checkpoint_id *out, uint32_t max, uint32_t *n,
+                                 char *why)
 {
     DIR *stream;
-    char why[CHECKPOINT_WHY_MAX];
-    uint32_t n = 0;
+    *n = 0;
     err_code rc = open_folder(dir, &stream, why);
-    if (rc != ERR_OK || !stream) return 0;
-    for (const char *name; n < max && (name = next_name(stream, dir, &rc, why)) != NULL;) {
-        if (checkpoint_files_parse(name, &out[n]) && is_pinned(dir, name)) n++;
+    if (rc != ERR_OK || !stream) return rc;
+    for (const char *name; *n < max && (name = next_name(stream, dir, &rc, why)) != NULL;) {
+        if (checkpoint_files_parse(name, &out[*n]) && is_pinned(dir, name)) ++*n;
     }
     closedir(stream);
-    return n;
+    return rc;
 }
 
 err_code checkpoint_files_pin(const char *dir, const checkpoint_id *id, bool pinned, char *why)

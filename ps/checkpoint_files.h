@@ -92,8 +92,10 @@ MUST_USE err_code checkpoint_files_prune(const char *dir, const checkpoint_id *o
                                          char *why);
 /* Removes all but the pinned ones.  Errors as checkpoint_files_prune. */
 MUST_USE err_code checkpoint_files_clear(const char *dir, char *why);
-/* The pinned snapshots, into out [max]; returns how many.  What cannot be read counts as none. */
-uint32_t checkpoint_files_pinned(const char *dir, checkpoint_id *out, uint32_t max);
+/* The pinned snapshots, into out [max], and how many; a folder that is not there has none.  ERR_IO:
+ * it cannot be read, and out is not all. */
+MUST_USE err_code checkpoint_files_pinned(const char *dir, checkpoint_id *out, uint32_t max,
+                                          uint32_t *n, char *why);
 /* Makes (removes) PINNED.  ERR_NOT_FOUND: no such snapshot; ERR_LIMIT, ERR_IO. */
 MUST_USE err_code checkpoint_files_pin(const char *dir, const checkpoint_id *id, bool pinned,
                                        char *why);

@@ -135,13 +135,19 @@ static void prune_own(const char *dir, const scheduler_manifest *m)
 }
 
 /* With two copies the servers have folders of their own, and who pins does it in ours.  Here a
- * snapshot goes one order before it goes there: told after each prune, and at the start, they
- * still have whatever can be pinned. */
+ * snapshot goes one order before it goes there: told after each prune, they still have whatever can
+ * be pinned.  After a going back, or a manifest that could not be written, it may be here for
+ * longer: so it is also told whenever the core's thread comes round.  A folder that cannot be read
+ * changes nothing. */
 static void tell_pinned(scheduler_node *n)
 {
     checkpoint_id id[SCHEDULER_PINNED_MAX];
     part_id pinned[SCHEDULER_PINNED_MAX];
-    uint32_t count = checkpoint_files_pinned(n->checkpoint_dir, id, SCHEDULER_PINNED_MAX);
+    char why[CHECKPOINT_WHY_MAX];
+    uint32_t count;
+    if (n->config->checkpoint.copies < 2) return;
+    if (checkpoint_files_pinned(n->checkpoint_dir, id, SCHEDULER_PINNED_MAX, &count, why) != ERR_OK)
+        return;
     for (uint32_t i = 0; i < count; i++)
         pinned[i] = (part_id){.stage = id[i].stage,
                               .generation = id[i].generation,
@@ -180,10 +186,8 @@ static err_code write_manifest(scheduler_node *n, const scheduler_manifest *m)
     err_code rc = write_metrics(n, dir, &x, why);
     if (rc == ERR_OK) rc = checkpoint_manifest_write(dir, &x, why);
     if (rc != ERR_OK) log_error("manifest_failed", "reason=\"%s\"", why);
-    if (m->copies > 1) {
-        if (rc == ERR_OK) prune_own(dir, m);
-        tell_pinned(n);
-    }
+    if (rc == ERR_OK && m->copies > 1) prune_own(dir, m);
+    tell_pinned(n);
     free(part);
     free(dir);
     return rc;
@@ -276,6 +280,7 @@ static status_disks disks_of(const scheduler_node *n)
 static void publish(void *user, uint64_t now_us)
 {
     scheduler_node *n = user;
+    tell_pinned(n);
     if (!n->http) return;
     scheduler_status s;
     scheduler_status_get(n->core, now_us, &s);
@@ -439,7 +444,6 @@ err_code scheduler_node_new(const scheduler_node_options *o, scheduler_node **ou
         scheduler_node_free(n);
         return rc;
     }
-    if (o->config->checkpoint.copies > 1) tell_pinned(n);
     publish(n, clock_now_us());
     *out = n;
     return ERR_OK;

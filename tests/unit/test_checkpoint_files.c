@@ -337,6 +337,13 @@ START_TEST(a_part_without_memory_for_it_is_an_error)
 END_TEST
 #endif
 
+static void expect_pinned(checkpoint_id *found, uint32_t max, uint32_t want)
+{
+    uint32_t n;
+    ck_assert_int_eq(checkpoint_files_pinned(dir, found, max, &n, why), ERR_OK);
+    ck_assert_uint_eq(n, want);
+}
+
 START_TEST(the_list_is_newest_first_and_has_what_is_there)
 {
     put_snapshot(9);
@@ -344,11 +351,14 @@ START_TEST(the_list_is_newest_first_and_has_what_is_there)
     put_snapshot(100);
     checkpoint_id pinned = id_of(100);
     checkpoint_id found[2];
-    ck_assert_uint_eq(checkpoint_files_pinned(dir, found, 2), 0);
+    expect_pinned(found, 2, 0);
     ck_assert_int_eq(checkpoint_files_pin(dir, &pinned, true, why), ERR_OK);
-    ck_assert_uint_eq(checkpoint_files_pinned(dir, found, 2), 1);
+    expect_pinned(found, 2, 1);
     ck_assert_int_eq(checkpoint_files_compare(&found[0], &pinned), 0);
-    ck_assert_uint_eq(checkpoint_files_pinned(dir, found, 0), 0);
+    expect_pinned(found, 0, 0);
+    uint32_t count;
+    testing_put_text("file", "");
+    ck_assert_int_eq(checkpoint_files_pinned("file", found, 2, &count, why), ERR_IO);
     testing_put_text("work/checkpoints/notes.txt", "mine\n");
     testing_put_text("work/checkpoints/hgnn-v3-g3", "a file of that name\n");
     ck_assert_int_eq(mkdir("work/checkpoints/old", 0777), 0);
